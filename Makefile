@@ -1,0 +1,43 @@
+# Every target does its own set-up: an own .venv with the package in it. All that a machine needs is Python >= 3.11, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Andon needs Python >= 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing; install it (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@echo "setting up $(VENV) (once, about half a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $@
+
+demo: $(VENV)/.ready ## see Andon handle a VaR breach, live (ARGS="--tour --json" plays it unattended)
+	@$(BIN)/andon demo $(ARGS)
+
+test: $(VENV)/.ready ## contracts of the rooms, then every test
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready ## ruff, mypy strict, import contracts, generated files up to date, shipped configuration
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/andon check configs
+
+bench: $(VENV)/.ready ## measure: JSON lines with figure, value, unit, ratio, target, met
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+docs: $(VENV)/.ready ## regenerate schemas, state diagrams, action pages, CLI reference
+	@$(BIN)/python docs/generate.py
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

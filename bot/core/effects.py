@@ -1,0 +1,112 @@
+"""Everything a machine may ask the shell to do. Imperative, frozen, plain data.
+
+`Tell` never leaves the shard: the engine folds it into the addressed aggregate in the same pass and the same commit.
+All others go to the outbox and are performed by dispatch, whose results come back as events.
+Timers are not effects: they are part of each aggregate's record (`timers`), and the commit mirrors them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from bot.core.alert import Alert
+from bot.core.events import Event
+from bot.core.plan import EvidenceDecl, Plan, Step
+from bot.core.words import AggregateId, Disposition, JsonText, Millis, Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """Fold `event` into another aggregate of the same shard."""
+
+    to: AggregateId
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """Run one step of the plan as one activity: evidence, inspect, guard and approval, intent, send, read back."""
+
+    kind: Literal["run_step"] = "run_step"
+    id: str
+    incident: AggregateId
+    episode: int
+    plan: Plan
+    step: Step
+    fence: int
+    disposition: Disposition
+    why: str
+    severity: Severity
+    alerts: tuple[Alert, ...]
+    requested_at: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDiagnosis:
+    """Run one read-only diagnosis; bounded in time and output."""
+
+    kind: Literal["run_diagnosis"] = "run_diagnosis"
+    id: str
+    incident: AggregateId
+    episode: int
+    plan: Plan
+    diagnosis: str
+    alerts: tuple[Alert, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveEvidence:
+    """Read the declared evidence afresh and weigh `condition` on it."""
+
+    kind: Literal["observe_evidence"] = "observe_evidence"
+    id: str
+    incident: AggregateId
+    episode: int
+    purpose: Literal["verify", "resolve"]
+    token: str
+    condition: str
+    evidence: dict[str, EvidenceDecl]
+    system: str
+    alerts: tuple[Alert, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageOncall:
+    """Page a service. `dedup_key` makes a repeated page one page."""
+
+    kind: Literal["page_oncall"] = "page_oncall"
+    id: str
+    incident: AggregateId
+    service: str
+    severity: Severity
+    dedup_key: str
+    summary: str
+    details: JsonText = "{}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvePage:
+    """Take back the page with this key."""
+
+    kind: Literal["resolve_page"] = "resolve_page"
+    id: str
+    incident: AggregateId
+    service: str
+    dedup_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostMessage:
+    """Say something in chat. `topic` selects the rendering; the words are data, never markup."""
+
+    kind: Literal["post_message"] = "post_message"
+    id: str
+    incident: AggregateId
+    channel: str
+    topic: Literal["opened", "acting", "acted", "verified", "shadowed", "parked", "mitigated", "resolved", "reopened", "automation"]
+    text: str
+
+
+OutboxEffect: TypeAlias = RunStep | RunDiagnosis | ObserveEvidence | PageOncall | ResolvePage | PostMessage
+Effect: TypeAlias = Tell | OutboxEffect

@@ -1,0 +1,91 @@
+"""The incident's record: one open problem, keyed by policy and `group_by` labels. Folded by `incident_machine`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from bot.core.alert import Alert
+from bot.core.plan import Plan
+from bot.core.record import Timer
+from bot.core.words import AggregateId, JsonText, Millis, Severity
+
+Status: TypeAlias = Literal[
+    "open", "diagnosing", "acting", "verifying", "awaiting_approval", "parked", "mitigated", "resolved", "closed"
+]
+TERMINAL: frozenset[Status] = frozenset({"closed"})
+
+# Labels of more alerts than this are not kept; further fingerprints are counted in `untracked`, and an incident
+# with untracked alerts is never resolved by alerts alone. 1,000 alerts are about 300 kB of record.
+MAX_ALERTS = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertState:
+    """One fingerprint's latest firing as this incident knows it. `dismissed`: a person closed it while it fired."""
+
+    alert: Alert
+    firing: bool
+    changed_at: Millis
+    dismissed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What became of one step in this episode."""
+
+    step: str
+    episode: int
+    outcome: Literal["succeeded", "unneeded", "shadowed", "asked", "not_sent", "unknown", "denied", "unverified", "verified"]
+    at: Millis
+    why: str
+    intent: str = ""
+    arguments: JsonText = "{}"
+    before: JsonText = "{}"
+    after: JsonText = "{}"
+    restore: JsonText = "{}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One open problem.
+
+    `key` identifies the problem (policy and grouping); `id` this occurrence of it. `episode` counts from 1; 0 means
+    not yet opened. `cursor` is the index of the plan's current step. Acknowledged, taken, frozen and level are
+    facets: they say who looks and how far paging went, not where the plan stands.
+    """
+
+    kind: Literal["incident"] = "incident"
+    id: AggregateId
+    key: str
+    system: str
+    group: dict[str, str] = field(default_factory=dict)
+    status: Status = "open"
+    why: str = ""
+    severity: Severity = "warning"
+    plan: Plan | None = None
+    episode: int = 0
+    cursor: int = 0
+    alerts: dict[str, AlertState] = field(default_factory=dict)
+    untracked: int = 0
+    results: tuple[StepResult, ...] = ()
+    findings: dict[str, str] = field(default_factory=dict)
+    timers: dict[str, Timer] = field(default_factory=dict)
+    counter: int = 0  # makes timer tokens and effect ids unique within the incident
+    fence: int = 0
+    opened_at: Millis = 0
+    episode_at: Millis = 0
+    mitigated_at: Millis | None = None
+    resolved_at: Millis | None = None
+    closed_at: Millis | None = None
+    acknowledged_by: str = ""
+    acknowledged_at: Millis | None = None
+    taken_by: str = ""
+    frozen: bool = False
+    level: int = 0
+    paged: tuple[str, ...] = ()  # services with an open page, to be resolved with the incident
+
+    @property
+    def firing(self) -> tuple[Alert, ...]:
+        """Alerts that fire and were not dismissed, by fingerprint."""
+        return tuple(s.alert for _, s in sorted(self.alerts.items()) if s.firing and not s.dismissed)

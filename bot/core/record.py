@@ -1,0 +1,54 @@
+"""What incident and target records share: versioned, with their own timers, folded one event at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from bot.core.effects import Effect
+from bot.core.words import Millis
+
+SCHEMA_VERSION = 1  # of every stored record; raised when a record's shape changes, with a reader for the older one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer:
+    """A due time this aggregate waits for. A `TimerFired` counts only if its token is still this one."""
+
+    due: Millis
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The event changed something, or was worth an effect; `why` is one plain sentence."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The event changed nothing, for this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """What the event asked for was refused, for this reason, in words for a tired person."""
+
+    reason: str
+
+
+Decision = Applied | Ignored | Denied
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Transition(Generic[R]):
+    """The result of folding one event: the new record, what to do, and why."""
+
+    record: R
+    effects: tuple[Effect, ...]
+    decision: Decision

@@ -1,0 +1,72 @@
+"""The target's record: a component that is acted on, or the system's own `*`. Folded by `target_machine`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bot.core.events import IntentDeclared, SlotRequested
+from bot.core.record import Timer
+from bot.core.words import AggregateId, Millis, Severity
+
+MAX_QUEUE = 64  # waiting plans per target; beyond it a request is denied, so a storm cannot grow the record
+MAX_RECENT = 256  # remembered action times per target, enough for any sane budget window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """Who may act now, under which fence, and the intent declared under it."""
+
+    incident: AggregateId
+    step: str
+    fence: int
+    severity: Severity
+    granted_at: Millis
+    intent: IntentDeclared | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verifying:
+    """An effect under observation: lesser plans wait until it ends."""
+
+    incident: AggregateId
+    severity: Severity
+    until: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """Automation off: by whom, why, and until when (None: until lifted)."""
+
+    by: str
+    reason: str
+    since: Millis
+    until: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Armed:
+    """Who armed a policy, and when."""
+
+    by: str
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A component's queue of plans, fence, cool-downs and freeze; on `target:*` also arming and the action budget."""
+
+    kind: Literal["target"] = "target"
+    id: AggregateId
+    system: str
+    fence: int = 0
+    slot: Slot | None = None
+    queue: tuple[SlotRequested, ...] = ()
+    verifying: Verifying | None = None
+    freeze: Freeze | None = None
+    last_run: dict[str, Millis] = field(default_factory=dict)  # action -> when it last took effect, for cool-downs
+    recent: tuple[Millis, ...] = ()  # on `*`: when automatic actions were declared, for the budget
+    tripped_at: Millis | None = None  # on `*`: automation only suggests since then
+    armed: dict[str, Armed] = field(default_factory=dict)  # on `*`
+    timers: dict[str, Timer] = field(default_factory=dict)
+    counter: int = 0

@@ -1,0 +1,1 @@
+"""The asyncio shell around the pure core: ports, the fold loop, dispatch and the sweeper."""

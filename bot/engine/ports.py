@@ -1,0 +1,418 @@
+"""The doors of the engine: everything outside it, as narrow Protocols.
+
+Adapters (`bot/adapters`) implement them for real, `bot/testing.py` in memory; one contract suite runs on both.
+Every call is bounded in time by its implementation and raises errors of `bot.errors` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from bot.core.alert import Alert
+from bot.core.effects import OutboxEffect, PageOncall, PostMessage, ResolvePage
+from bot.core.events import Addressed, InboxEntry, IntentDeclared, Reading
+from bot.core.incident import Incident
+from bot.core.plan import EvidenceDecl
+from bot.core.target import Target
+from bot.core.words import AggregateId, JsonText, Millis
+
+Record: TypeAlias = Incident | Target
+
+
+class Clock(Protocol):
+    """Time as an argument. `now` is wall time; `sleep_until` returns at or after `due`, never before."""
+
+    def now(self) -> Millis: ...
+
+    async def sleep_until(self, due: Millis) -> None: ...
+
+    def real_seconds(self, duration_ms: Millis) -> float:
+        """How many real seconds `duration_ms` of this clock take (a scaled clock divides)."""
+        ...
+
+
+# --- the store ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """A record as stored: its version (1 for the first commit) and its audit chain's head."""
+
+    record: Record
+    version: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One link of an aggregate's chain: `body` is canonical JSON, `hash` covers the previous link's hash and it."""
+
+    seq: int
+    previous: str
+    hash: str
+    body: JsonText
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One aggregate's part of a commit. `expected` is the version it was folded from (0: it must not exist yet)."""
+
+    record: Record
+    expected: int
+    audit: AuditEntry
+    timers_before: Mapping[str, tuple[Millis, str]]  # name -> (due, token), to be mirrored by difference
+
+
+@dataclass(frozen=True, slots=True)
+class KeyClaim:
+    """Point an incident key at an incident id, provided it points at `expected` now (None: at nothing)."""
+
+    key: str
+    expected: AggregateId | None
+    incident: AggregateId
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one atomic server-side script writes, or refuses whole."""
+
+    changes: tuple[Change, ...] = ()
+    claims: tuple[KeyClaim, ...] = ()
+    effects: tuple[OutboxEffect, ...] = ()
+    inbox_acks: tuple[str, ...] = ()  # inbox deliveries done with this commit
+    outbox_acks: tuple[str, ...] = ()  # outbox deliveries done with this commit
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The shard's commit sequence after this commit."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Somebody else was faster; `stale` names what must be read again before folding again."""
+
+    stale: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InboxDelivery:
+    """One inbox entry in our hands until acknowledged. `deliveries` counts from 1.
+
+    `entry` is None when the stored bytes are poison (`problem` says why); `raw` is kept for the dead letter.
+    """
+
+    delivery: str
+    entry: InboxEntry | None
+    deliveries: int
+    raw: bytes = b""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxDelivery:
+    """One effect in our hands until acknowledged."""
+
+    delivery: str
+    effect: OutboxEffect | None
+    deliveries: int
+    raw: bytes = b""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentLine:
+    """What a list of incidents shows, without loading each record's plan."""
+
+    incident: Incident
+    version: int
+
+
+class Store(Protocol):
+    """The durable store. A shard is a trading system's name (or `unrouted`); its keys share one hash tag."""
+
+    async def append(self, shard: str, entries: Sequence[InboxEntry]) -> None:
+        """Make entries durable in the shard's inbox, in order. StoreUnavailable when it cannot."""
+        ...
+
+    async def read_inbox(self, shard: str, count: int, block_ms: int) -> list[InboxDelivery]:
+        """New deliveries for this replica; waits up to `block_ms` (real time) for the first."""
+        ...
+
+    async def read_outbox(self, shard: str, count: int, block_ms: int) -> list[OutboxDelivery]:
+        """New effects for this replica; waits up to `block_ms` (real time) for the first."""
+        ...
+
+    async def reclaim(self, shard: str, idle_ms: int, count: int) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
+        """Deliveries that another replica (or this one, before a restart) holds for longer than `idle_ms`.
+
+        `idle_ms` 0 takes only what this replica's own name held before it restarted.
+        """
+        ...
+
+    async def load(self, shard: str, ids: Sequence[AggregateId]) -> dict[AggregateId, Versioned]:
+        """The records that exist, by id. RecordForged when a MAC or schema does not hold."""
+        ...
+
+    async def resolve_keys(self, shard: str, keys: Sequence[str]) -> dict[str, AggregateId]:
+        """Which incident each key points at now; keys that point at nothing are absent."""
+        ...
+
+    async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
+        """Write it all or nothing, in one round trip, durable on return."""
+        ...
+
+    async def report(self, shard: str, outcome: Addressed | None, outbox_ack: str) -> None:
+        """Acknowledge an effect and put its outcome event (if any) into the inbox, atomically."""
+        ...
+
+    async def claim_due(self, shard: str, now: Millis, limit: int) -> int:
+        """Move due timers into the inbox as TimerFired events, atomically; returns how many."""
+        ...
+
+    async def next_due(self, shard: str) -> Millis | None:
+        """When the shard's earliest timer is due."""
+        ...
+
+    async def dead_letter(self, shard: str, queue: Literal["inbox", "outbox"], delivery: str, raw: bytes, reason: str) -> None:
+        """Set a poison delivery aside, with its reason, and acknowledge it, atomically."""
+        ...
+
+    async def dead_letters(self, shard: str, limit: int) -> list[tuple[str, str, bytes]]:
+        """(id, reason, raw) of what was set aside, newest first."""
+        ...
+
+    async def incidents(self, shard: str, *, closed: bool, limit: int) -> list[IncidentLine]:
+        """Incidents of a shard, newest first; without `closed`, only those not yet closed."""
+        ...
+
+    async def aggregates(self, shard: str) -> list[AggregateId]:
+        """Every aggregate of the shard, for audit verification."""
+        ...
+
+    async def audit(self, shard: str, aggregate: AggregateId) -> list[AuditEntry]:
+        """The aggregate's whole chain, oldest first."""
+        ...
+
+    async def lag(self, shard: str) -> tuple[int, int]:
+        """(entries waiting in the inbox, effects waiting in the outbox), delivered or not."""
+        ...
+
+    async def check_writable(self) -> None:
+        """Returns when a durable write works; raises StoreUnavailable otherwise."""
+        ...
+
+
+class Journal(Protocol):
+    """The local fsynced journal of intents: the second place an intent is durable, and the first one read when the
+    store is gone."""
+
+    async def intend(self, intent: IntentDeclared) -> None:
+        """Append and fsync. Raises StoreUnavailable when the disk refuses."""
+        ...
+
+    async def conclude(self, intent: str, outcome: Literal["done", "not_sent", "unknown"], at: Millis) -> None:
+        """Append the intent's outcome (fsynced)."""
+        ...
+
+
+# --- trading systems ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """An HTTP answer, its body bounded by the connector."""
+
+    status: int
+    body: bytes
+
+
+class HttpTarget(Protocol):
+    """One component's HTTP API, restricted to the requests its allowlist names. Timeouts, reads retried, breaker.
+
+    `read` may be retried; `send` never is: one call, at most one request. Errors: NotSent, Rejected, Unknown.
+    """
+
+    async def read(self, path: str) -> HttpReply: ...
+
+    async def send(self, method: str, path: str, body: JsonText, *, idempotency_key: str, fence: int) -> HttpReply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPoint:
+    """Where a field of a component's state can be read: an HTTP path with a JSON path, or a Redis hash field."""
+
+    kind: Literal["http", "redis_hash"]
+    path: str
+    field: str
+    component: str
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component of a trading system, as targets.yaml lists it."""
+
+    system: str
+    name: str
+    role: str
+    reads: Mapping[str, ReadPoint]
+    floors: Mapping[str, float]
+
+
+class Targets(Protocol):
+    """Connectors to the components of the trading systems. Lookups raise TargetError when not configured."""
+
+    def component(self, system: str, name: str) -> Component: ...
+
+    def http(self, system: str, name: str) -> HttpTarget: ...
+
+    async def read_field(self, system: str, name: str, field: str) -> Reading:
+        """A field of the component's own state, through its `read:` entry in targets.yaml. Never raises: an error is
+        in the reading (also when the component has no such entry)."""
+        ...
+
+
+class EvidenceReader(Protocol):
+    """Reads declared evidence. Never raises: what could not be read comes back as a reading with an error."""
+
+    async def read(
+        self, system: str, declared: Mapping[str, EvidenceDecl], alerts: Sequence[Alert], now: Millis
+    ) -> tuple[Reading, ...]:
+        """One reading per declaration; stale ones carry an error that says how old they are."""
+        ...
+
+
+# --- actions -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ActionContext:
+    """What an action may use while it runs: its place, its deadline, and the connectors."""
+
+    system: str
+    component: str
+    targets: Targets
+    now: Millis
+    intent: str = ""
+    fence: int = 0
+    alerts: tuple[Alert, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The action has something to do: from `before` to `wanted` (canonical JSON objects), with these pins."""
+
+    before: JsonText
+    wanted: JsonText
+    arguments: JsonText  # absolute, frozen in the intent
+    restore: JsonText = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadySo:
+    """The target is as wanted already: no slot, no budget, no request."""
+
+    before: JsonText
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CannotTell:
+    """The target's state cannot be read, so a person must decide (`why`)."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """The action must not be done here (`why`): a precondition does not hold."""
+
+    why: str
+    before: JsonText = "{}"
+
+
+Inspection: TypeAlias = Proceed | AlreadySo | CannotTell | Unfit
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What the target looks like afterwards; `as_wanted` None: it could not be read."""
+
+    after: JsonText
+    as_wanted: bool | None
+    why: str = ""
+
+
+class Action(Protocol):
+    """One action, as the dispatcher runs it. One file each in `remediations/`."""
+
+    async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
+        """Read the target and say what would change. No effect."""
+        ...
+
+    async def send(self, context: ActionContext, proceed: Proceed) -> None:
+        """Do it: at most one request. Raises NotSent, Rejected or Unknown; returning means the target accepted it."""
+        ...
+
+    async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
+        """Read the target again and compare with what was wanted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a diagnosis found: one sentence, and canonical JSON with the figures."""
+
+    summary: str
+    detail: JsonText = "{}"
+
+
+class Diagnosis(Protocol):
+    """One read-only look at a system; bounded in time and output by the dispatcher."""
+
+    async def look(self, context: ActionContext) -> Finding: ...
+
+
+class Toolbox(Protocol):
+    """The implementations behind the catalogue's names."""
+
+    def action(self, name: str) -> Action | None: ...
+
+    def diagnosis(self, name: str) -> Diagnosis | None: ...
+
+
+# --- people ------------------------------------------------------------------------------------------------------
+
+
+class Chat(Protocol):
+    """The place where people read. Returns the message's reference; DeliveryError when it was not taken."""
+
+    async def post(self, message: PostMessage) -> str: ...
+
+
+class Pager(Protocol):
+    """The thing that wakes people. Returns the vendor's reference; DeliveryError when it was not taken."""
+
+    async def page(self, page: PageOncall) -> str: ...
+
+    async def resolve(self, page: ResolvePage) -> str: ...
+
+
+class Telemetry(Protocol):
+    """Counters and timings about Andon itself; the names and labels are fixed and bounded in `bot.adapters.metrics`."""
+
+    def folded(self, shard: str, decision: str, count: int) -> None: ...
+
+    def committed(self, shard: str, seconds: float, events: int) -> None: ...
+
+    def conflicted(self, shard: str) -> None: ...
+
+    def dispatched(self, shard: str, effect: str, outcome: str, seconds: float) -> None: ...
+
+    def timer_lateness(self, shard: str, seconds: float) -> None: ...
+
+    def dead_lettered(self, shard: str) -> None: ...

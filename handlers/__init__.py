@@ -1,0 +1,1 @@
+"""One inbound payload in, typed events with deterministic ids out. Pure functions: no I/O, no clock, no state."""

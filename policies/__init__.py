@@ -1,0 +1,1 @@
+"""Policy documents: load, check, match, evaluate, plan, authorise. Deterministic, no I/O."""

@@ -1,0 +1,1 @@
+"""Actions and diagnoses, one per file, and the catalogue that names them."""
