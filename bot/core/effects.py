@@ -15,6 +15,10 @@ from bot.core.events import Event
 from bot.core.plan import EvidenceDecl, Plan, Step
 from bot.core.words import AggregateId, Disposition, JsonText, Millis, Severity
 
+Topic: TypeAlias = Literal[
+    "opened", "acted", "verified", "shadowed", "parked", "mitigated", "resolved", "reopened", "automation", "notified"
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tell:
@@ -104,7 +108,7 @@ class PostMessage:
     id: str
     incident: AggregateId
     channel: str
-    topic: Literal["opened", "acting", "acted", "verified", "shadowed", "parked", "mitigated", "resolved", "reopened", "automation"]
+    topic: Topic
     text: str
 
 

@@ -13,6 +13,9 @@ from bot.core.words import AggregateId, JsonText, Millis, Severity
 Status: TypeAlias = Literal[
     "open", "diagnosing", "acting", "verifying", "awaiting_approval", "parked", "mitigated", "resolved", "closed"
 ]
+StepOutcome: TypeAlias = Literal[
+    "succeeded", "unneeded", "shadowed", "asked", "not_sent", "unknown", "denied", "unverified", "verified"
+]
 TERMINAL: frozenset[Status] = frozenset({"closed"})
 
 # Labels of more alerts than this are not kept; further fingerprints are counted in `untracked`, and an incident
@@ -36,7 +39,7 @@ class StepResult:
 
     step: str
     episode: int
-    outcome: Literal["succeeded", "unneeded", "shadowed", "asked", "not_sent", "unknown", "denied", "unverified", "verified"]
+    outcome: StepOutcome
     at: Millis
     why: str
     intent: str = ""
@@ -66,6 +69,7 @@ class Incident:
     plan: Plan | None = None
     episode: int = 0
     cursor: int = 0
+    tries: int = 0  # looks at a guard, or at the evidence of health, that did not satisfy yet
     alerts: dict[str, AlertState] = field(default_factory=dict)
     untracked: int = 0
     results: tuple[StepResult, ...] = ()
@@ -77,6 +81,7 @@ class Incident:
     episode_at: Millis = 0
     mitigated_at: Millis | None = None
     resolved_at: Millis | None = None
+    resumes: Status = "open"  # where it stood when it resolved; a relapse inside the hold goes back there
     closed_at: Millis | None = None
     acknowledged_by: str = ""
     acknowledged_at: Millis | None = None

@@ -101,7 +101,9 @@ class Plan:
     diagnose: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     ladder: tuple[Rung, ...] = ()
-    healthy: str = ""  # CEL; must hold on fresh evidence before the incident resolves (law 13); "" = no evidence declared
+    healthy: str = (
+        ""  # CEL; must hold on fresh evidence before the incident resolves (law 13); "" = no evidence declared
+    )
     page_on_open: Page | None = None  # the catch-all's page
     page_on_park: Page = Page(service="trading-oncall", severity="critical")
     hold_ms: Millis = 120_000

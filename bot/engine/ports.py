@@ -178,7 +178,9 @@ class Store(Protocol):
         """When the shard's earliest timer is due."""
         ...
 
-    async def dead_letter(self, shard: str, queue: Literal["inbox", "outbox"], delivery: str, raw: bytes, reason: str) -> None:
+    async def dead_letter(
+        self, shard: str, queue: Literal["inbox", "outbox"], delivery: str, raw: bytes, reason: str
+    ) -> None:
         """Set a poison delivery aside, with its reason, and acknowledge it, atomically."""
         ...
 

@@ -1,0 +1,130 @@
+"""What the world and people tell an incident: alerts, acknowledgements, resolutions, deliveries.
+
+Rows of `incident_machine.TABLE`. A firing is identified by (fingerprint, startsAt): an older one is stale; the same one
+again after a resolve is taken as firing (never dropped), and inside the hold it joins the episode without acting again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.core.events import AlertFired, AlertResolved, MessageDelivered, OperatorAcked, OperatorResolved
+from bot.core.incident import MAX_ALERTS, AlertState
+from bot.core.incident_moves import (
+    RECHECK_MS,
+    RECHECKS_BEFORE_PARKING,
+    Draft,
+    describe,
+    end_verification,
+    park,
+    release_turn,
+    resolve,
+    seek_resolution,
+    start_episode,
+)
+from bot.core.record import Applied, Decision, Denied, Ignored
+
+
+def alert_fired(draft: Draft, event: AlertFired) -> Decision:
+    alert, incident = event.alert, draft.incident
+    known = incident.alerts.get(alert.fingerprint)
+    if known is None and len(incident.alerts) >= MAX_ALERTS:
+        if incident.untracked:
+            return Ignored("more alerts than are tracked one by one; the incident waits for a human to resolve it")
+        draft.change(untracked=1)
+        return Applied(f"alert number {MAX_ALERTS + 1}: further ones are no longer tracked one by one")
+    if known is not None:
+        if alert.starts_at < known.alert.starts_at:
+            return Ignored("stale: this firing is older than the one already known")
+        if alert.starts_at == known.alert.starts_at and known.dismissed:
+            return Ignored("dismissed by a person until it fires anew")
+        if alert.starts_at == known.alert.starts_at and known.firing:
+            return Ignored("a copy of a known firing")
+    draft.change(
+        alerts={**incident.alerts, alert.fingerprint: AlertState(alert=alert, firing=True, changed_at=draft.now)}
+    )
+    if incident.episode == 0:
+        return _open(draft, event)
+    if incident.status == "resolved":
+        return _relapse(draft)
+    return Applied(f"{alert.name} fires too")
+
+
+def _open(draft: Draft, event: AlertFired) -> Decision:
+    if event.plan is None:
+        return Ignored("no plan is attached, so nothing can be opened")
+    draft.change(
+        plan=event.plan,
+        severity=event.plan.severity or event.alert.severity,
+        opened_at=draft.now,
+    )
+    draft.say("opened", f"{event.plan.policy}: {describe(draft)}")
+    start_episode(draft)
+    return Applied(f"opened by policy {event.plan.policy}")
+
+
+def _relapse(draft: Draft) -> Decision:
+    """Firing again after a resolve: inside the hold it is the same episode, afterwards a new one."""
+    incident = draft.incident
+    if "hold" not in incident.timers:
+        start_episode(draft)
+        draft.say("reopened", f"episode {draft.incident.episode}: {describe(draft)}")
+        return Applied(f"episode {draft.incident.episode} begins")
+    draft.change(timers={}, resolved_at=None)
+    draft.say("reopened", f"fires again within the hold: {describe(draft)}")
+    if incident.resumes == "mitigated":
+        draft.change(status="mitigated", why="fires again after mitigation; watching")
+        draft.arm("patience", draft.now + RECHECK_MS * RECHECKS_BEFORE_PARKING)
+    else:
+        park(draft, "the alert came back within the hold; the plan is not run twice for one episode", page=True)
+    return Applied("fires again inside the hold; joins the episode")
+
+
+def alert_resolved(draft: Draft, event: AlertResolved) -> Decision:
+    alert, incident = event.alert, draft.incident
+    known = incident.alerts.get(alert.fingerprint)
+    if known is None:
+        return Ignored("resolved, but never seen firing here")
+    if alert.starts_at < known.alert.starts_at:
+        return Ignored("stale: an older firing's end")
+    if not known.firing:
+        return Ignored("a copy of a known end")
+    ended = replace(known, alert=alert, firing=False, changed_at=draft.now)
+    draft.change(alerts={**incident.alerts, alert.fingerprint: ended})
+    if draft.incident.firing:
+        return Applied(f"{alert.name} ended; {len(draft.incident.firing)} still fire")
+    if incident.status in ("mitigated", "parked", "awaiting_approval") or "retry" in incident.timers:
+        seek_resolution(draft)
+    return Applied("the last alert ended")
+
+
+def acked(draft: Draft, event: OperatorAcked) -> Decision:
+    if draft.incident.acknowledged_by:
+        return Ignored(f"already acknowledged by {draft.incident.acknowledged_by}")
+    draft.change(acknowledged_by=event.by, acknowledged_at=draft.now)
+    return Applied(f"acknowledged by {event.by}")
+
+
+def resolved_by_hand(draft: Draft, event: OperatorResolved) -> Decision:
+    incident = draft.incident
+    if incident.status == "acting" and incident.fence:
+        return Denied(f"{draft.step.action} is under way; its outcome comes within seconds, resolve it then")
+    if (incident.firing or incident.untracked) and not event.force:
+        return Denied(f"{describe(draft)}: fix or silence it first, or say --force to dismiss what fires")
+    dismissed = {
+        fingerprint: replace(state, dismissed=state.dismissed or state.firing)
+        for fingerprint, state in incident.alerts.items()
+    }
+    draft.change(alerts=dismissed, untracked=0)
+    if incident.status == "acting":
+        release_turn(draft, "none")
+    if incident.status == "verifying":
+        end_verification(draft)
+    resolve(draft, f"resolved by {event.by}" + (f": {event.note}" if event.note else ""))
+    return Applied(f"resolved by {event.by}")
+
+
+def told(draft: Draft, event: MessageDelivered) -> Decision:
+    if event.error:
+        return Applied(f"{event.channel} did not take a message: {event.error}")
+    return Applied(f"{event.channel} took a message: {event.reference}")

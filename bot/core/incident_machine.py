@@ -1,0 +1,128 @@
+"""The incident machine: `step(incident, event, now)` folds one event into the next record, with effects and a reason.
+
+The laws of this file:
+
+1. The table below is the whole machine. A (status, event) pair that is not in it changes nothing and says so.
+2. A row's `to` lists every status it may lead to; leading anywhere else is a defect and raises.
+3. No open incident is without a timer or a waiting human.
+4. Alerts say that something is wrong; only fresh evidence says that it is right again, where evidence is declared.
+5. A firing is identified by (fingerprint, startsAt). An older one is stale; the same one again after a resolve is
+   taken as firing (never dropped), and inside the hold it joins the episode without acting again.
+
+Called by `bot.engine.fold`; the moves are in `bot.core.incident_moves`. Diagrams are drawn from `TABLE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bot.core.events import (
+    AlertFired,
+    AlertResolved,
+    ApprovalNeeded,
+    DiagnosisFound,
+    EvidenceObserved,
+    IncidentEvent,
+    MessageDelivered,
+    OperatorAcked,
+    OperatorResolved,
+    SlotDenied,
+    SlotGranted,
+    SlotQueued,
+    StepNotSent,
+    StepShadowed,
+    StepSucceeded,
+    StepUnknown,
+    StepUnneeded,
+    TimerFired,
+)
+from bot.core.incident import Incident, Status
+from bot.core.incident_alerts import acked, alert_fired, alert_resolved, resolved_by_hand, told
+from bot.core.incident_moves import Draft
+from bot.core.incident_turns import (
+    approval_needed,
+    denied,
+    granted,
+    granted_too_late,
+    late,
+    not_sent,
+    queued,
+    shadowed,
+    succeeded,
+    unknown,
+    unneeded,
+)
+from bot.core.incident_waits import found, observed, timer
+from bot.core.record import Applied, Decision, Ignored, Transition
+from bot.core.words import Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one (status, event) pair is folded, and every status it may lead to."""
+
+    fold: Callable[[Draft, IncidentEvent], Decision]
+    to: frozenset[Status]
+
+
+_LIVE: tuple[Status, ...] = ("open", "diagnosing", "acting", "verifying", "awaiting_approval", "parked", "mitigated")
+_COURSE: tuple[Status, ...] = ("open", "diagnosing", "acting", "verifying")
+_WAITING: tuple[Status, ...] = ("awaiting_approval", "parked", "mitigated")
+_PLAN_GOES_ON: tuple[Status, ...] = ("open", "acting", "verifying", "parked", "mitigated", "resolved")
+
+# (statuses, event, handler, further statuses it may lead to besides staying)
+_ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Status, ...]], ...] = (
+    (_LIVE, AlertFired, alert_fired, ("acting", "diagnosing", "parked")),
+    (("resolved",), AlertFired, alert_fired, ("acting", "diagnosing", "mitigated", "parked")),
+    (("diagnosing", "acting", "verifying"), AlertResolved, alert_resolved, ()),
+    (("open", *_WAITING), AlertResolved, alert_resolved, ("resolved",)),
+    (("resolved",), AlertResolved, alert_resolved, ()),
+    (("acting",), SlotGranted, granted, ()),
+    (("acting",), SlotQueued, queued, ()),
+    (("acting",), SlotDenied, denied, ("parked", "resolved")),
+    (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), SlotGranted, granted_too_late, ()),
+    (("acting",), StepSucceeded, succeeded, _PLAN_GOES_ON),
+    (("acting",), StepUnneeded, unneeded, _PLAN_GOES_ON),
+    (("acting",), StepShadowed, shadowed, ("parked", "resolved")),
+    (("acting",), ApprovalNeeded, approval_needed, ("awaiting_approval",)),
+    (("acting",), StepNotSent, not_sent, _PLAN_GOES_ON),
+    (("acting",), StepUnknown, unknown, ("parked", "resolved")),
+    (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepSucceeded, late, ()),
+    (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepUnneeded, late, ()),
+    (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepNotSent, late, ()),
+    (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepUnknown, late, ()),
+    (("diagnosing",), DiagnosisFound, found, ("acting",)),
+    (("open", "acting", "verifying", *_WAITING, "resolved"), DiagnosisFound, found, ()),
+    (("verifying",), EvidenceObserved, observed, ("acting", "mitigated", "resolved")),
+    (("open", *_WAITING), EvidenceObserved, observed, ("parked", "resolved")),
+    (("open", "diagnosing"), TimerFired, timer, ("acting", "resolved")),
+    (("acting",), TimerFired, timer, ("parked", "resolved")),
+    (("verifying",), TimerFired, timer, ("acting", "mitigated", "parked", "resolved")),
+    (_WAITING, TimerFired, timer, ("parked", "resolved")),
+    (("resolved",), TimerFired, timer, ("closed",)),
+    (_LIVE, OperatorAcked, acked, ()),
+    (("resolved",), OperatorAcked, acked, ()),
+    (_LIVE, OperatorResolved, resolved_by_hand, ("resolved",)),
+    ((*_LIVE, "resolved", "closed"), MessageDelivered, told, ()),
+)
+
+TABLE: Mapping[tuple[Status, type], Row] = {
+    (status, event): Row(fold, frozenset({status, *further}))
+    for statuses, event, fold, further in _ROWS
+    for status in statuses
+}
+
+
+def step(incident: Incident, event: IncidentEvent, now: Millis) -> Transition[Incident]:
+    """Fold one event. Total: what the table does not list is ignored with a reason."""
+    row = TABLE.get((incident.status, type(event)))
+    if row is None:
+        return Transition(incident, (), Ignored(f"{event.kind} means nothing to an incident that is {incident.status}"))
+    draft = Draft(incident, now)
+    decision = row.fold(draft, event)
+    if isinstance(decision, Applied):
+        if draft.incident.status not in row.to:
+            raise AssertionError(f"{incident.status} + {event.kind} led to {draft.incident.status}, not in the table")
+        return Transition(draft.incident, tuple(draft.effects), decision)
+    return Transition(incident, (), decision)

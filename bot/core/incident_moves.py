@@ -1,0 +1,326 @@
+"""The moves an incident can make, apart from when it makes them.
+
+`incident_machine` decides by its table which move an event causes; the moves here change the draft and collect the
+effects. Everything is pure: the draft is folded from one frozen record into the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from bot.core.alert import Alert
+from bot.core.effects import (
+    Effect,
+    ObserveEvidence,
+    PageOncall,
+    PostMessage,
+    ResolvePage,
+    RunDiagnosis,
+    RunStep,
+    Tell,
+    Topic,
+)
+from bot.core.events import SlotGranted, SlotReleased, SlotRequested, StepReport, VerificationEnded
+from bot.core.ids import intent_id
+from bot.core.incident import Incident, StepOutcome, StepResult
+from bot.core.plan import Page, Plan, Step
+from bot.core.record import Timer
+from bot.core.words import SYSTEM_TARGET, Millis, target_id
+
+TURN_MS: Millis = 300_000  # a step without an outcome for this long parks; a hung dispatcher must not hide an incident
+DIAGNOSIS_MS: Millis = 10_000  # how long a plan waits for its diagnoses before it goes on without them
+APPROVAL_MS: Millis = 300_000  # how long a decision waits before silence escalates it (law 5)
+RECHECK_MS: Millis = 15_000  # between looks at the evidence of an incident whose alerts are gone
+RECHECKS_BEFORE_PARKING = 4  # a minute of "the alert is gone but the evidence is not healthy" calls a human
+GUARD_RETRY_MS: Millis = 5_000  # between looks at a guard that does not hold while the alert still fires
+GUARD_RETRIES = 60  # five minutes of alert and evidence disagreeing calls a human
+PATIENCE_MS: Millis = 300_000  # an alert that still fires this long after verified mitigation calls a human
+MAX_RESULTS = 50  # step results kept in the record; the audit has all of them
+MAX_EFFECT_ALERTS = 100  # alerts handed to an activity; more make its evidence incomplete, which fails the guard
+
+Outcome = Literal["none", "done", "not_sent", "unknown"]
+
+
+class Draft:
+    """An incident being folded: the record so far and the effects so far."""
+
+    def __init__(self, incident: Incident, now: Millis) -> None:
+        self.incident = incident
+        self.now = now
+        self.effects: list[Effect] = []
+
+    @property
+    def plan(self) -> Plan:
+        """The pinned plan; every incident past its opening has one."""
+        assert self.incident.plan is not None
+        return self.incident.plan
+
+    @property
+    def step(self) -> Step:
+        """The plan's current step."""
+        return self.plan.steps[self.incident.cursor]
+
+    def change(self, **fields: Any) -> None:  # the fields are Incident's own; `replace` checks their names
+        self.incident = replace(self.incident, **fields)
+
+    def fresh(self, what: str) -> str:
+        """An id that this incident has never used before."""
+        self.change(counter=self.incident.counter + 1)
+        return f"{self.incident.id}/{what}/{self.incident.counter}"
+
+    def arm(self, name: str, due: Millis) -> str:
+        """Set (or move) a durable timer; returns its token."""
+        token = self.fresh(name)
+        self.change(timers={**self.incident.timers, name: Timer(due=due, token=token)})
+        return token
+
+    def disarm(self, *names: str) -> None:
+        self.change(timers={name: timer for name, timer in self.incident.timers.items() if name not in names})
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """The alerts an activity works on: those that fire, or all when none does any more."""
+        chosen = self.incident.firing or tuple(s.alert for _, s in sorted(self.incident.alerts.items()))
+        return chosen[:MAX_EFFECT_ALERTS]
+
+    def tell(self, to: str, event: SlotRequested | SlotReleased | VerificationEnded) -> None:
+        self.effects.append(Tell(to=to, event=event))
+
+    def say(self, topic: Topic, text: str) -> None:
+        self.effects.append(
+            PostMessage(
+                id=self.fresh("post"), incident=self.incident.id, channel=self.plan.channel, topic=topic, text=text
+            )
+        )
+
+    def page(self, page: Page, summary: str) -> None:
+        """Page a service once per incident and service; the dedup key makes a repeat the same page."""
+        incident = self.incident
+        self.effects.append(
+            PageOncall(
+                id=self.fresh("page"),
+                incident=incident.id,
+                service=page.service,
+                severity=page.severity,
+                dedup_key=f"{incident.id}:{page.service}",
+                summary=summary,
+            )
+        )
+        if page.service not in incident.paged:
+            self.change(paged=(*incident.paged, page.service))
+
+
+# --- the plan's course -------------------------------------------------------------------------------------------
+
+
+def start_episode(draft: Draft) -> None:
+    """Begin the plan from its first step, for a new episode. Diagnosis never delays a protective step."""
+    incident, plan = draft.incident, draft.plan
+    draft.change(
+        status="open", episode=incident.episode + 1, cursor=0, episode_at=draft.now, fence=0, tries=0, level=0,
+        findings={}, mitigated_at=None, resolved_at=None, acknowledged_by="", acknowledged_at=None, taken_by="",
+        frozen=False, timers={},
+    )  # fmt: skip
+    for number, rung in enumerate(plan.ladder):
+        draft.arm(f"rung:{number}", draft.now + rung.after_ms)
+    if plan.page_on_open is not None:
+        draft.page(plan.page_on_open, f"{plan.policy}: {describe(draft)}")
+    for name in plan.diagnose:
+        draft.effects.append(
+            RunDiagnosis(
+                id=draft.fresh("diagnose"),
+                incident=incident.id,
+                episode=draft.incident.episode,
+                plan=plan,
+                diagnosis=name,
+                alerts=draft.alerts(),
+            )
+        )
+    if not plan.steps:
+        park(draft, "no action is planned for this alert; a person must look", page=plan.page_on_open is None)
+    elif plan.diagnose and plan.steps[0].direction != "lowers":
+        draft.change(status="diagnosing", why="diagnosing before the first step")
+        draft.arm("diagnosis", draft.now + DIAGNOSIS_MS)
+    else:
+        begin_step(draft)
+
+
+def begin_step(draft: Draft) -> None:
+    """Ask for the current step's turn. The system's own target answers first, then the component's."""
+    step, incident, plan = draft.step, draft.incident, draft.plan
+    draft.change(status="acting", why=f"waiting for its turn to run {step.action}", fence=0)
+    draft.disarm("retry", "diagnosis")
+    draft.arm("turn", draft.now + TURN_MS)
+    request = SlotRequested(
+        id=draft.fresh("turn"),
+        at=draft.now,
+        incident=incident.id,
+        episode=incident.episode,
+        step=step.id,
+        action=step.action,
+        target=target_id(step.component) if step.component else SYSTEM_TARGET,
+        policy=plan.policy,
+        mode=plan.mode,
+        severity=incident.severity,
+        direction=step.direction,
+        cooldown_ms=step.cooldown_ms,
+    )
+    draft.tell(SYSTEM_TARGET, request)
+
+
+def run_step(draft: Draft, grant: SlotGranted) -> None:
+    """The turn is ours: hand the step to dispatch."""
+    step, incident = draft.step, draft.incident
+    draft.change(fence=grant.fence, why=f"running {step.action}")
+    draft.arm("turn", draft.now + TURN_MS)
+    draft.effects.append(
+        RunStep(
+            id=intent_id(incident.id, incident.episode, step.id, draft.incident.counter, draft.plan.policy_hash),
+            incident=incident.id,
+            episode=incident.episode,
+            plan=draft.plan,
+            step=step,
+            fence=grant.fence,
+            disposition=grant.disposition,
+            why=grant.why,
+            severity=incident.severity,
+            alerts=draft.alerts(),
+            requested_at=draft.now,
+        )
+    )
+
+
+def release_turn(draft: Draft, outcome: Outcome, verifying_until: Millis | None = None) -> None:
+    """Give the turn back (or leave the queue), saying what became of the intent."""
+    step = draft.step
+    draft.disarm("turn")
+    if step.component:
+        released = SlotReleased(
+            id=draft.fresh("release"),
+            at=draft.now,
+            incident=draft.incident.id,
+            step=step.id,
+            outcome=outcome,
+            action=step.action,
+            verifying_until=verifying_until,
+        )
+        draft.tell(target_id(step.component), released)
+    draft.change(fence=0)
+
+
+def record(draft: Draft, outcome: StepOutcome, report: StepReport, restore: str = "{}") -> None:
+    """Keep what became of a step, newest last."""
+    result = StepResult(
+        step=report.step, episode=report.episode, outcome=outcome, at=draft.now, why=report.why, intent=report.intent,
+        arguments=report.arguments, before=report.before, after=report.after, restore=restore,
+    )  # fmt: skip
+    draft.change(results=(*draft.incident.results, result)[-MAX_RESULTS:])
+
+
+def settle_step(draft: Draft, outcome: Outcome) -> None:
+    """The step took (or already had) its effect: verify it where the plan says how, else go on."""
+    verify = draft.step.verify
+    if verify is None:
+        release_turn(draft, outcome)
+        next_step(draft)
+        return
+    deadline = draft.now + verify.within_ms
+    release_turn(draft, outcome, verifying_until=deadline)
+    draft.change(status="verifying", why=f"waiting for {verify.until}")
+    draft.arm("verify", deadline)
+    observe(draft, "verify", verify.until, draft.now + verify.every_ms)
+
+
+def next_step(draft: Draft) -> None:
+    """Go on to the next step, or declare the problem mitigated when the plan is done."""
+    draft.disarm("verify", "verify:again", "turn", "retry")
+    if draft.incident.cursor + 1 < len(draft.plan.steps):
+        draft.change(cursor=draft.incident.cursor + 1, tries=0)
+        begin_step(draft)
+        return
+    draft.change(status="mitigated", why="the plan is done", mitigated_at=draft.now)
+    draft.say("mitigated", "the plan is done and its effect is verified")
+    draft.arm("patience", draft.now + max(PATIENCE_MS, draft.plan.hold_ms))
+    seek_resolution(draft)
+
+
+def fail_step(draft: Draft, why: str) -> None:
+    """The step did not do its job: the policy says whether to go on, stop, or stop and call a human."""
+    if draft.step.on_failure == "continue":
+        next_step(draft)
+    else:
+        park(draft, why, page=draft.step.on_failure == "escalate" or draft.incident.severity == "critical")
+
+
+def end_verification(draft: Draft) -> None:
+    """Tell the target that lesser plans may go on."""
+    if draft.step.component:
+        ended = VerificationEnded(id=draft.fresh("verified"), at=draft.now, incident=draft.incident.id)
+        draft.tell(target_id(draft.step.component), ended)
+
+
+def park(draft: Draft, why: str, *, page: bool) -> None:
+    """Stop here and wait for a human, or for the problem to go away with evidence."""
+    draft.disarm("turn", "verify", "verify:again", "retry", "diagnosis", "approval", "patience")
+    draft.change(status="parked", why=why)
+    draft.say("parked", why)
+    if page:
+        draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}")
+    seek_resolution(draft)
+
+
+# --- towards the end ---------------------------------------------------------------------------------------------
+
+
+def observe(draft: Draft, purpose: Literal["verify", "resolve"], condition: str, again: Millis) -> None:
+    """Ask for fresh evidence now, and again at `again` unless the answer settles it."""
+    token = draft.arm(f"{purpose}:again", again)
+    draft.effects.append(
+        ObserveEvidence(
+            id=token,
+            incident=draft.incident.id,
+            episode=draft.incident.episode,
+            purpose=purpose,
+            token=token,
+            condition=condition,
+            evidence=draft.plan.evidence,
+            system=draft.incident.system,
+            alerts=draft.alerts(),
+        )
+    )
+
+
+def seek_resolution(draft: Draft) -> None:
+    """When no alert fires any more: resolve on fresh evidence of health, or at once where none is declared."""
+    incident = draft.incident
+    if incident.firing or incident.untracked:
+        return
+    if draft.plan.healthy:
+        observe(draft, "resolve", draft.plan.healthy, draft.now + RECHECK_MS)
+    else:
+        resolve(draft, "no alert fires any more")
+
+
+def resolve(draft: Draft, why: str) -> None:
+    """The problem is over; hold for a relapse, then close."""
+    plan, incident = draft.plan, draft.incident
+    draft.change(status="resolved", resumes=incident.status, why=why, resolved_at=draft.now, timers={}, tries=0)
+    draft.arm("hold", draft.now + plan.hold_ms)
+    draft.arm("close", draft.now + max(plan.close_ms, plan.hold_ms))
+    draft.say("resolved", why)
+    for service in incident.paged:
+        draft.effects.append(
+            ResolvePage(
+                id=draft.fresh("unpage"),
+                incident=incident.id,
+                service=service,
+                dedup_key=f"{incident.id}:{service}",
+            )
+        )
+    draft.change(paged=())
+
+
+def describe(draft: Draft) -> str:
+    """What fires, in a few words: alert names, and how many."""
+    names = sorted({alert.name for alert in draft.incident.firing})
+    return f"{', '.join(names[:5]) or 'no alert'} ({len(draft.incident.firing)} firing)"

@@ -1,0 +1,177 @@
+"""What an incident makes of its turn on a target, and of each outcome of a step.
+
+Rows of `incident_machine.TABLE`. An outcome that comes after the incident moved on is kept and told, never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bot.core.events import (
+    ApprovalNeeded,
+    SlotDenied,
+    SlotGranted,
+    SlotQueued,
+    SlotReleased,
+    StepNotSent,
+    StepReport,
+    StepShadowed,
+    StepSucceeded,
+    StepUnknown,
+    StepUnneeded,
+)
+from bot.core.incident import StepOutcome
+from bot.core.incident_moves import (
+    APPROVAL_MS,
+    GUARD_RETRIES,
+    GUARD_RETRY_MS,
+    TURN_MS,
+    Draft,
+    fail_step,
+    next_step,
+    park,
+    record,
+    release_turn,
+    run_step,
+    settle_step,
+)
+from bot.core.record import Applied, Decision, Ignored
+from bot.core.words import target_id
+
+
+def _is_current(draft: Draft, event: SlotGranted | SlotQueued | SlotDenied | StepReport) -> bool:
+    return event.episode == draft.incident.episode and bool(draft.plan.steps) and event.step == draft.step.id
+
+
+_LATE_OUTCOMES: Mapping[type, StepOutcome] = {
+    StepSucceeded: "succeeded",
+    StepUnknown: "unknown",
+    StepNotSent: "not_sent",
+}
+
+
+def granted(draft: Draft, event: SlotGranted) -> Decision:
+    if not _is_current(draft, event):
+        return Ignored("a turn for a step that is no longer current")
+    if draft.incident.fence and draft.incident.fence == event.fence:
+        return Ignored("a copy of a known grant")
+    run_step(draft, event)
+    return Applied(event.why or f"its turn, fence {event.fence}")
+
+
+def granted_too_late(draft: Draft, event: SlotGranted) -> Decision:
+    """The incident moved on while it waited: give the turn straight back."""
+    component = next((s.component for s in draft.plan.steps if s.id == event.step), "")
+    if component and event.fence:
+        draft.tell(
+            target_id(component),
+            SlotReleased(
+                id=draft.fresh("release"), at=draft.now, incident=draft.incident.id, step=event.step, outcome="none"
+            ),
+        )
+    return Applied("the turn came too late and is given back")
+
+
+def queued(draft: Draft, event: SlotQueued) -> Decision:
+    if not _is_current(draft, event):
+        return Ignored("a place in a queue for a step that is no longer current")
+    draft.change(why=event.why)
+    draft.arm("turn", draft.now + TURN_MS)
+    return Applied(event.why)
+
+
+def denied(draft: Draft, event: SlotDenied) -> Decision:
+    if not _is_current(draft, event):
+        return Ignored("an answer for a step that is no longer current")
+    draft.change(frozen=event.frozen)
+    report = StepReport(id=event.id, at=event.at, episode=event.episode, step=event.step, why=event.why)
+    record(draft, "denied", report)
+    park(draft, event.why, page=True)
+    return Applied(event.why)
+
+
+def succeeded(draft: Draft, event: StepSucceeded) -> Decision:
+    if not _is_current(draft, event):
+        return late(draft, event)
+    record(draft, "succeeded", event, event.restore)
+    draft.say("acted", event.why)
+    settle_step(draft, "done")
+    return Applied(event.why)
+
+
+def unneeded(draft: Draft, event: StepUnneeded) -> Decision:
+    if not _is_current(draft, event):
+        return late(draft, event)
+    if event.already:
+        record(draft, "unneeded", event)
+        settle_step(draft, "none")
+        return Applied(event.why)
+    release_turn(draft, "none")
+    if not draft.incident.firing and not draft.incident.untracked:
+        record(draft, "unneeded", event)
+        next_step(draft)
+        return Applied(event.why)
+    draft.change(status="open", why=f"the alert fires, but not the guard: {event.why}", tries=draft.incident.tries + 1)
+    if draft.incident.tries > GUARD_RETRIES:
+        record(draft, "unneeded", event)
+        park(draft, f"the alert still fires, but the guard does not hold: {event.why}", page=True)
+    else:
+        draft.arm("retry", draft.now + GUARD_RETRY_MS)
+    return Applied(event.why)
+
+
+def shadowed(draft: Draft, event: StepShadowed) -> Decision:
+    if not _is_current(draft, event):
+        return late(draft, event)
+    record(draft, "shadowed", event)
+    draft.say("shadowed", event.why)
+    park(draft, event.why, page=draft.incident.severity == "critical")
+    return Applied(event.why)
+
+
+def approval_needed(draft: Draft, event: ApprovalNeeded) -> Decision:
+    if not _is_current(draft, event):
+        return late(draft, event)
+    record(draft, "asked", event)
+    release_turn(draft, "none")
+    draft.change(status="awaiting_approval", why=event.why)
+    draft.arm("approval", draft.now + APPROVAL_MS)
+    draft.say("parked", event.why)
+    draft.page(draft.plan.page_on_park, f"{draft.plan.policy} needs a decision: {event.why}")
+    return Applied(event.why)
+
+
+def not_sent(draft: Draft, event: StepNotSent) -> Decision:
+    if not _is_current(draft, event):
+        return late(draft, event)
+    record(draft, "not_sent", event)
+    release_turn(draft, "not_sent")
+    fail_step(draft, event.why)
+    return Applied(event.why)
+
+
+def unknown(draft: Draft, event: StepUnknown) -> Decision:
+    if not _is_current(draft, event):
+        return late(draft, event)
+    record(draft, "unknown", event)
+    release_turn(draft, "unknown")
+    park(draft, f"nobody can tell whether it took effect: {event.why}", page=True)
+    return Applied(event.why)
+
+
+def late(draft: Draft, event: StepReport) -> Decision:
+    """An outcome that arrives after the incident moved on: kept, told, and its turn given back."""
+    outcome = _LATE_OUTCOMES.get(type(event), "unneeded")
+    if any(result.intent and result.intent == event.intent for result in draft.incident.results):
+        return Ignored("a copy of a known outcome")
+    record(draft, outcome, event)
+    component = next((s.component for s in draft.plan.steps if s.id == event.step), "")
+    if component:
+        released = SlotReleased(
+            id=draft.fresh("release"), at=draft.now, incident=draft.incident.id, step=event.step,
+            outcome="done" if outcome == "succeeded" else "unknown" if outcome == "unknown" else "none",
+        )  # fmt: skip
+        draft.tell(target_id(component), released)
+    if outcome in ("succeeded", "unknown"):
+        draft.say("acted", f"late outcome: {event.why}")
+    return Applied(f"late outcome, recorded: {event.why}")

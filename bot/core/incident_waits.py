@@ -1,0 +1,165 @@
+"""What an incident waits for: evidence, diagnoses and the clock.
+
+Rows of `incident_machine.TABLE`. Every wait is a durable timer; its token tells a current wait from one given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bot.core.events import DiagnosisFound, EvidenceObserved, TimerFired
+from bot.core.incident import StepResult
+from bot.core.incident_moves import (
+    MAX_RESULTS,
+    RECHECK_MS,
+    RECHECKS_BEFORE_PARKING,
+    TURN_MS,
+    Draft,
+    begin_step,
+    describe,
+    end_verification,
+    fail_step,
+    next_step,
+    observe,
+    park,
+    release_turn,
+    resolve,
+    seek_resolution,
+)
+from bot.core.record import Applied, Decision, Ignored
+
+
+def found(draft: Draft, event: DiagnosisFound) -> Decision:
+    if event.episode != draft.incident.episode:
+        return Ignored("a finding of an earlier episode")
+    draft.change(findings={**draft.incident.findings, event.diagnosis: event.finding})
+    if draft.incident.status == "diagnosing" and len(draft.incident.findings) >= len(draft.plan.diagnose):
+        begin_step(draft)
+    return Applied(event.finding)
+
+
+def observed(draft: Draft, event: EvidenceObserved) -> Decision:
+    timer = draft.incident.timers.get(f"{event.purpose}:again")
+    if event.episode != draft.incident.episode or timer is None or timer.token != event.token:
+        return Ignored("an observation nobody waits for any more")
+    if event.purpose == "resolve":
+        return _weigh_resolution(draft, event)
+    if event.holds is not True:
+        return Applied(f"not yet: {event.why}")
+    draft.disarm("verify", "verify:again")
+    verified = StepResult(step=draft.step.id, episode=event.episode, outcome="verified", at=draft.now, why=event.why)
+    draft.change(results=(*draft.incident.results, verified)[-MAX_RESULTS:])
+    draft.say("verified", event.why)
+    end_verification(draft)
+    next_step(draft)
+    return Applied(f"verified: {event.why}")
+
+
+def _weigh_resolution(draft: Draft, event: EvidenceObserved) -> Decision:
+    draft.disarm("resolve:again")
+    if event.holds is True:
+        resolve(draft, f"no alert fires any more, and {event.why}")
+        return Applied(event.why)
+    draft.change(tries=draft.incident.tries + 1)
+    draft.arm("resolve:again", draft.now + RECHECK_MS)
+    if draft.incident.tries == RECHECKS_BEFORE_PARKING and draft.incident.status != "parked":
+        park(draft, f"the alerts are gone, but the evidence is not healthy: {event.why}", page=True)
+    return Applied(f"the alerts are gone, but {event.why}")
+
+
+def timer(draft: Draft, event: TimerFired) -> Decision:
+    timer = draft.incident.timers.get(event.name)
+    if timer is None or timer.token != event.token:
+        return Ignored("a timer nobody waits for any more")
+    draft.disarm(event.name)
+    return _TIMERS[event.name.partition(":")[0] if event.name.startswith("rung:") else event.name](draft, event)
+
+
+def _turn_over(draft: Draft, _: TimerFired) -> Decision:
+    why = f"{draft.step.action} has had no outcome for {TURN_MS // 60_000} minutes ({draft.incident.why})"
+    release_turn(draft, "none")
+    park(draft, why, page=True)
+    return Applied(why)
+
+
+def _try_again(draft: Draft, _: TimerFired) -> Decision:
+    begin_step(draft)
+    return Applied("looking at the guard again")
+
+
+def _verification_over(draft: Draft, _: TimerFired) -> Decision:
+    verify = draft.step.verify
+    why = f"{draft.step.action} was done, but {verify.until if verify else 'its effect'} did not come true in time"
+    draft.disarm("verify:again")
+    unverified = StepResult(
+        step=draft.step.id, episode=draft.incident.episode, outcome="unverified", at=draft.now, why=why
+    )
+    draft.change(results=(*draft.incident.results, unverified)[-MAX_RESULTS:])
+    end_verification(draft)
+    fail_step(draft, why)
+    return Applied(why)
+
+
+def _verify_again(draft: Draft, _: TimerFired) -> Decision:
+    verify = draft.step.verify
+    assert verify is not None  # only a step with a verification arms this timer
+    observe(draft, "verify", verify.until, draft.now + verify.every_ms)
+    return Applied("looking at the evidence again")
+
+
+def _resolve_again(draft: Draft, _: TimerFired) -> Decision:
+    seek_resolution(draft)
+    return Applied("looking for evidence of health again")
+
+
+def _silence_is_not_approval(draft: Draft, _: TimerFired) -> Decision:
+    why = f"nobody decided: {draft.incident.why}"
+    park(draft, why, page=True)
+    return Applied(why)
+
+
+def _patience_over(draft: Draft, _: TimerFired) -> Decision:
+    if not draft.incident.firing:
+        seek_resolution(draft)
+        return Applied("no alert fires any more")
+    why = f"the plan is done, yet it still fires: {describe(draft)}"
+    park(draft, why, page=True)
+    return Applied(why)
+
+
+def _hold_over(draft: Draft, _: TimerFired) -> Decision:
+    return Applied("the hold is over; a new firing begins a new episode")
+
+
+def _close(draft: Draft, _: TimerFired) -> Decision:
+    draft.change(status="closed", closed_at=draft.now, timers={})
+    return Applied("closed")
+
+
+def _rung(draft: Draft, event: TimerFired) -> Decision:
+    number = int(event.name.partition(":")[2])
+    rung = draft.plan.ladder[number]
+    incident = draft.incident
+    if rung.until == "acked" and incident.acknowledged_by:
+        return Applied(f"not paged: acknowledged by {incident.acknowledged_by}")
+    if rung.until in ("acked", "mitigated") and incident.mitigated_at is not None:
+        return Applied("not paged: mitigated")
+    draft.change(level=number + 1)
+    draft.page(rung.page, f"{draft.plan.policy}: {incident.why} ({describe(draft)})")
+    return Applied(f"level {number + 1}: paged {rung.page.service}")
+
+
+# Timer name -> what its coming due means. Rungs share one entry; their number is in the timer's name.
+_TIMERS: Mapping[str, Callable[[Draft, TimerFired], Decision]] = {
+    "turn": _turn_over,
+    "retry": _try_again,
+    "diagnosis": _try_again,
+    "verify": _verification_over,
+    "verify:again": _verify_again,
+    "resolve:again": _resolve_again,
+    "approval": _silence_is_not_approval,
+    "patience": _patience_over,
+    "hold": _hold_over,
+    "close": _close,
+    "rung": _rung,
+}

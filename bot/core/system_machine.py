@@ -1,0 +1,213 @@
+"""The machine of a system's own target `*`: what is true for all of the system's automation.
+
+It answers every request for a turn first: frozen, shadow, suggest, or forward to the component. It also is the last to
+be asked before anything is sent (`IntentDeclared`), so a freeze or a spent budget stops even what was granted before.
+
+The laws of this file:
+
+1. Nothing acts that is not armed; what is not armed runs in shadow.
+2. A freeze denies everything until a person lifts it; no timer ever does.
+3. Past the budget, automation only suggests; the reserve is for actions that lower exposure. A person lifts it.
+4. A retry of one intent is charged once.
+
+Called by `bot.engine.fold`. The state diagram is drawn from `TABLE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from bot.core.effects import PageOncall, PostMessage, Tell
+from bot.core.events import (
+    IntentDeclared,
+    PolicyArmed,
+    PolicyDisarmed,
+    SlotGranted,
+    SlotRequested,
+    TargetEvent,
+    TargetFrozen,
+    TargetUnfrozen,
+    TimerFired,
+)
+from bot.core.record import Applied, Decision, Denied, Ignored, Transition
+from bot.core.target import MAX_RECENT, Armed, Freeze, Target
+from bot.core.target_machine import TargetDraft
+from bot.core.words import SYSTEM_TARGET, Disposition
+
+SystemState: TypeAlias = Literal["active", "tripped", "frozen"]
+
+
+def state_of(target: Target) -> SystemState:
+    """The one word for the system's automation; freeze outranks a spent budget."""
+    if target.freeze is not None:
+        return "frozen"
+    return "active" if target.tripped_at is None else "tripped"
+
+
+def _requested(draft: TargetDraft, event: SlotRequested) -> Decision:
+    if event.mode == "shadow" or event.policy not in draft.target.armed:
+        why = f"policy {event.policy} is {'in shadow mode' if event.mode == 'shadow' else 'not armed'}"
+        return _answer(draft, event, "shadow", why)
+    if event.mode == "suggest":
+        return _answer(draft, event, "suggest", f"policy {event.policy} only suggests")
+    return _forward(draft, event)
+
+
+def _requested_tripped(draft: TargetDraft, event: SlotRequested) -> Decision:
+    if event.mode == "auto" and event.policy in draft.target.armed and event.direction != "lowers":
+        return _answer(draft, event, "suggest", "automation has used up its budget and only suggests")
+    return _requested(draft, event)
+
+
+def _requested_frozen(draft: TargetDraft, event: SlotRequested) -> Decision:
+    draft.deny(event, _frozen_words(draft.target), frozen=True)
+    return Applied("frozen")
+
+
+def _answer(draft: TargetDraft, event: SlotRequested, disposition: Disposition, why: str) -> Decision:
+    granted = SlotGranted(
+        id=draft.fresh("grant"), at=draft.now, episode=event.episode, step=event.step, fence=0,
+        disposition=disposition, why=why,
+    )  # fmt: skip
+    draft.effects.append(Tell(to=event.incident, event=granted))
+    return Applied(f"{disposition}: {why}" if why else disposition)
+
+
+def _forward(draft: TargetDraft, event: SlotRequested) -> Decision:
+    if event.target == SYSTEM_TARGET:
+        return _answer(draft, event, "act", "")
+    draft.effects.append(Tell(to=event.target, event=event))
+    return Applied(f"may act; {event.target} decides when")
+
+
+def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
+    target = draft.target
+    if event.policy not in target.armed:
+        return Denied(f"policy {event.policy} was disarmed meanwhile")
+    recent = tuple(at for at in target.recent if at > draft.now - event.budget.within_ms)
+    if event.attempt == 1:
+        lowers = event.direction == "lowers"
+        allowed = event.budget.limit if lowers else event.budget.limit - event.budget.reserve
+        if len(recent) >= allowed:
+            return _trip(draft, event, len(recent))
+        draft.change(recent=(*recent, draft.now)[-MAX_RECENT:])
+    if event.target != SYSTEM_TARGET:
+        draft.effects.append(Tell(to=event.target, event=event))
+    return Applied(f"within budget: {len(draft.target.recent)} of {event.budget.limit}")
+
+
+def _trip(draft: TargetDraft, event: IntentDeclared, used: int) -> Decision:
+    """Refuse, and say once to everybody that automation has gone quiet."""
+    minutes = event.budget.within_ms // 60_000
+    why = f"{used} automatic actions in {minutes} minutes: automation only suggests until a person unfreezes it"
+    if draft.target.tripped_at is not None:
+        return Denied(why)
+    draft.change(tripped_at=draft.now)
+    draft.effects.append(
+        PostMessage(id=draft.fresh("trip"), incident=event.incident, channel="", topic="automation", text=why)
+    )
+    draft.effects.append(
+        PageOncall(
+            id=draft.fresh("page"), incident=event.incident, service="trading-oncall", severity="critical",
+            dedup_key=f"{draft.target.system}:automation-tripped", summary=f"{draft.target.system}: {why}",
+        )
+    )  # fmt: skip
+    return Denied(why)
+
+
+def _declared_frozen(draft: TargetDraft, _: IntentDeclared) -> Decision:
+    return Denied(_frozen_words(draft.target))
+
+
+def _armed(draft: TargetDraft, event: PolicyArmed) -> Decision:
+    if event.policy in draft.target.armed:
+        return Ignored(f"armed already by {draft.target.armed[event.policy].by}")
+    draft.change(armed={**draft.target.armed, event.policy: Armed(by=event.by, at=draft.now)})
+    return Applied(f"armed by {event.by}")
+
+
+def _disarmed(draft: TargetDraft, event: PolicyDisarmed) -> Decision:
+    if event.policy not in draft.target.armed:
+        return Ignored("not armed")
+    draft.change(armed={name: armed for name, armed in draft.target.armed.items() if name != event.policy})
+    return Applied(f"disarmed by {event.by}")
+
+
+def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
+    draft.change(freeze=Freeze(by=event.by, reason=event.reason, since=draft.now, until=event.until))
+    if event.until is not None:
+        draft.arm("freeze", event.until)
+    return Applied(f"automation frozen by {event.by}: {event.reason}")
+
+
+def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
+    draft.change(freeze=None, tripped_at=None, recent=())
+    draft.disarm("freeze")
+    return Applied(f"automation unfrozen by {event.by}")
+
+
+def _freeze_asks(draft: TargetDraft, event: TimerFired) -> Decision:
+    timer = draft.target.timers.get(event.name)
+    if timer is None or timer.token != event.token:
+        return Ignored("a timer nobody waits for any more")
+    draft.disarm(event.name)
+    why = f"the freeze of {draft.target.system} was meant to last until now; `andon unfreeze` lifts it"
+    draft.effects.append(
+        PageOncall(
+            id=draft.fresh("page"), incident=draft.target.id, service="trading-oncall", severity="warning",
+            dedup_key=f"{draft.target.system}:freeze", summary=why,
+        )
+    )  # fmt: skip
+    return Applied(why)
+
+
+def _frozen_words(target: Target) -> str:
+    freeze = target.freeze
+    assert freeze is not None  # only rows of the frozen state ask
+    return f"automation for {target.system} is frozen by {freeze.by}: {freeze.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one (state, event) pair is folded, and every state it may lead to."""
+
+    fold: Callable[..., Decision]
+    to: frozenset[SystemState]
+
+
+_ANY: tuple[SystemState, ...] = ("active", "tripped", "frozen")
+_MOVING: tuple[SystemState, ...] = ("active", "tripped")
+
+_ROWS: tuple[tuple[tuple[SystemState, ...], type, Callable[..., Decision], tuple[SystemState, ...]], ...] = (
+    (("active",), SlotRequested, _requested, ()),
+    (("tripped",), SlotRequested, _requested_tripped, ()),
+    (("frozen",), SlotRequested, _requested_frozen, ()),
+    (_MOVING, IntentDeclared, _declared, ("tripped",)),
+    (("frozen",), IntentDeclared, _declared_frozen, ()),
+    (_ANY, PolicyArmed, _armed, ()),
+    (_ANY, PolicyDisarmed, _disarmed, ()),
+    (_ANY, TargetFrozen, _frozen, ("frozen",)),
+    (("tripped", "frozen"), TargetUnfrozen, _unfrozen, ("active",)),
+    (_ANY, TimerFired, _freeze_asks, ()),
+)
+
+TABLE: Mapping[tuple[SystemState, type], Row] = {
+    (state, event): Row(fold, frozenset({state, *further}))
+    for states, event, fold, further in _ROWS
+    for state in states
+}
+
+
+def step(target: Target, event: TargetEvent, now: int) -> Transition[Target]:
+    """Fold one event into `target:*`. Total. A refused intent keeps what the refusal changed (the trip)."""
+    state = state_of(target)
+    row = TABLE.get((state, type(event)))
+    if row is None:
+        return Transition(target, (), Ignored(f"{event.kind} means nothing to automation that is {state}"))
+    draft = TargetDraft(target, now)
+    decision = row.fold(draft, event)
+    if state_of(draft.target) not in row.to:
+        raise AssertionError(f"{state} + {event.kind} led to {state_of(draft.target)}, which is not in the table")
+    return Transition(draft.target, tuple(draft.effects), decision)

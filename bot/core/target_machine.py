@@ -1,0 +1,299 @@
+"""The component's machine: one plan at a time may act on it, severe ones first, each under a fence.
+
+The laws of this file:
+
+1. At most one incident holds the slot; every grant has a higher fence than all before it.
+2. An intent is recorded only for the holder of the current fence, unfrozen, before its deadline (law 2 of the design).
+3. While an effect is being verified, lesser plans wait; a more severe plan that lowers exposure does not.
+4. A cool-down delays, it never drops: the plan waits in the queue and is granted when the time is up.
+5. A freeze denies everything, also what already waits. Lifting it starts nothing.
+
+The system's own target `*` (freeze, arming, budget) has its own machine in `bot.core.system_machine`.
+Called by `bot.engine.fold`. The state diagram is drawn from `TABLE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from bot.core.effects import Effect, Tell
+from bot.core.events import (
+    IntentDeclared,
+    SlotDenied,
+    SlotGranted,
+    SlotQueued,
+    SlotReleased,
+    SlotRequested,
+    TargetEvent,
+    TargetFrozen,
+    TargetUnfrozen,
+    TimerFired,
+    VerificationEnded,
+)
+from bot.core.record import Applied, Decision, Denied, Ignored, Timer, Transition
+from bot.core.target import MAX_QUEUE, Freeze, Slot, Target, Verifying
+from bot.core.words import Millis, severity_rank
+
+TargetState: TypeAlias = Literal["idle", "held", "verifying", "frozen"]
+
+
+class TargetDraft:
+    """A target being folded: the record so far and the effects so far."""
+
+    def __init__(self, target: Target, now: Millis) -> None:
+        self.target = target
+        self.now = now
+        self.effects: list[Effect] = []
+
+    def change(self, **fields: Any) -> None:  # the fields are Target's own; `replace` checks their names
+        self.target = replace(self.target, **fields)
+
+    def fresh(self, what: str) -> str:
+        self.change(counter=self.target.counter + 1)
+        return f"{self.target.id}/{what}/{self.target.counter}"
+
+    def arm(self, name: str, due: Millis) -> None:
+        token = self.fresh(name)
+        self.change(timers={**self.target.timers, name: Timer(due=due, token=token)})
+
+    def disarm(self, name: str) -> None:
+        self.change(timers={key: timer for key, timer in self.target.timers.items() if key != name})
+
+    def deny(self, request: SlotRequested, why: str, *, frozen: bool = False) -> None:
+        event = SlotDenied(
+            id=self.fresh("deny"), at=self.now, episode=request.episode, step=request.step, why=why, frozen=frozen
+        )
+        self.effects.append(Tell(to=request.incident, event=event))
+
+
+def state_of(target: Target) -> TargetState:
+    """The one word for where a component stands; freeze outranks the rest."""
+    if target.freeze is not None:
+        return "frozen"
+    if target.slot is not None:
+        return "held"
+    return "verifying" if target.verifying is not None else "idle"
+
+
+# --- the queue ---------------------------------------------------------------------------------------------------
+
+
+def _obstacle(target: Target, request: SlotRequested, now: Millis) -> tuple[str, Millis | None] | None:
+    """Why this request must wait, and until when that is known; None when it may act now."""
+    if target.slot is not None:
+        return f"behind {target.slot.incident}, which is acting on {target.id.removeprefix('target:')}", None
+    last = target.last_run.get(request.action)
+    if last is not None and now < last + request.cooldown_ms:
+        seconds = (last + request.cooldown_ms - now + 999) // 1000
+        return f"{request.action} cools down for another {seconds} s", last + request.cooldown_ms
+    verifying = target.verifying
+    if verifying is not None and verifying.incident != request.incident and now < verifying.until:
+        more_severe = severity_rank(request.severity) > severity_rank(verifying.severity)
+        if not (more_severe and request.direction == "lowers"):
+            return f"behind {verifying.incident}, whose effect is being verified", verifying.until
+    return None
+
+
+def _grant(draft: TargetDraft, request: SlotRequested) -> None:
+    fence = draft.target.fence + 1
+    slot = Slot(
+        incident=request.incident, step=request.step, fence=fence, severity=request.severity, granted_at=draft.now
+    )
+    draft.change(fence=fence, slot=slot)
+    _tell_grant(draft, request, fence)
+
+
+def _tell_grant(draft: TargetDraft, request: SlotRequested, fence: int) -> None:
+    granted = SlotGranted(
+        id=draft.fresh("grant"), at=draft.now, episode=request.episode, step=request.step, fence=fence,
+        disposition="act",
+    )  # fmt: skip
+    draft.effects.append(Tell(to=request.incident, event=granted))
+
+
+def _serve_queue(draft: TargetDraft) -> None:
+    """Grant the first waiting plan that may act; otherwise wake up when the first obstacle ends."""
+    draft.disarm("queue")
+    wake: list[Millis] = []
+    for request in draft.target.queue:
+        obstacle = _obstacle(draft.target, request, draft.now)
+        if obstacle is None:
+            draft.change(queue=tuple(other for other in draft.target.queue if other is not request))
+            _grant(draft, request)
+            return
+        if obstacle[1] is not None:
+            wake.append(obstacle[1])
+    if wake:
+        draft.arm("queue", min(wake))
+
+
+def _place(request: SlotRequested) -> tuple[int, Millis]:
+    return (-severity_rank(request.severity), request.at)
+
+
+# --- rows --------------------------------------------------------------------------------------------------------
+
+
+def _requested(draft: TargetDraft, event: SlotRequested) -> Decision:
+    slot = draft.target.slot
+    if slot is not None and (slot.incident, slot.step) == (event.incident, event.step) and slot.intent is None:
+        _tell_grant(draft, event, slot.fence)
+        return Applied(f"holds the slot already, fence {slot.fence}")
+    waiting = tuple(other for other in draft.target.queue if other.incident != event.incident)
+    obstacle = _obstacle(draft.target, event, draft.now)
+    if obstacle is None:
+        draft.change(queue=waiting)
+        _grant(draft, event)
+        return Applied(f"granted, fence {draft.target.fence}")
+    if len(waiting) >= MAX_QUEUE:
+        draft.deny(event, f"{MAX_QUEUE} plans wait for {draft.target.id} already")
+        return Applied("the queue is full")
+    draft.change(queue=tuple(sorted((*waiting, event), key=_place)))
+    why = f"waits {obstacle[0]}" if obstacle[0].startswith("behind") else f"waits: {obstacle[0]}"
+    queued = SlotQueued(id=draft.fresh("queue"), at=draft.now, episode=event.episode, step=event.step, why=why)
+    draft.effects.append(Tell(to=event.incident, event=queued))
+    if draft.target.slot is None:
+        _serve_queue(draft)
+    return Applied(why)
+
+
+def _requested_frozen(draft: TargetDraft, event: SlotRequested) -> Decision:
+    draft.deny(event, _frozen_words(draft.target), frozen=True)
+    return Applied("frozen")
+
+
+def _released(draft: TargetDraft, event: SlotReleased) -> Decision:
+    target = draft.target
+    slot = target.slot
+    if slot is None or (slot.incident, slot.step) != (event.incident, event.step):
+        rest = tuple(other for other in target.queue if other.incident != event.incident)
+        if len(rest) == len(target.queue):
+            return Ignored("holds neither the slot nor a place in the queue")
+        draft.change(queue=rest)
+        return Applied(f"{event.incident} leaves the queue")
+    draft.change(slot=None)
+    if event.outcome in ("done", "unknown"):
+        draft.change(last_run={**target.last_run, event.action: draft.now})
+        if event.verifying_until is not None:
+            draft.change(
+                verifying=Verifying(incident=event.incident, severity=slot.severity, until=event.verifying_until)
+            )
+    if draft.target.freeze is None:
+        _serve_queue(draft)
+    return Applied(f"released by {event.incident}: {event.outcome}")
+
+
+def _verification_ended(draft: TargetDraft, event: VerificationEnded) -> Decision:
+    verifying = draft.target.verifying
+    if verifying is None or verifying.incident != event.incident:
+        return Ignored("its effect is not the one being verified")
+    draft.change(verifying=None)
+    if draft.target.freeze is None:
+        _serve_queue(draft)
+    return Applied("verification ended")
+
+
+def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
+    slot = draft.target.slot
+    if slot is None or slot.incident != event.incident or slot.step != event.step or slot.fence != event.fence:
+        holder = "nobody" if slot is None else f"{slot.incident} (fence {slot.fence})"
+        return Denied(f"the turn under fence {event.fence} is over; {holder} holds {draft.target.id} now")
+    if slot.intent is not None and slot.intent.intent != event.intent:
+        return Denied(f"another intent ({slot.intent.intent}) is declared under this fence")
+    if slot.intent is not None and slot.intent.attempt >= event.attempt:
+        return Denied(f"attempt {slot.intent.attempt} of this intent is already under way")
+    if draft.now > event.deadline:
+        return Denied("its deadline has passed")
+    draft.change(slot=replace(slot, intent=event))
+    return Applied(f"intent declared: {event.action}, attempt {event.attempt}")
+
+
+def _declared_frozen(draft: TargetDraft, _: IntentDeclared) -> Decision:
+    return Denied(_frozen_words(draft.target))
+
+
+def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
+    draft.change(freeze=Freeze(by=event.by, reason=event.reason, since=draft.now, until=event.until))
+    for request in draft.target.queue:
+        draft.deny(request, _frozen_words(draft.target), frozen=True)
+    draft.change(queue=())
+    draft.disarm("queue")
+    return Applied(f"frozen by {event.by}: {event.reason}")
+
+
+def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
+    draft.change(freeze=None)
+    return Applied(f"unfrozen by {event.by}")
+
+
+def _timer(draft: TargetDraft, event: TimerFired) -> Decision:
+    timer = draft.target.timers.get(event.name)
+    if timer is None or timer.token != event.token:
+        return Ignored("a timer nobody waits for any more")
+    verifying = draft.target.verifying
+    if verifying is not None and draft.now >= verifying.until:
+        draft.change(verifying=None)
+    _serve_queue(draft)
+    return Applied("looked at the queue again")
+
+
+def _frozen_words(target: Target) -> str:
+    freeze = target.freeze
+    assert freeze is not None  # only rows of the frozen state ask
+    return f"{target.id.removeprefix('target:')} is frozen by {freeze.by}: {freeze.reason}"
+
+
+# --- the table ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one (state, event) pair is folded, and every state it may lead to."""
+
+    fold: Callable[..., Decision]
+    to: frozenset[TargetState]
+
+
+_ANY: tuple[TargetState, ...] = ("idle", "held", "verifying")
+
+_ROWS: tuple[tuple[tuple[TargetState, ...], type, Callable[..., Decision], tuple[TargetState, ...]], ...] = (
+    (("idle", "verifying"), SlotRequested, _requested, ("held",)),
+    (("held",), SlotRequested, _requested, ()),
+    (("frozen",), SlotRequested, _requested_frozen, ()),
+    (("held",), SlotReleased, _released, ("idle", "verifying")),
+    (("idle", "verifying", "frozen"), SlotReleased, _released, ()),
+    (("held",), IntentDeclared, _declared, ()),
+    (("idle", "verifying"), IntentDeclared, _declared, ()),
+    (("frozen",), IntentDeclared, _declared_frozen, ()),
+    (("verifying",), VerificationEnded, _verification_ended, ("idle", "held")),
+    (("idle", "held", "frozen"), VerificationEnded, _verification_ended, ()),
+    (_ANY, TargetFrozen, _frozen, ("frozen",)),
+    (("frozen",), TargetFrozen, _frozen, ()),
+    (("frozen",), TargetUnfrozen, _unfrozen, ("idle", "held", "verifying")),
+    (("idle",), TimerFired, _timer, ("held",)),
+    (("held",), TimerFired, _timer, ()),
+    (("verifying",), TimerFired, _timer, ("idle", "held")),
+)
+
+TABLE: Mapping[tuple[TargetState, type], Row] = {
+    (state, event): Row(fold, frozenset({state, *further}))
+    for states, event, fold, further in _ROWS
+    for state in states
+}
+
+
+def step(target: Target, event: TargetEvent, now: Millis) -> Transition[Target]:
+    """Fold one event into a component's target. Total: what the table does not list is ignored with a reason."""
+    state = state_of(target)
+    row = TABLE.get((state, type(event)))
+    if row is None:
+        return Transition(target, (), Ignored(f"{event.kind} means nothing to a component that is {state}"))
+    draft = TargetDraft(target, now)
+    decision = row.fold(draft, event)
+    if isinstance(decision, Applied):
+        if state_of(draft.target) not in row.to:
+            raise AssertionError(f"{state} + {event.kind} led to {state_of(draft.target)}, which is not in the table")
+        return Transition(draft.target, tuple(draft.effects), decision)
+    return Transition(target, (), decision)
