@@ -245,11 +245,15 @@ def next_step(draft: Draft) -> None:
 
 
 def fail_step(draft: Draft, why: str) -> None:
-    """The step did not do its job: the policy says whether to go on, stop, or stop and call a human."""
-    if draft.step.on_failure == "continue":
+    """The step did not do its job: the policy says whether to go on, stop, or stop and call a human.
+
+    With no step left to go on to, nothing has been mitigated, so a human is called.
+    """
+    last = draft.incident.cursor + 1 == len(draft.plan.steps)
+    if draft.step.on_failure == "continue" and not last:
         next_step(draft)
     else:
-        park(draft, why, page=draft.step.on_failure == "escalate" or draft.incident.severity == "critical")
+        park(draft, why, page=draft.step.on_failure != "stop" or draft.incident.severity == "critical")
 
 
 def end_verification(draft: Draft) -> None:

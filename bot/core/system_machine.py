@@ -5,7 +5,7 @@ be asked before anything is sent (`IntentDeclared`), so a freeze or a spent budg
 
 The laws of this file:
 
-1. Nothing acts that is not armed; what is not armed runs in shadow.
+1. Nothing acts that is not armed; what is not armed runs in shadow. What a person disarmed, only a person arms again.
 2. A freeze denies everything until a person lifts it; no timer ever does.
 3. Past the budget, automation only suggests; the reserve is for actions that lower exposure. A person lifts it.
 4. A retry of one intent is charged once.
@@ -35,6 +35,8 @@ from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.target import MAX_RECENT, Armed, Freeze, Target
 from bot.core.target_machine import TargetDraft
 from bot.core.words import SYSTEM_TARGET, Disposition
+
+CONFIGURATION = "configuration"  # who arms the policies that `armed:` in andon.yaml lists, at every start
 
 SystemState: TypeAlias = Literal["active", "tripped", "frozen"]
 
@@ -124,14 +126,23 @@ def _declared_frozen(draft: TargetDraft, _: IntentDeclared) -> Decision:
 def _armed(draft: TargetDraft, event: PolicyArmed) -> Decision:
     if event.policy in draft.target.armed:
         return Ignored(f"armed already by {draft.target.armed[event.policy].by}")
-    draft.change(armed={**draft.target.armed, event.policy: Armed(by=event.by, at=draft.now)})
+    disarmed = draft.target.disarmed.get(event.policy)
+    if disarmed is not None and event.by == CONFIGURATION:
+        return Ignored(f"disarmed by {disarmed.by}; only a person arms it again")
+    draft.change(
+        armed={**draft.target.armed, event.policy: Armed(by=event.by, at=draft.now)},
+        disarmed={name: by for name, by in draft.target.disarmed.items() if name != event.policy},
+    )
     return Applied(f"armed by {event.by}")
 
 
 def _disarmed(draft: TargetDraft, event: PolicyDisarmed) -> Decision:
     if event.policy not in draft.target.armed:
         return Ignored("not armed")
-    draft.change(armed={name: armed for name, armed in draft.target.armed.items() if name != event.policy})
+    draft.change(
+        armed={name: armed for name, armed in draft.target.armed.items() if name != event.policy},
+        disarmed={**draft.target.disarmed, event.policy: Armed(by=event.by, at=draft.now)},
+    )
     return Applied(f"disarmed by {event.by}")
 
 

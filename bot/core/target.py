@@ -68,5 +68,6 @@ class Target:
     recent: tuple[Millis, ...] = ()  # on `*`: when automatic actions were declared, for the budget
     tripped_at: Millis | None = None  # on `*`: automation only suggests since then
     armed: dict[str, Armed] = field(default_factory=dict)  # on `*`
+    disarmed: dict[str, Armed] = field(default_factory=dict)  # on `*`: by a person; configuration cannot arm these
     timers: dict[str, Timer] = field(default_factory=dict)
     counter: int = 0
