@@ -56,8 +56,8 @@ class Step:
 
     `component` is "" when the action needs no target (then no slot is asked for). `arguments` is canonical JSON and
     may still hold `${…}`; it is rendered and frozen in the intent. `risk` is the action's own or higher; `automatic`
-    says that law 4 lets it run without a person (a pre-authorisation may have made it so; it is checked again
-    before sending).
+    says that law 4 lets it run without a person. Where only a signed pre-authorisation made it so, `authority` says
+    whose and why (the audit records it) and `automatic_until` when it ends; both are checked again before sending.
     """
 
     id: str
@@ -68,6 +68,8 @@ class Step:
     direction: Direction
     delivery: Delivery
     automatic: bool
+    authority: str = ""
+    automatic_until: Millis | None = None
     guard: str = ""
     verify: Verify | None = None
     cooldown_ms: Millis = 0

@@ -1,0 +1,171 @@
+"""targets.yaml: each trading system's components, by role, with how to reach and read them.
+
+Planning resolves an action's role to a component here; `bot.adapters` builds connectors from it. Credentials are
+references (`env:NAME`, `file:PATH`), never literals, and nothing outside a component's `allow` list is ever requested.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from policies.models import StrictModel
+from policies.problems import Path, UnclearError
+from policies.texts import Name
+
+Connector: TypeAlias = Literal["http", "redis", "prometheus"]
+
+SCHEMES: dict[Connector, tuple[str, ...]] = {
+    "http": ("http", "https"),
+    "redis": ("redis", "rediss", "unix"),
+    "prometheus": ("http", "https"),
+}
+_REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)\Z")
+_REQUEST = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[^\s?#]*)\Z")
+
+
+def _reference(value: str) -> str:
+    if value and _REFERENCE.match(value) is None:
+        raise UnclearError("this is not a reference to a credential", "write env:NAME or file:/path, never the secret")
+    return value
+
+
+def _request(value: str) -> str:
+    if _REQUEST.match(value) is None:
+        raise UnclearError(
+            f"{value!r} is not a request", 'write method and path, like "POST /api/risk/emergency-reduce"'
+        )
+    return value
+
+
+Reference: TypeAlias = Annotated[str, AfterValidator(_reference)]
+RequestLine: TypeAlias = Annotated[str, AfterValidator(_request)]
+
+
+class ReadDoc(StrictModel):
+    """Where a field of a component's own state can be read: exactly one of `http`, `redis_hash`."""
+
+    http: str | None = Field(None, description="A path that answers GET with JSON.")
+    json_path: str = Field("", alias="json", description="http: dotted path of the value in the answer.")
+    redis_hash: str | None = Field(None, description="The hash's key.")
+    field: str = Field("", description="redis_hash: the field with the value.")
+    component: str = Field("", description="Which component is read, when it is another one.")
+
+
+class ComponentDoc(StrictModel):
+    """One component of a trading system."""
+
+    name: Name
+    role: Name = Field(description="What actions look for: risk, router, store, metrics …")
+    connector: Connector
+    url: str
+    username: str = ""
+    credentials: Reference = Field("", description="env:NAME or file:/path of the token or password; never the secret.")
+    allow: list[RequestLine] = Field(default_factory=list, description="http: every request that may ever be made.")
+    read: dict[str, ReadDoc] = Field(default_factory=dict)
+    floors: dict[str, float] = Field(default_factory=dict, description="Automation never pushes a field below this.")
+
+
+class SystemDoc(StrictModel):
+    """One trading system."""
+
+    components: list[ComponentDoc] = Field(default_factory=list)
+
+
+class TargetsDocument(StrictModel):
+    """The whole file."""
+
+    systems: dict[Name, SystemDoc] = Field(default_factory=dict)
+
+    def components(self, system: str) -> tuple[ComponentDoc, ...]:
+        """The system's components; none when the system is not listed."""
+        found = self.systems.get(system)
+        return tuple(found.components) if found else ()
+
+    def component(self, system: str, name: str) -> ComponentDoc | None:
+        """One component by name."""
+        return next((c for c in self.components(system) if c.name == name), None)
+
+    def by_role(self, system: str, role: str) -> tuple[ComponentDoc, ...]:
+        """The components with this role."""
+        return tuple(c for c in self.components(system) if c.role == role)
+
+    def by_connector(self, system: str, connector: Connector) -> tuple[ComponentDoc, ...]:
+        """The components reached this way."""
+        return tuple(c for c in self.components(system) if c.connector == connector)
+
+
+Finding: TypeAlias = tuple[Path, str, str]  # path, message, fix
+
+
+def mistakes(document: TargetsDocument) -> Iterator[Finding]:
+    """What the models cannot see: addresses, names used twice, reads that nothing allows."""
+    for system, parts in document.systems.items():
+        names: set[str] = set()
+        for index, component in enumerate(parts.components):
+            at: Path = ("systems", system, "components", index)
+            if component.name in names:
+                yield (*at, "name"), f"a second component is called {component.name!r}", "names are unique in a system"
+            names.add(component.name)
+            yield from _address(at, component)
+            for name, read in component.read.items():
+                yield from _read((*at, "read", name), document, system, component, read)
+            for name, floor in component.floors.items():
+                if floor < 0:
+                    yield (*at, "floors", name), f"the floor {floor:g} is negative", "write the least allowed value"
+
+
+def _address(at: Path, component: ComponentDoc) -> Iterator[Finding]:
+    try:
+        url = urlsplit(component.url)
+        schemes = SCHEMES[component.connector]
+        if url.scheme not in schemes:
+            yield (
+                (*at, "url"),
+                f"a {component.connector} address does not start with {url.scheme or 'this'}",
+                f"write {schemes[0]}://host:port",
+            )
+        elif url.scheme != "unix" and not url.hostname:
+            yield (*at, "url"), "the address names no host", f"write {schemes[0]}://host:port"
+        elif url.password or url.username:
+            yield (*at, "url"), "the address carries a credential", "write it as credentials: env:NAME or file:/path"
+        elif url.port is not None and url.port < 1:
+            yield (*at, "url"), "the port is 0", "write the real port"
+    except ValueError as error:
+        yield (*at, "url"), f"not an address: {error}", "write it like http://127.0.0.1:8080"
+    if component.allow and component.connector != "http":
+        yield (*at, "allow"), f"allow means nothing for a {component.connector} component", "remove it"
+
+
+def _read(
+    at: Path, document: TargetsDocument, system: str, component: ComponentDoc, read: ReadDoc
+) -> Iterator[Finding]:
+    if (read.http is None) == (read.redis_hash is None):
+        yield (
+            at,
+            "says not exactly one of http and redis_hash",
+            "write {http: /path, json: field} or {redis_hash: key, field: name}",
+        )
+        return
+    asked = document.component(system, read.component) if read.component else component
+    if asked is None:
+        yield (*at, "component"), f"no component {read.component!r} in {system}", "name one that is listed here"
+    elif read.http is not None:
+        if asked.connector != "http":
+            yield (*at, "http"), f"{asked.name} is reached by {asked.connector}, not http", "name an http component"
+        elif f"GET {read.http}" not in asked.allow:
+            yield (
+                (*at, "http"),
+                f"{asked.name} does not allow GET {read.http}",
+                f'add "GET {read.http}" to its allow list',
+            )
+        if not read.json_path:
+            yield at, "does not say which part of the answer", "add json: field"
+    elif asked.connector != "redis":
+        yield (*at, "redis_hash"), f"{asked.name} is reached by {asked.connector}, not redis", "add component: NAME"
+    elif not read.field:
+        yield at, "does not say which field of the hash", "add field: name"
