@@ -1,0 +1,68 @@
+"""Which shard an alert belongs to: static routes, first match wins, the rest goes to `unrouted`.
+
+`bot.app` compiles `routes:` of andon.yaml into `Route`s (matchers come from `policies`); the HTTP ingress calls `split`
+on every webhook and stores one entry for each shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from bot.core.alert import Alert
+from bot.core.events import AlertsReceived
+from bot.core.words import Millis
+from handlers.alertmanager import SOURCE, Webhook
+
+UNROUTED: Final = "unrouted"  # the shard of alerts no route names; its policies decide what becomes of them
+
+
+class LabelTest(Protocol):
+    """Compiled matchers: do they all hold for these labels?"""
+
+    def __call__(self, labels: dict[str, str], /) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One entry of `routes:`. `receiver` "" means any; `matches` None means any labels."""
+
+    system: str
+    receiver: str = ""
+    matches: LabelTest | None = None
+
+
+def split(webhook: Webhook, routes: Sequence[Route], at: Millis) -> dict[str, AlertsReceived]:
+    """The webhook's alerts by shard, as one inbox entry each, in the order they came. No alerts, no entries.
+
+    Entry ids repeat for the same body and shard. Every entry carries `truncated`: which shard lost alerts is unknown.
+    """
+    possible = [route for route in routes if route.receiver in ("", webhook.receiver)]
+    if not webhook.alerts:
+        return {}
+    shards: dict[str, list[Alert]] = {}
+    if not possible or possible[0].matches is None:  # one shard for all, the usual case
+        shards[possible[0].system if possible else UNROUTED] = list(webhook.alerts)
+    else:
+        for alert in webhook.alerts:
+            shards.setdefault(_system(alert, possible), []).append(alert)
+    return {
+        shard: AlertsReceived(
+            id=f"{webhook.id}:{shard}",
+            at=at,
+            source=SOURCE,
+            receiver=webhook.receiver,
+            alerts=tuple(alerts),
+            truncated=webhook.truncated,
+        )
+        for shard, alerts in shards.items()
+    }
+
+
+def _system(alert: Alert, routes: Sequence[Route]) -> str:
+    """The first route whose matchers hold, or `unrouted`."""
+    for route in routes:
+        if route.matches is None or route.matches(alert.labels):
+            return route.system
+    return UNROUTED
