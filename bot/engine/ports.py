@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from bot.core.alert import Alert
+from bot.core.audit import AuditEntry as AuditEntry
 from bot.core.effects import OutboxEffect, PageOncall, PostMessage, ResolvePage
 from bot.core.events import Addressed, InboxEntry, IntentDeclared, Reading
 from bot.core.incident import Incident
@@ -43,16 +44,6 @@ class Versioned:
     record: Record
     version: int
     head: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One link of an aggregate's chain: `body` is canonical JSON, `hash` covers the previous link's hash and it."""
-
-    seq: int
-    previous: str
-    hash: str
-    body: JsonText
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,342 @@
+"""Running one step: evidence, inspect, guard and approval, intent, send, read back, one outcome.
+
+Called by `bot.engine.dispatch` for a `RunStep` effect; returns the outcome event that the incident folds next. This is
+the only place where anything is sent to a trading system, and always in this order (law 2): the intent is durable in
+the store (through the same compare-and-set as everything else) and in the local journal before the first byte leaves.
+
+What a crash in between leaves is found on the next delivery of the same effect: the target's record tells whether an
+intent was declared. An absolute action is then inspected and, where still needed, sent again under the next attempt;
+a `once` action is never sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from bot.core.alert import Alert
+from bot.core.effects import RunStep
+from bot.core.events import (
+    ApprovalNeeded,
+    Budget,
+    IntentDeclared,
+    Reading,
+    StepNotSent,
+    StepShadowed,
+    StepSucceeded,
+    StepUnknown,
+    StepUnneeded,
+)
+from bot.core.record import Applied
+from bot.core.target import Target
+from bot.core.words import SYSTEM_TARGET, JsonText, Millis, target_id
+from bot.engine.engine import Engine
+from bot.engine.ports import (
+    Action,
+    ActionContext,
+    AlreadySo,
+    CannotTell,
+    EvidenceReader,
+    Inspection,
+    Journal,
+    Proceed,
+    Targets,
+    Toolbox,
+    Unfit,
+)
+from bot.errors import NotSent, Rejected, StoreUnavailable, TargetError, Unknown
+from policies import expressions, guardrails, rendering
+
+ATTEMPTS = 3  # sends of one intent at the most; the slot is held meanwhile, so more would keep others waiting
+RETRY_SECONDS = 0.2  # between attempts: long enough for a connection to come back, short against a 1 s reaction
+SEND_SECONDS = 5.0  # one send, answer included; what takes longer is Unknown
+LOOK_SECONDS = 3.0  # evidence, inspection, read-back: each
+INTENT_DEADLINE_MS: Millis = 20_000  # an intent older than this is never sent
+
+Outcome = StepSucceeded | StepUnneeded | StepShadowed | ApprovalNeeded | StepNotSent | StepUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What an activity works with."""
+
+    engine: Engine
+    toolbox: Toolbox
+    targets: Targets
+    evidence: EvidenceReader
+    journal: Journal
+    budget: Budget
+
+
+class ReportFields(TypedDict):
+    """The fields every outcome carries (`bot.core.events.StepReport`)."""
+
+    id: str
+    at: Millis
+    episode: int
+    step: str
+    why: str
+    intent: str
+    arguments: JsonText
+    before: JsonText
+    after: JsonText
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """All that was learned before sending: nothing speaks against it."""
+
+    proceed: Proceed
+    why: str
+
+
+class Activity:
+    """One run of one step. Made anew for every delivery; holds no state worth keeping."""
+
+    def __init__(self, hands: Hands, shard: str, effect: RunStep) -> None:
+        self._hands = hands
+        self._shard = shard
+        self._effect = effect
+        self._step = effect.step
+        self._readings: tuple[Reading, ...] = ()
+        self._before: JsonText = "{}"
+        self._arguments: JsonText = "{}"
+        self._unanswered = False  # an attempt left and nothing proves what became of it
+
+    async def run(self) -> Outcome:
+        """The whole activity. Raises StoreUnavailable only; then the effect is delivered again."""
+        action = self._hands.toolbox.action(self._step.action)
+        if action is None:
+            return self._not_sent(f"no action named {self._step.action} is installed")
+        earlier = await self._earlier_intent()
+        ready = await self._prepare(action, earlier)
+        if not isinstance(ready, Ready):
+            return ready
+        for attempt in range(earlier.attempt + 1 if earlier else 1, ATTEMPTS + 1):
+            outcome = await self._attempt(action, ready, attempt)
+            if outcome is not None:
+                return outcome
+            await asyncio.sleep(RETRY_SECONDS)
+            again = await self._inspect(action)
+            if isinstance(again, AlreadySo):
+                return self._succeeded(ready, again.before, f"an attempt without an answer took effect: {again.why}")
+            if not isinstance(again, Proceed):
+                return self._unknown(f"no answer from the target, and now {again.why}")
+            ready = Ready(again, ready.why)
+        return self._unknown(f"{ATTEMPTS} attempts, and none had an answer that proves anything")
+
+    # --- before ---------------------------------------------------------------------------------------------------
+
+    async def _earlier_intent(self) -> IntentDeclared | None:
+        """The intent an earlier delivery of this effect declared, if it died in between."""
+        if not self._step.component:
+            return None
+        aggregate = target_id(self._step.component)
+        stored = (await self._hands.engine.store.load(self._shard, [aggregate])).get(aggregate)
+        if stored is None or not isinstance(stored.record, Target) or stored.record.slot is None:
+            return None
+        intent = stored.record.slot.intent
+        return intent if intent is not None and intent.intent == self._effect.id else None
+
+    async def _prepare(self, action: Action, earlier: IntentDeclared | None) -> Ready | Outcome:
+        """Everything that can be learned before the intent; an outcome when it already decides."""
+        try:
+            self._arguments = self._render(self._step.arguments)
+        except rendering.RenderError as error:
+            return self._not_sent(f"its arguments cannot be filled in: {error}")
+        now = self._hands.engine.clock.now()
+        plan, alerts = self._effect.plan, self._effect.alerts
+        self._readings, inspection = await asyncio.gather(
+            self._hands.evidence.read(self._shard, plan.evidence, alerts, now), self._inspect(action)
+        )
+        if earlier is not None:
+            return await self._take_up(action, earlier, inspection)
+        guard = self._weigh_guard()
+        if not isinstance(guard, str):
+            return guard
+        return self._weigh_inspection(inspection, guard)
+
+    def _weigh_guard(self) -> str | Outcome:
+        """Why the guard holds, or the outcome when it does not."""
+        step = self._step
+        if not step.guard:
+            return "no guard is asked for"
+        verdict = expressions.weigh(step.guard, self._readings, common_labels(self._effect.alerts))
+        if verdict.holds is True:
+            return verdict.why
+        if verdict.holds is False:
+            return StepUnneeded(**self._report(f"the guard does not hold: {verdict.why}"))
+        if step.on_no_evidence == "act" and step.direction == "lowers":
+            return f"no evidence ({verdict.why}), and the policy says to act without it"
+        return ApprovalNeeded(**self._report(f"the evidence cannot be told: {verdict.why}"))
+
+    def _weigh_inspection(self, inspection: Inspection, guard: str) -> Ready | Outcome:
+        """What the target's state, the disposition and the approval rules make of it."""
+        self._before = getattr(inspection, "before", "{}")
+        match inspection:
+            case AlreadySo(why=why):
+                return StepUnneeded(**self._report(why), already=True)
+            case CannotTell(why=why):
+                return ApprovalNeeded(**self._report(why))
+            case Unfit(why=why):
+                return self._not_sent(why)
+            case Proceed():
+                pass
+        would = f"{self._step.action}: {inspection.before} -> {inspection.wanted}, because {guard}"
+        if self._effect.disposition == "shadow":
+            return StepShadowed(**self._report(f"would run {would} ({self._effect.why})", after=inspection.wanted))
+        verdict = self._authorise()
+        if isinstance(verdict, guardrails.Ask):
+            return ApprovalNeeded(**self._report(f"{verdict.reason}; asks to run {would}", after=inspection.wanted))
+        return Ready(inspection, guard)
+
+    def _authorise(self) -> guardrails.Allow | guardrails.Ask:
+        """Law 4, once more, against the pinned and the current policy."""
+        engine, plan = self._hands.engine, self._effect.plan
+        current = engine.book.current(self._shard, plan.policy)
+        twin = next((s for s in current.steps if s.id == self._step.id), None) if current is not None else None
+        try:
+            rendered_current = self._render(twin.arguments) if twin is not None else None
+        except rendering.RenderError:
+            rendered_current = None
+        return guardrails.authorise(
+            plan, self._step, current, self._arguments, rendered_current, self._effect.disposition, engine.clock.now()
+        )
+
+    async def _take_up(self, action: Action, earlier: IntentDeclared, inspection: Inspection) -> Ready | Outcome:
+        """An earlier delivery declared this intent and died: absolute actions go on, others are only looked at."""
+        self._before, self._arguments, self._unanswered = earlier.before, earlier.arguments, True
+        if isinstance(inspection, AlreadySo):
+            why = f"declared before an interruption, and {inspection.why}"
+            return StepSucceeded(**self._report(why, after=inspection.before))
+        if earlier.delivery == "absolute" and isinstance(inspection, Proceed) and earlier.attempt < ATTEMPTS:
+            return Ready(inspection, "taken up again after an interruption")
+        return self._unknown("declared before an interruption; nothing proves what became of it")
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    async def _attempt(self, action: Action, ready: Ready, attempt: int) -> Outcome | None:
+        """Declare, send, read back. None: unanswered, and this action may be tried again."""
+        self._before, self._arguments = ready.proceed.before, ready.proceed.arguments
+        refusal = await self._declare(ready, attempt)
+        if refusal:
+            return self._unknown(refusal) if self._unanswered else self._not_sent(refusal)
+        context = self._context()
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await action.send(context, ready.proceed)
+        except NotSent as error:
+            if attempt < ATTEMPTS and self._step.delivery == "absolute":
+                return None
+            return self._unknown(str(error)) if self._unanswered else self._not_sent(str(error))
+        except Rejected as error:
+            return self._not_sent(f"the target refused: {error}")
+        except (Unknown, TargetError, TimeoutError) as error:
+            self._unanswered = True
+            if self._step.delivery == "absolute":
+                return None
+            return await self._probe(action, ready, str(error) or "no answer in time")
+        return await self._look_back(action, ready)
+
+    async def _declare(self, ready: Ready, attempt: int) -> str:
+        """Make the intent durable in the store and in the journal. Returns why it must not be sent, or ""."""
+        engine, effect, step = self._hands.engine, self._effect, self._step
+        now = engine.clock.now()
+        intent = IntentDeclared(
+            id=f"{effect.id}/{attempt}", at=now, intent=effect.id, incident=effect.incident, episode=effect.episode,
+            step=step.id, action=step.action, target=target_id(step.component) if step.component else SYSTEM_TARGET,
+            policy=effect.plan.policy, policy_hash=effect.plan.policy_hash, arguments=ready.proceed.arguments,
+            before=ready.proceed.before, direction=step.direction, delivery=step.delivery, fence=effect.fence,
+            attempt=attempt, deadline=now + INTENT_DEADLINE_MS, budget=self._hands.budget,
+        )  # fmt: skip
+        decision, journalled = await asyncio.gather(
+            engine.tell(self._shard, SYSTEM_TARGET, intent), self._hands.journal.intend(intent), return_exceptions=True
+        )
+        if isinstance(decision, BaseException):
+            raise decision
+        if not isinstance(decision, Applied):
+            await self._hands.journal.conclude(effect.id, "not_sent", now)
+            return decision.reason
+        if isinstance(journalled, StoreUnavailable):
+            return f"the local journal cannot be written: {journalled}"
+        if isinstance(journalled, BaseException):
+            raise journalled
+        return ""
+
+    async def _look_back(self, action: Action, ready: Ready) -> Outcome:
+        """The target accepted it: read what it looks like now."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                seen = await action.read_back(self._context(), ready.proceed)
+        except (TargetError, TimeoutError) as error:
+            return self._succeeded(ready, "{}", f"accepted; could not be read back ({error})")
+        if seen.as_wanted is False:
+            return self._unknown(f"accepted, but read back otherwise: {seen.after} ({seen.why})", after=seen.after)
+        return self._succeeded(ready, seen.after, seen.why or ready.why)
+
+    async def _probe(self, action: Action, ready: Ready, why: str) -> Outcome:
+        """A `once` action without an answer: a probe may prove that it was done, never that it was not."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                seen = await action.read_back(self._context(), ready.proceed)
+        except (TargetError, TimeoutError):
+            return self._unknown(why)
+        if seen.as_wanted is True:
+            return self._succeeded(ready, seen.after, f"no answer ({why}), but the target shows it done")
+        return self._unknown(why, after=seen.after)
+
+    async def _inspect(self, action: Action) -> Inspection:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await action.inspect(self._context(), self._arguments)
+        except (TargetError, TimeoutError) as error:
+            return CannotTell(f"the target cannot be read: {error or 'no answer in time'}")
+
+    # --- words ----------------------------------------------------------------------------------------------------
+
+    def _context(self) -> ActionContext:
+        effect = self._effect
+        return ActionContext(
+            system=self._shard, component=self._step.component, targets=self._hands.targets,
+            now=self._hands.engine.clock.now(), intent=effect.id, fence=effect.fence, alerts=effect.alerts,
+        )  # fmt: skip
+
+    def _render(self, arguments: JsonText) -> JsonText:
+        return rendering.render(arguments, distinct_labels(self._effect.alerts))
+
+    def _report(self, why: str, after: JsonText = "{}") -> ReportFields:
+        effect = self._effect
+        return {
+            "id": f"{effect.id}/outcome", "at": self._hands.engine.clock.now(), "episode": effect.episode,
+            "step": self._step.id, "why": why, "intent": effect.id, "arguments": self._arguments,
+            "before": self._before, "after": after, "readings": self._readings,
+        }  # fmt: skip
+
+    def _succeeded(self, ready: Ready, after: JsonText, why: str) -> StepSucceeded:
+        return StepSucceeded(**self._report(why, after), restore=ready.proceed.restore)
+
+    def _not_sent(self, why: str) -> StepNotSent:
+        return StepNotSent(**self._report(why))
+
+    def _unknown(self, why: str, after: JsonText = "{}") -> StepUnknown:
+        return StepUnknown(**self._report(why, after))
+
+
+def common_labels(alerts: Sequence[Alert]) -> dict[str, str]:
+    """Labels on which all the alerts agree; the only ones a condition may look at."""
+    common = dict(alerts[0].labels) if alerts else {}
+    for alert in alerts[1:]:
+        common = {name: value for name, value in common.items() if alert.labels.get(name) == value}
+    return common
+
+
+def distinct_labels(alerts: Sequence[Alert]) -> dict[str, tuple[str, ...]]:
+    """Every label's distinct values over the alerts, sorted."""
+    values: dict[str, set[str]] = {}
+    for alert in alerts:
+        for name, value in alert.labels.items():
+            values.setdefault(name, set()).add(value)
+    return {name: tuple(sorted(found)) for name, found in values.items()}

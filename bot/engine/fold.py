@@ -1,0 +1,164 @@
+"""One pass of events through the machines: letters in, one commit out.
+
+Called by `bot.engine.engine`, which supplies the records and commits the result. Within a pass the machines' `Tell`
+effects are delivered at once, so an alert, its turn on the target and the grant are one commit (docs/adr/0001). The
+pass is pure in its inputs: after a lost race the engine reads again and runs a new pass over the same letters.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bot.core import incident_machine, system_machine, target_machine
+from bot.core.audit import link
+from bot.core.effects import OutboxEffect, Tell
+from bot.core.events import AlertFired, Event
+from bot.core.ids import incident_id
+from bot.core.incident import Incident
+from bot.core.record import Decision, Denied, Ignored, Transition
+from bot.core.target import Target
+from bot.core.words import SYSTEM_TARGET, AggregateId, JsonText, Millis
+from bot.engine.explain import EventText, body, effect_line, event_line
+from bot.engine.ports import Change, Commit, KeyClaim, Record, Versioned
+
+MAX_CASCADE = (
+    4_096  # letters one letter may cause; far above any real plan, so a loop between machines shows as an error
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An event for an aggregate: by id, or (alerts) by incident key, which the pass turns into an id."""
+
+    event: Event
+    to: AggregateId = ""
+    key: str = ""
+    group: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Working:
+    """One aggregate during a pass."""
+
+    base: Versioned | None
+    record: Record
+    events: list[JsonText] = field(default_factory=list)
+    effects: list[JsonText] = field(default_factory=list)
+
+
+class Shelf(Protocol):
+    """Where a pass gets records and keys from: `bot.engine.shelf` over the store."""
+
+    async def load(self, aggregate: AggregateId) -> Versioned | None: ...
+
+    async def resolve(self, key: str) -> AggregateId | None: ...
+
+
+class Pass:
+    """Folds letters one after another; `commit` then holds everything to be written."""
+
+    def __init__(self, shard: str, shelf: Shelf, text: EventText, now: Millis) -> None:
+        self._shard = shard
+        self._shelf = shelf
+        self._text = text
+        self._now = now
+        self._working: dict[AggregateId, Working] = {}
+        self._keys: dict[str, AggregateId | None] = {}
+        self._claims: dict[str, KeyClaim] = {}
+        self._effects: list[OutboxEffect] = []
+        self.decisions: dict[str, Decision] = {}  # event id -> the last word on it
+
+    async def deliver(self, letter: Letter) -> None:
+        """Fold one letter and everything the machines tell each other because of it."""
+        address = letter.to or await self._address(letter)
+        if not address:
+            self.decisions[letter.event.id] = Ignored("no incident is open for it")
+            return
+        post: deque[tuple[AggregateId, Event]] = deque([(address, letter.event)])
+        for _ in range(MAX_CASCADE):
+            if not post:
+                return
+            to, event = post.popleft()
+            post.extend((tell.to, tell.event) for tell in await self._fold(to, event))
+        raise AssertionError(f"{letter.event.kind} caused more than {MAX_CASCADE} letters")
+
+    def commit(self, inbox_acks: tuple[str, ...] = (), outbox_acks: tuple[str, ...] = ()) -> Commit:
+        """Everything this pass changed, as one commit."""
+        changed = {aggregate: working for aggregate, working in self._working.items() if working.events}
+        return Commit(
+            changes=tuple(self._change(working) for working in changed.values()),
+            claims=tuple(claim for claim in self._claims.values() if claim.incident in changed),
+            effects=tuple(self._effects),
+            inbox_acks=inbox_acks,
+            outbox_acks=outbox_acks,
+        )
+
+    async def _address(self, letter: Letter) -> AggregateId:
+        """The incident a key stands for; a firing alert opens a new one where none is open."""
+        if letter.key not in self._keys:
+            self._keys[letter.key] = await self._shelf.resolve(letter.key)
+        current = self._keys[letter.key]
+        if current is not None:
+            record = (await self._open(current)).record
+            if isinstance(record, Incident) and record.status != "closed" and record.id == current:
+                return current
+        if not isinstance(letter.event, AlertFired):
+            return ""
+        # The previous incident's id is part of the new one's: the same firing may come back after a close.
+        fresh = incident_id(self._shard, letter.key, f"{letter.event.id}|{current or ''}")
+        expected = self._claims[letter.key].expected if letter.key in self._claims else current
+        self._claims[letter.key] = KeyClaim(letter.key, expected, fresh)
+        self._keys[letter.key] = fresh
+        opened = Incident(id=fresh, key=letter.key, system=self._shard, group=dict(letter.group))
+        self._working[fresh] = Working(None, opened)
+        return fresh
+
+    async def _open(self, aggregate: AggregateId) -> Working:
+        if aggregate not in self._working:
+            base = await self._shelf.load(aggregate)
+            if base is not None:
+                self._working[aggregate] = Working(base, base.record)
+            elif aggregate.startswith("target:"):
+                self._working[aggregate] = Working(None, Target(id=aggregate, system=self._shard))
+            else:
+                self._working[aggregate] = Working(None, Incident(id=aggregate, key="", system=self._shard))
+        return self._working[aggregate]
+
+    async def _fold(self, to: AggregateId, event: Event) -> list[Tell]:
+        working = await self._open(to)
+        if isinstance(working.record, Incident) and not working.record.key:
+            self.decisions[event.id] = Denied(f"there is no incident {to}")
+            return []
+        transition = fold_one(working.record, event, self._now)
+        self.decisions[event.id] = transition.decision
+        if isinstance(transition.decision, Ignored):
+            return []
+        working.record = transition.record
+        working.events.append(event_line(self._text(event), transition.decision))
+        tells: list[Tell] = []
+        for effect in transition.effects:
+            if isinstance(effect, Tell):
+                tells.append(effect)
+            else:
+                self._effects.append(effect)
+                working.effects.append(effect_line(effect))
+        return tells
+
+    def _change(self, working: Working) -> Change:
+        base = working.base
+        version, head = (0, "") if base is None else (base.version, base.head)
+        before = {} if base is None else {n: (t.due, t.token) for n, t in base.record.timers.items()}
+        audit = link(head, version + 1, body(working.record, self._now, working.events, working.effects))
+        return Change(record=working.record, expected=version, audit=audit, timers_before=before)
+
+
+def fold_one(record: Record, event: Event, now: Millis) -> Transition[Incident] | Transition[Target]:
+    """One event through the machine its record belongs to. An event of the wrong kind is ignored with a reason."""
+    if isinstance(record, Incident):
+        return incident_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type
+    if record.id == SYSTEM_TARGET:
+        return system_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type
+    return target_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type

@@ -1,0 +1,88 @@
+"""Everything that runs for as long as the process lives, in one TaskGroup. An eternal task that returns is an error.
+
+Built and run by `bot.app`. `stop` ends it in order: nothing new is read, what is under way is finished within a bound,
+and whatever is left stays in the store for the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from bot.engine.activity import Hands
+from bot.engine.dispatch import Dispatch, Voices
+from bot.engine.loop import RECLAIM_EVERY_SECONDS, RECLAIM_IDLE_MS, Heartbeat, absorb, fold_forever
+from bot.engine.ports import Telemetry
+from bot.engine.sweeper import Sweeper
+from bot.errors import StoreError
+
+DRAIN_SECONDS = 15.0  # an activity is bounded by 20 s; what is cut off is taken up again at the next start
+
+log = structlog.get_logger(__name__)
+
+
+class Runtime:
+    """The engine at work."""
+
+    def __init__(self, hands: Hands, voices: Voices, telemetry: Telemetry) -> None:
+        self.heartbeat = Heartbeat()
+        self._stopping = asyncio.Event()
+        self._engine = hands.engine
+        self._sweeper = Sweeper(hands.engine.store, hands.engine.clock, telemetry, hands.engine.shards, self.heartbeat)
+        self._dispatch = {
+            shard: Dispatch(hands, voices, telemetry, shard, self.heartbeat) for shard in hands.engine.shards
+        }
+        hands.engine.on_timer(self._sweeper.expect)
+
+    def stop(self) -> None:
+        """Ask `run` to end in order."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Run until `stop`; then read nothing more, and finish what is under way within `DRAIN_SECONDS`."""
+        async with asyncio.TaskGroup() as tasks:
+            readers = [tasks.create_task(_eternal("sweeper", self._sweeper.run()))]
+            speakers = []
+            for shard, dispatch in self._dispatch.items():
+                speakers.append(tasks.create_task(_eternal("chat", dispatch.chat_forever())))
+                speakers.append(tasks.create_task(_eternal("pager", dispatch.page_forever())))
+                await self._reclaim(shard, 0, tasks)
+                readers.append(tasks.create_task(_eternal("inbox", fold_forever(self._engine, shard, self.heartbeat))))
+                readers.append(tasks.create_task(_eternal("outbox", dispatch.read_forever(tasks))))
+                readers.append(tasks.create_task(_eternal("reclaim", self._reclaim_forever(shard, tasks))))
+            await self._stopping.wait()
+            for reader in readers:
+                reader.cancel()
+            try:
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await asyncio.gather(*(dispatch.drained() for dispatch in self._dispatch.values()))
+            except TimeoutError:
+                log.warning("stopped_while_busy", seconds=DRAIN_SECONDS)
+            for speaker in speakers:
+                speaker.cancel()
+
+    async def _reclaim_forever(self, shard: str, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            await asyncio.sleep(RECLAIM_EVERY_SECONDS)
+            try:
+                await self._reclaim(shard, RECLAIM_IDLE_MS, tasks)
+            except StoreError as error:
+                log.warning("store_unavailable", shard=shard, loop="reclaim", error=str(error))
+
+    async def _reclaim(self, shard: str, idle_ms: int, tasks: asyncio.TaskGroup) -> None:
+        """Take up what was delivered and never acknowledged: ours after a restart, else a dead replica's."""
+        inbox, outbox = await self._engine.store.reclaim(shard, idle_ms, 1_000)
+        if inbox or outbox:
+            log.info("deliveries_reclaimed", shard=shard, inbox=len(inbox), outbox=len(outbox))
+        if inbox:
+            await absorb(self._engine, shard, inbox)
+        if outbox:
+            tasks.create_task(self._dispatch[shard].take(outbox, tasks))
+
+
+async def _eternal(name: str, work: Coroutine[Any, Any, None]) -> None:
+    await work
+    raise AssertionError(f"the {name} task returned; it must run for ever")

@@ -1,0 +1,87 @@
+"""Records and keys near at hand: a bounded cache over the store, trusted only until a commit says otherwise.
+
+The engine folds from cached records without reading; the commit's compare-and-set finds out when another replica was
+faster, and then the stale entries are dropped and read again. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from bot.core.incident import TERMINAL, Incident
+from bot.core.words import AggregateId
+from bot.engine.ports import Commit, Store, Versioned
+
+MAX_RECORDS = 20_000  # cached records per shard; about 100 MB at 5 kB each, and a storm has 5,000 fingerprints
+
+
+class ShardShelf:
+    """The cache of one shard."""
+
+    def __init__(self, store: Store, shard: str) -> None:
+        self._store = store
+        self._shard = shard
+        self._records: OrderedDict[AggregateId, Versioned] = OrderedDict()
+        self._keys: OrderedDict[str, AggregateId] = OrderedDict()
+
+    async def load(self, aggregate: AggregateId) -> Versioned | None:
+        """The record, from the cache or the store; None when it does not exist."""
+        held = self._records.get(aggregate)
+        if held is not None:
+            self._records.move_to_end(aggregate)
+            return held
+        await self.prefetch((aggregate,), ())
+        return self._records.get(aggregate)
+
+    async def resolve(self, key: str) -> AggregateId | None:
+        """The incident a key points at, from the cache or the store."""
+        if key not in self._keys:
+            await self.prefetch((), (key,))
+        return self._keys.get(key)
+
+    async def prefetch(self, aggregates: Iterable[AggregateId], keys: Iterable[str]) -> None:
+        """Read what is not cached yet in two round trips at most, so that a batch does not read one by one."""
+        unknown = [key for key in keys if key not in self._keys]
+        found: dict[str, AggregateId] = {}
+        if unknown:
+            found = await self._store.resolve_keys(self._shard, unknown)
+            self._keys.update(found)
+        wanted = {a for a in (*aggregates, *found.values()) if a not in self._records}
+        if wanted:
+            self._records.update(await self._store.load(self._shard, sorted(wanted)))
+        self._trim()
+
+    def known(self, key: str) -> AggregateId | None:
+        """The incident a key points at, if the cache knows; never reads."""
+        return self._keys.get(key)
+
+    def committed(self, commit: Commit) -> None:
+        """What we wrote is what is stored now."""
+        for claim in commit.claims:
+            self._keys[claim.key] = claim.incident
+        for change in commit.changes:
+            record = change.record
+            if isinstance(record, Incident) and record.status in TERMINAL:
+                self._records.pop(record.id, None)
+                self._keys.pop(record.key, None)
+            else:
+                self._records[record.id] = Versioned(record, change.audit.seq, change.audit.hash)
+        self._trim()
+
+    def forget(self) -> None:
+        """Trust nothing any more: a race was lost, or the store was away."""
+        self._records.clear()
+        self._keys.clear()
+
+    def drop(self, stale: Iterable[str]) -> None:
+        """Read these again: somebody else was faster."""
+        for name in stale:
+            self._records.pop(name, None)
+            self._keys.pop(name, None)
+
+    def _trim(self) -> None:
+        while len(self._records) > MAX_RECORDS:
+            self._records.popitem(last=False)
+        while len(self._keys) > MAX_RECORDS:
+            self._keys.popitem(last=False)
