@@ -1,18 +1,15 @@
 """andon.yaml: how this Andon itself is set up — store, doors, routes, systems, arming, budgets.
 
-Read first: it names the other files. `Router` answers the one question every inbound alert asks: whose is it?
+Read first: it names the other files. `bot.app` hands its routes, with `matchers.test`, to the ingress's routing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from pydantic import Field
 
-from policies import matchers
 from policies.durations import Duration
-from policies.matchers import Matcher
 from policies.models import StrictModel
 from policies.problems import Path
 from policies.targets import Reference
@@ -92,36 +89,6 @@ class AndonDocument(StrictModel):
     policies: list[str] = Field(default_factory=lambda: ["policies/*.yaml"])
     people: str = "people.yaml"
     targets: str = "targets.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A compiled route."""
-
-    receiver: str
-    match: tuple[Matcher, ...]
-    system: str
-
-
-@dataclass(frozen=True, slots=True)
-class Router:
-    """Static routing: which system an alert belongs to."""
-
-    routes: tuple[Route, ...]
-
-    @classmethod
-    def of(cls, document: AndonDocument) -> Router:
-        """Compile the document's routes."""
-        return cls(tuple(Route(r.receiver, tuple(map(matchers.parse, r.match)), r.system) for r in document.routes))
-
-    def system(self, receiver: str, labels: Mapping[str, str]) -> str:
-        """The system of an alert that came through `receiver` (unquoted); `unrouted` when nobody claims it."""
-        for route in self.routes:
-            if route.receiver and route.receiver != receiver:
-                continue
-            if all(matcher.matches(labels) for matcher in route.match):
-                return route.system
-        return UNROUTED
 
 
 def mistakes(document: AndonDocument) -> Iterator[tuple[Path, str, str]]:

@@ -8,7 +8,7 @@ dialect Alertmanager itself uses, in time linear in the label. `policies.index` 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
@@ -74,6 +74,12 @@ def parse(text: str) -> Matcher:
             f"{rest!r} is left over after {name}{operator}{_quote(value)}", "quote the value: " + _EXAMPLE
         )
     return _build(name, cast(Operator, operator), value)
+
+
+def test(texts: Sequence[str]) -> Callable[[dict[str, str]], bool]:
+    """Compile matchers into one test: do they all hold for these labels? Raises UnclearError."""
+    compiled = tuple(map(parse, texts))
+    return lambda labels: all(matcher.matches(labels) for matcher in compiled)
 
 
 _EXAMPLE = 'write it like alertname="VaRBreach" or severity=~"critical|page"'

@@ -1,0 +1,225 @@
+"""From a policy document to the core's `Plan`: everything resolved, pinned, and named by its content hash.
+
+Called by `policies.loader` once a policy has passed `policies.lint`, which uses the same resolving functions to report
+what cannot be resolved. Law 4 is decided here: `automatic` says whether a step may ever run without a person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+from bot.core.action import ActionSpec, Catalogue
+from bot.core.plan import EvidenceDecl, Page, Plan, Rung, Step, Verify
+from bot.core.words import Millis, Risk, risk_rank
+from policies.document import (
+    CatchAllDoc,
+    EvidenceDoc,
+    PageDoc,
+    PolicyDoc,
+    PolicyFile,
+    PreAuthorisedDoc,
+    RungDoc,
+    StepDoc,
+)
+from policies.people import PeopleDocument
+from policies.problems import UnclearError, did_you_mean
+from policies.rendering import canonical
+from policies.targets import ComponentDoc, Connector, TargetsDocument
+from policies.texts import instant
+
+CATCH_ALL = "catch-all"
+ONCALL = PageDoc(service="trading-oncall")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a policy is resolved against. `now` None: nothing is known to be still signed."""
+
+    system: str
+    catalogue: Catalogue
+    targets: TargetsDocument
+    people: PeopleDocument
+    now: Millis | None
+
+
+def plan(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Plan:
+    """The plan of a policy without problems. Raises UnclearError where lint would have found one."""
+    steps = tuple(_step(n, step, policy, file.pre_authorised, setting) for n, step in enumerate(policy.plan, start=1))
+    unnamed = Plan(
+        policy=policy.name,
+        system=file.system,
+        policy_hash="",
+        mode=policy.mode,
+        row=policy.row,
+        severity=policy.severity,
+        channel=policy.channel,
+        runbook=policy.runbook,
+        mttr_target_ms=policy.mttr_target,
+        evidence={name: _evidence(name, decl, setting) for name, decl in policy.evidence.items()},
+        diagnose=tuple(policy.diagnose),
+        steps=steps,
+        ladder=tuple(map(_rung, policy.ladder)),
+        healthy=policy.healthy or _last_verification(policy),
+        page_on_park=_page(file.oncall),
+        hold_ms=policy.hold,
+        close_ms=policy.close,
+    )
+    return _named(unnamed, canonical(policy.model_dump(mode="json", by_alias=True)))
+
+
+def catch_all(system: str, document: CatchAllDoc | None, oncall: PageDoc = ONCALL) -> Plan:
+    """The plan for alerts that no policy matches: page, and wait for a person. Built in where the file has none."""
+    document = document or CatchAllDoc(page=oncall)
+    unnamed = Plan(
+        policy=CATCH_ALL,
+        system=system,
+        policy_hash="",
+        mode="suggest",
+        channel=document.channel,
+        runbook=document.runbook,
+        ladder=tuple(map(_rung, document.ladder)),
+        page_on_open=_page(document.page),
+        page_on_park=_page(oncall),
+        hold_ms=document.hold,
+        close_ms=document.close,
+    )
+    return _named(unnamed, canonical(document.model_dump(mode="json", by_alias=True)))
+
+
+def spec_of(action: str, catalogue: Catalogue) -> ActionSpec:
+    """The action's declaration. Raises UnclearError with the nearest name."""
+    spec = catalogue.spec(action)
+    if spec is None:
+        fix = did_you_mean(action, catalogue.names(), "`andon schema` lists the actions")
+        raise UnclearError(f"no action named {action!r}", fix)
+    return spec
+
+
+def component_for_action(spec: ActionSpec, named: str, setting: Setting) -> ComponentDoc | None:
+    """The component the action works on, by its role; None when it needs none. Raises UnclearError."""
+    if not spec.role:
+        if named:
+            raise UnclearError(f"{spec.name} acts on no component", "remove component:")
+        return None
+    return _one(setting.targets.by_role(setting.system, spec.role), named, f"role {spec.role}", setting)
+
+
+def component_for_evidence(decl: EvidenceDoc, setting: Setting) -> ComponentDoc:
+    """The component a reading is taken from. Raises UnclearError when there is not exactly one."""
+    connector: Connector = "prometheus" if decl.promql is not None else "http" if decl.http is not None else "redis"
+    found = setting.targets.by_connector(setting.system, connector)
+    stores = tuple(c for c in found if c.role == "store")
+    if connector == "redis" and len(stores) == 1 and not decl.component:
+        return stores[0]
+    return _one(found, decl.component, f"connector {connector}", setting)
+
+
+def risk_of(step: StepDoc, spec: ActionSpec) -> Risk:
+    """The action's own risk, or the higher one that the policy asks for."""
+    return step.risk if step.risk is not None and risk_rank(step.risk) > risk_rank(spec.risk) else spec.risk
+
+
+def is_signed(entry: PreAuthorisedDoc, people: PeopleDocument, now: Millis | None) -> bool:
+    """Whether a pre-authorisation counts now: a known person's, and not over."""
+    if not entry.by or not entry.until or people.by_id(entry.by) is None:
+        return False
+    return now is not None and now < instant(entry.until)
+
+
+def _one(found: Sequence[ComponentDoc], named: str, what: str, setting: Setting) -> ComponentDoc:
+    if named:
+        match = next((c for c in found if c.name == named), None)
+        if match is not None:
+            return match
+        listed = [c.name for c in found]
+        raise UnclearError(
+            f"no component {named!r} with {what} in {setting.system}",
+            did_you_mean(named, listed, f"targets.yaml has: {', '.join(listed) or 'none'}"),
+        )
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UnclearError(f"{setting.system} has no component with {what}", "add it to targets.yaml")
+    raise UnclearError(
+        f"{setting.system} has {len(found)} components with {what}",
+        f"add component: and one of {', '.join(c.name for c in found)}",
+    )
+
+
+def _step(number: int, step: StepDoc, policy: PolicyDoc, signed: Sequence[PreAuthorisedDoc], setting: Setting) -> Step:
+    spec = spec_of(step.action, setting.catalogue)
+    component = component_for_action(spec, step.component, setting)
+    risk = risk_of(step, spec)
+    harmless = risk_rank(risk) <= risk_rank("safe")
+    entry = next(
+        (
+            e
+            for e in signed
+            if (e.action, e.policy) == (step.action, policy.name) and is_signed(e, setting.people, setting.now)
+        ),
+        None,
+    )
+    lent = entry if entry is not None and not harmless and spec.direction != "raises" else None
+    return Step(
+        id=f"{number}-{step.action}",
+        action=step.action,
+        component=component.name if component else "",
+        arguments=canonical(step.with_),
+        risk=risk,
+        direction=spec.direction,
+        delivery=spec.delivery,
+        automatic=spec.direction != "raises" and (harmless or lent is not None),
+        authority=f"pre-authorised by {lent.by} until {lent.until}: {lent.reason}" if lent else "",
+        automatic_until=instant(lent.until) if lent else None,
+        guard=step.guard or "",
+        verify=Verify(until=step.verify.until, within_ms=step.verify.within, every_ms=step.verify.every)
+        if step.verify
+        else None,
+        cooldown_ms=step.cooldown,
+        on_failure=step.on_failure,
+        on_no_evidence=step.on_no_evidence,
+    )
+
+
+def _evidence(name: str, decl: EvidenceDoc, setting: Setting) -> EvidenceDecl:
+    kind: Literal["redis_hash", "promql", "http"]
+    if decl.promql is not None:
+        kind, query, field, at_field = "promql", decl.promql, "", ""
+    elif decl.http is not None:
+        kind, query, field, at_field = "http", decl.http, decl.json_path, decl.at_json
+    else:
+        kind, query, field, at_field = "redis_hash", decl.redis_hash or "", decl.field, decl.at_field
+    return EvidenceDecl(
+        name=name,
+        kind=kind,
+        component=component_for_evidence(decl, setting).name,
+        query=query,
+        field=field,
+        at_field=at_field,
+        over=decl.over,
+        take=decl.take or "only",
+        max_age_ms=decl.max_age,
+    )
+
+
+def _page(page: PageDoc) -> Page:
+    return Page(service=page.service, severity=page.severity)
+
+
+def _rung(rung: RungDoc) -> Rung:
+    return Rung(after_ms=rung.after, page=_page(rung.page), until=rung.until)
+
+
+def _last_verification(policy: PolicyDoc) -> str:
+    """What proves health where the policy does not say: the last step's own proof."""
+    untils = [step.verify.until for step in policy.plan if step.verify is not None]
+    return untils[-1] if untils and policy.evidence else ""
+
+
+def _named(unnamed: Plan, document: str) -> Plan:
+    """The plan with the hash of the policy's canonical text and of everything it resolved to."""
+    content = canonical({"document": document, "plan": asdict(unnamed)})
+    return replace(unnamed, policy_hash=hashlib.sha256(content.encode()).hexdigest())
