@@ -6,8 +6,8 @@ Every call is bounded in time by its implementation and raises errors of `bot.er
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from bot.core.alert import Alert
@@ -293,6 +293,9 @@ class ActionContext:
     intent: str = ""
     fence: int = 0
     alerts: tuple[Alert, ...] = ()
+    declared: Mapping[str, EvidenceDecl] = field(default_factory=dict)  # the plan's evidence, for diagnoses
+    evidence: EvidenceReader | None = None  # how a diagnosis reads; None: it can only look at the alerts
+    say: Callable[[str], Awaitable[str]] | None = None  # posts to the incident's channel; DeliveryError when not taken
 
 
 @dataclass(frozen=True, slots=True)
