@@ -12,11 +12,9 @@ a `once` action is never sent again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from bot.core.alert import Alert
 from bot.core.effects import RunStep
 from bot.core.events import (
     ApprovalNeeded,
@@ -164,7 +162,7 @@ class Activity:
         step = self._step
         if not step.guard:
             return "no guard is asked for"
-        verdict = expressions.weigh(step.guard, self._readings, common_labels(self._effect.alerts))
+        verdict = expressions.weigh(step.guard, self._readings, rendering.shared_labels(self._effect.alerts))
         if verdict.holds is True:
             return verdict.why
         if verdict.holds is False:
@@ -197,7 +195,7 @@ class Activity:
         """Law 4, once more, against the pinned and the current policy."""
         engine, plan = self._hands.engine, self._effect.plan
         current = engine.book.current(self._shard, plan.policy)
-        twin = next((s for s in current.steps if s.id == self._step.id), None) if current is not None else None
+        twin = guardrails.counterpart(self._step, current)
         try:
             rendered_current = self._render(twin.arguments) if twin is not None else None
         except rendering.RenderError:
@@ -305,7 +303,8 @@ class Activity:
         )  # fmt: skip
 
     def _render(self, arguments: JsonText) -> JsonText:
-        return rendering.render(arguments, distinct_labels(self._effect.alerts))
+        alerts = self._effect.alerts
+        return rendering.render(arguments, rendering.label_values(alerts), rendering.annotation_values(alerts))
 
     def _report(self, why: str, after: JsonText = "{}") -> ReportFields:
         effect = self._effect
@@ -323,20 +322,3 @@ class Activity:
 
     def _unknown(self, why: str, after: JsonText = "{}") -> StepUnknown:
         return StepUnknown(**self._report(why, after))
-
-
-def common_labels(alerts: Sequence[Alert]) -> dict[str, str]:
-    """Labels on which all the alerts agree; the only ones a condition may look at."""
-    common = dict(alerts[0].labels) if alerts else {}
-    for alert in alerts[1:]:
-        common = {name: value for name, value in common.items() if alert.labels.get(name) == value}
-    return common
-
-
-def distinct_labels(alerts: Sequence[Alert]) -> dict[str, tuple[str, ...]]:
-    """Every label's distinct values over the alerts, sorted."""
-    values: dict[str, set[str]] = {}
-    for alert in alerts:
-        for name, value in alert.labels.items():
-            values.setdefault(name, set()).add(value)
-    return {name: tuple(sorted(found)) for name, found in values.items()}

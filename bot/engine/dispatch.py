@@ -25,12 +25,12 @@ from bot.core.effects import (
 )
 from bot.core.events import DiagnosisFound, EvidenceObserved, MessageDelivered, StepNotSent, StepSucceeded, StepUnknown
 from bot.core.words import AggregateId
-from bot.engine.activity import Activity, Hands, Outcome, common_labels
+from bot.engine.activity import Activity, Hands, Outcome
 from bot.engine.fold import Letter
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
 from bot.engine.ports import ActionContext, Chat, OutboxDelivery, Pager, Telemetry
 from bot.errors import AndonError, DeliveryError, StoreError, StoreUnavailable
-from policies import expressions
+from policies import expressions, rendering
 
 MAX_ACTIVITIES = 64  # at once per shard; each holds a connection or two to a trading system
 MAX_WORDS = 1_024  # messages waiting for chat and pager in this process; the outbox holds the rest
@@ -166,7 +166,7 @@ class Dispatch:
     async def _observe(self, effect: ObserveEvidence) -> EvidenceObserved:
         now = self._hands.engine.clock.now()
         readings = await self._hands.evidence.read(effect.system, effect.evidence, effect.alerts, now)
-        verdict = expressions.weigh(effect.condition, readings, common_labels(effect.alerts))
+        verdict = expressions.weigh(effect.condition, readings, rendering.shared_labels(effect.alerts))
         return EvidenceObserved(
             id=f"{effect.id}/observed",
             at=self._hands.engine.clock.now(),

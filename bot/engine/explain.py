@@ -1,8 +1,8 @@
 """The words of the audit: one canonical JSON body per aggregate and commit: what came in, why, what goes out.
 
 Called by `bot.engine.fold`; the bodies are chained by `bot.core.audit.link` and stored by the commit. Events stand
-there whole; effects by what identifies them, since their content follows from the events and the pinned plan. Copies that
-changed nothing are counted in metrics and not chained.
+there whole; effects by what identifies them, since their content follows from the events and the plan.
+Copies that changed nothing are counted in metrics and not chained.
 """
 
 from __future__ import annotations
