@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from bot.core.plan import Plan, Step
 from bot.core.words import Disposition, JsonText, Millis, risk_rank
+from policies.rendering import canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,10 @@ def _changed(
         return f"{pinned.policy} no longer has {step.action} as this step"
     if (ours.component, ours.delivery, ours.direction) != (step.component, step.delivery, step.direction):
         return f"{pinned.policy} now runs {step.action} on {ours.component or 'nothing'} as {ours.delivery}"
-    if rendered_current is None or _loaded(rendered) != _loaded(rendered_current):
+    if rendered_current is None or _same_spelling(rendered) != _same_spelling(rendered_current):
         return f"{pinned.policy} now gives {step.action} other arguments than when this incident opened"
     return _not_automatic(ours, now)
 
 
-def _loaded(text: JsonText) -> object:
-    return json.loads(text)
+def _same_spelling(arguments: JsonText) -> JsonText:
+    return canonical(json.loads(arguments))  # as text, because to Python 1 == True

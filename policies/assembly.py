@@ -1,0 +1,166 @@
+"""Policy files, put together per trading system: shape, lint, plan, and the order in which they match.
+
+`policies.loader` adds every parsed policy file and takes the finished systems; problems gather on the way. A policy
+whose shape is wrong does not hide what is wrong with its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from bot.core.plan import Plan
+from policies import lint, matchers, planning
+from policies.book import CatchAll, SystemPolicies, built_in
+from policies.document import CatchAllDoc, PolicyDoc, PolicyFile
+from policies.index import Entry, Index
+from policies.lint_evidence import Finding
+from policies.models import validate
+from policies.planning import CATCH_ALL, Setting
+from policies.problems import Path, Problem
+from policies.safe_yaml import Document
+
+MAX_SUBSETS = 6  # matchers of one policy whose subsets are compared with earlier policies: 64 look-ups
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """A pre-authorisation that waits for a signature (or whose signature has ended): its action asks instead."""
+
+    source: str
+    line: int
+    system: str
+    policy: str
+    action: str
+    reason: str
+    why: str
+
+
+@dataclass(slots=True)
+class _System:
+    """One system's policies while they are being read, possibly from several files."""
+
+    seen: dict[str, str] = field(default_factory=dict)  # policy name -> "file:line" of its first appearance
+    entries: list[Entry] = field(default_factory=list)
+    taken: dict[frozenset[str], str] = field(default_factory=dict)  # matchers of policies that end matching -> name
+    catch_all: CatchAll | None = None
+    catch_all_at: str = ""
+
+
+class Assembly:
+    """Collects policy files. One instance serves one load."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting  # its `system` is set for each file
+        self._systems: dict[str, _System] = {}
+        self.problems: list[Problem] = []
+        self.unsigned: list[Unsigned] = []
+
+    def add(self, document: Document) -> None:
+        """Take one policy file."""
+        value = document.value
+        given = value.get("policies") if isinstance(value, dict) else None
+        if not isinstance(value, dict) or not isinstance(given, list | None):
+            self.problems += validate(PolicyFile, document, value)[1]
+            return
+        file, problems = validate(PolicyFile, document, {**value, "policies": []})
+        self.problems += problems
+        shaped = [validate(PolicyDoc, document, policy, ("policies", n)) for n, policy in enumerate(given or [])]
+        self.problems += [problem for _, found in shaped for problem in found]
+        if file is None:
+            return
+        file = file.model_copy(update={"policies": [policy for policy, _ in shaped if policy is not None]})
+        setting = self._setting_for(document, file)
+        system = self._systems.setdefault(file.system, _System())
+        for index, (policy, _) in enumerate(shaped):
+            if policy is not None:
+                self._policy(document, ("policies", index), policy, file, setting, system)
+        if file.catch_all is not None:
+            self._catch_all(document, file.catch_all, file, system)
+        if all(policy is not None for policy, _ in shaped):
+            self._report(document, (), lint.check_pre_authorised(file, setting))
+            self._collect_unsigned(document, file, setting)
+
+    def systems(self, names: Iterable[str]) -> dict[str, SystemPolicies]:
+        """What was put together, and the built-in catch-all for every other name."""
+        out = {name: built_in(name) for name in names}
+        for name, system in self._systems.items():
+            rest = system.catch_all or built_in(name).catch_all
+            plans = {entry.plan.policy: entry.plan for entry in system.entries}
+            out[name] = SystemPolicies(Index(system.entries), plans, rest)
+        return out
+
+    def files(self) -> frozenset[str]:
+        """The systems that have a file."""
+        return frozenset(self._systems)
+
+    def _setting_for(self, document: Document, file: PolicyFile) -> Setting:
+        base = self._setting
+        if file.system not in base.targets.systems:
+            listed = ", ".join(base.targets.systems) or "none"
+            fix = f"add it there; it has: {listed}"
+            self.problems.append(document.problem(("system",), f"system {file.system!r} is not in targets.yaml", fix))
+        return Setting(file.system, base.catalogue, base.targets, base.people, base.now)
+
+    def _policy(
+        self, document: Document, at: Path, policy: PolicyDoc, file: PolicyFile, setting: Setting, system: _System
+    ) -> None:
+        before = len(self.problems)
+        place = f"{document.source}:{document.line(at)}"
+        if policy.name == CATCH_ALL:
+            self._report(document, (*at, "name"), [((), f"{CATCH_ALL!r} is the catch-all's name", "choose another")])
+        first = system.seen.setdefault(policy.name, place)
+        if first != place:
+            message = f"a policy named {policy.name!r} is already at {first}"
+            self._report(document, (*at, "name"), [((), message, "names are unique in a system")])
+        self._report(document, at, self._unreachable(policy, system))
+        if file.system in setting.targets.systems:
+            self._report(document, at, lint.check(policy, file, setting))
+        if len(self.problems) == before:
+            system.entries.append(_entry(len(system.entries), policy, planning.plan(policy, file, setting)))
+
+    def _unreachable(self, policy: PolicyDoc, system: _System) -> Iterable[Finding]:
+        """An earlier policy that asks for less takes every alert that this one would."""
+        spelled = sorted({str(matchers.parse(text)) for text in policy.match})
+        sizes = range(1, len(spelled) + 1) if len(spelled) <= MAX_SUBSETS else (len(spelled),)
+        for size in sizes:
+            for subset in combinations(spelled, size):
+                earlier = system.taken.get(frozenset(subset))
+                if earlier is not None:
+                    message = f"it never matches: {earlier!r} comes before it and takes all its alerts"
+                    yield ("match",), message, f"move it up, or add continue: true to {earlier}"
+                    return
+        if not policy.continue_:
+            system.taken[frozenset(spelled)] = policy.name
+
+    def _catch_all(self, document: Document, doc: CatchAllDoc, file: PolicyFile, system: _System) -> None:
+        place = f"{document.source}:{document.line(('catch_all',))}"
+        if system.catch_all is not None:
+            message = f"{file.system} already has a catch-all at {system.catch_all_at}"
+            self.problems.append(document.problem(("catch_all",), message, "keep one"))
+            return
+        self._report(document, ("catch_all",), lint.check_catch_all(doc))
+        plan = planning.catch_all(file.system, doc, file.oncall)
+        system.catch_all, system.catch_all_at = CatchAll(plan, doc.severity, tuple(doc.group_by)), place
+
+    def _collect_unsigned(self, document: Document, file: PolicyFile, setting: Setting) -> None:
+        for index, entry in enumerate(file.pre_authorised):
+            if planning.is_signed(entry, setting.people, setting.now):
+                continue
+            why = (
+                "not signed"
+                if not entry.by or not entry.until
+                else f"the signature of {entry.by} ended at {entry.until}"
+            )
+            line = document.line(("pre_authorised", index))
+            self.unsigned.append(
+                Unsigned(document.source, line, file.system, entry.policy, entry.action, entry.reason, why)
+            )
+
+    def _report(self, document: Document, at: Path, findings: Iterable[Finding]) -> None:
+        self.problems += [document.problem((*at, *path), message, fix) for path, message, fix in findings]
+
+
+def _entry(order: int, policy: PolicyDoc, plan: Plan) -> Entry:
+    return Entry(order, plan, tuple(map(matchers.parse, policy.match)), tuple(policy.group_by), policy.continue_)

@@ -1,0 +1,175 @@
+"""What a policy means, judged: does everything it names exist, may it do what it says, would it ever hold together.
+
+`policies.loader` calls `check` for every policy whose shape is right; each finding becomes a `Problem` with its line.
+Findings are collected, never raised. The checks of conditions and readings are in `policies.lint_evidence`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from bot.core.action import ActionSpec
+from bot.core.words import risk_rank
+from policies import lint_evidence, matchers, planning
+from policies.document import CatchAllDoc, PolicyDoc, PolicyFile, RungDoc, StepDoc
+from policies.durations import spell
+from policies.lint_evidence import Finding, Known
+from policies.planning import Setting
+from policies.problems import Path, UnclearError, did_you_mean
+from policies.rendering import canonical, references, texts
+
+Arguments: TypeAlias = Path
+
+ALWAYS_LABELS = frozenset({"alertname", "severity"})  # what Prometheus and our severity rule expect on every alert
+
+
+def check(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Iterator[Finding]:
+    """Everything wrong with one policy; paths are relative to it."""
+    known = known_labels(policy, file)
+    for index, label in enumerate(policy.group_by):
+        if label not in known.labels:
+            yield ("group_by", index), *_unknown_label(label, known)
+    yield from _matchers(policy)
+    yield from lint_evidence.readings(policy, known, setting)
+    for index, step in enumerate(policy.plan):
+        for path, message, fix in _step(step, policy, known, setting):
+            yield ("plan", index, *path), message, fix
+    if policy.healthy is not None:
+        yield from lint_evidence.condition(("healthy",), policy.healthy, policy, known, needs_reading=True)
+    yield from ladder(policy.ladder)
+
+
+def check_catch_all(document: CatchAllDoc) -> Iterator[Finding]:
+    """Everything wrong with a catch-all; paths are relative to it."""
+    yield from ladder(document.ladder)
+
+
+def check_pre_authorised(file: PolicyFile, setting: Setting) -> Iterator[Finding]:
+    """Signatures under nothing, by nobody, or under what is never automatic; paths are relative to the file."""
+    by_name = {policy.name: policy for policy in file.policies}
+    for index, entry in enumerate(file.pre_authorised):
+        at: Path = ("pre_authorised", index)
+        policy = by_name.get(entry.policy)
+        try:
+            spec = planning.spec_of(entry.action, setting.catalogue)
+        except UnclearError as error:
+            yield (*at, "action"), error.message, error.fix
+            continue
+        if policy is None:
+            yield (*at, "policy"), f"no policy named {entry.policy!r} in this file", did_you_mean(entry.policy, by_name)
+        elif entry.action not in {step.action for step in policy.plan}:
+            yield (*at, "action"), f"{entry.policy} has no step with {entry.action}", "name a step of its plan"
+        elif spec.direction == "raises":
+            message = f"{entry.action} raises exposure, which is never automatic"
+            yield (*at, "action"), message, "remove this entry: a person approves it each time"
+        if entry.by and setting.people.by_id(entry.by) is None:
+            known = [person.id for person in setting.people.people]
+            yield (
+                (*at, "by"),
+                f"{entry.by!r} is nobody in people.yaml",
+                did_you_mean(entry.by, known, "use a person's id"),
+            )
+
+
+def known_labels(policy: PolicyDoc, file: PolicyFile) -> Known:
+    """Which labels the policy's alerts are known to carry, and which of them are the same for a whole incident."""
+    read = [matchers.parse(text) for text in policy.match]
+    matched = {matcher.name for matcher in read}
+    equal = {matcher.name for matcher in read if matcher.operator == "="}
+    return Known(
+        labels=ALWAYS_LABELS | matched | set(file.labels),
+        shared=frozenset(equal | set(policy.group_by)),
+    )
+
+
+def _unknown_label(label: str, known: Known) -> tuple[str, str]:
+    fix = did_you_mean(label, known.labels, f"add it to labels: at the head of the file, if alerts carry {label}")
+    return f"label {label!r} is not known here", fix
+
+
+def _matchers(policy: PolicyDoc) -> Iterator[Finding]:
+    read = [matchers.parse(text) for text in policy.match]
+    if all(matcher.accepts("") for matcher in read):
+        yield (
+            ("match",),
+            "these matchers take every alert",
+            'match at least one label by value, like alertname="VaRBreach"',
+        )
+
+
+def _step(step: StepDoc, policy: PolicyDoc, known: Known, setting: Setting) -> Iterator[Finding]:
+    try:
+        spec = planning.spec_of(step.action, setting.catalogue)
+    except UnclearError as error:
+        yield ("action",), error.message, error.fix
+        return
+    try:
+        component = planning.component_for_action(spec, step.component, setting)
+    except UnclearError as error:
+        yield ("component",) if step.component else ("action",), error.message, error.fix
+        component = None
+    yield from _arguments(step, known, setting)
+    yield from _floors(step, spec, dict(component.floors) if component else {})
+    if step.risk is not None and risk_rank(step.risk) < risk_rank(spec.risk):
+        message = f"{step.action} is {spec.risk}; a policy may raise a risk, not lower it"
+        yield ("risk",), message, "sign a pre_authorised: entry instead"
+    if step.on_no_evidence == "act" and spec.direction != "lowers":
+        message = f"{step.action} does not lower exposure, so it never acts without evidence"
+        yield ("on_no_evidence",), message, "write ask"
+    if step.on_no_evidence == "act" and not step.guard:
+        yield ("on_no_evidence",), "there is no guard to do without", "remove it, or add guard:"
+    yield from lint_evidence.step_conditions(step, policy, known)
+
+
+def _arguments(step: StepDoc, known: Known, setting: Setting) -> Iterator[Finding]:
+    for problem in setting.catalogue.check_arguments(step.action, canonical(step.with_), partial=True):
+        inner: Path = tuple(int(p) if p.isdigit() else p for p in problem.path.split(".") if p)
+        yield ("with", *inner), problem.message, ""
+    numbers = _number_parameters(setting.catalogue.params_schema(step.action))
+    for path, text in texts(step.with_):
+        at: Path = ("with", *path)
+        try:
+            found = references(text)
+        except UnclearError as error:
+            yield at, error.message, error.fix
+            continue
+        for reference in found:
+            if reference.root == "labels" and reference.name not in known.labels:
+                yield at, *_unknown_label(reference.name, known)
+            elif path[0] in numbers and not (reference.root == "labels" and reference.name in known.shared):
+                message = f"{path[0]} is a number, and {reference.root}.{reference.name} may have several values"
+                yield at, message, f"add {reference.name} to group_by, or write the number"
+
+
+def _number_parameters(schema: str) -> frozenset[str]:
+    """The parameters that take numbers only."""
+    properties = json.loads(schema).get("properties", {})
+    return frozenset(
+        name for name, part in properties.items() if _kinds(part) and _kinds(part) <= {"number", "integer"}
+    )
+
+
+def _kinds(part: dict[str, object]) -> set[str]:
+    kind = part.get("type")
+    if isinstance(kind, str):
+        return {kind} - {"null"}
+    options = part.get("anyOf")
+    return {k for option in options for k in _kinds(option)} if isinstance(options, list) else set()
+
+
+def _floors(step: StepDoc, spec: ActionSpec, floors: dict[str, float]) -> Iterator[Finding]:
+    for name in spec.floors:
+        value, floor = step.with_.get(name), floors.get(name)
+        if floor is not None and isinstance(value, int | float) and value < floor:
+            message = f"{name} {value:g} is below its floor {floor:g} in targets.yaml"
+            yield ("with", name), message, f"automation never goes below {floor:g}"
+
+
+def ladder(rungs: list[RungDoc]) -> Iterator[Finding]:
+    """Rungs in the order of time, each at its own time."""
+    for index in range(1, len(rungs)):
+        if rungs[index].after <= rungs[index - 1].after:
+            message = f"this rung comes after {spell(rungs[index].after)}, not later than the one before it"
+            yield ("ladder", index, "after"), message, "put the rungs in order of time"
