@@ -1,0 +1,131 @@
+"""Records to bytes and back: inbox entries, outbox effects, aggregates and journalled intents.
+
+Called by the store and the journal around every read and write; sealing (`seal.py`) comes after encoding and before
+decoding. A stored record is its schema version, a space, and JSON whose `kind` says what it is. Whatever does not fit
+exactly (another version, an unknown kind, a missing or an additional field) raises `RecordForged`.
+
+The core's dataclasses know nothing of pydantic; the adapters here are built on first use and then kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from bot.core.effects import OutboxEffect
+from bot.core.events import Addressed, AlertsReceived, Event, InboxEntry, IntentDeclared
+from bot.core.incident import Incident
+from bot.core.record import SCHEMA_VERSION
+from bot.core.target import Target
+from bot.core.words import AggregateId, JsonText
+from bot.errors import RecordForged
+
+# A record with a field we do not know was written by something we do not know. Readings may hold NaN or Inf.
+_CONFIG = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+_PREFIX = b"%d " % SCHEMA_VERSION
+_MAX_COMPLAINT = 300  # characters of pydantic's text that go into an error; the rest repeats the record
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredAddressed:
+    """`Addressed` as stored: its event carries a `kind`, which spares pydantic trying each event in turn."""
+
+    kind: Literal["addressed"] = "addressed"
+    to: AggregateId
+    event: Annotated[Event, Field(discriminator="kind")]
+
+
+_StoredEntry: TypeAlias = Annotated[AlertsReceived | _StoredAddressed, Field(discriminator="kind")]
+_StoredEffect: TypeAlias = Annotated[OutboxEffect, Field(discriminator="kind")]
+_StoredRecord: TypeAlias = Annotated[Incident | Target, Field(discriminator="kind")]
+
+
+def encode_entry(entry: InboxEntry) -> bytes:
+    """An inbox entry as bytes."""
+    stored = _StoredAddressed(to=entry.to, event=entry.event) if isinstance(entry, Addressed) else entry
+    return _PREFIX + _entries().dump_json(stored)
+
+
+def decode_entry(raw: bytes) -> InboxEntry:
+    """The inbox entry in `raw`. Raises RecordForged."""
+    stored = _decode(_entries(), raw, "inbox entry")
+    return Addressed(to=stored.to, event=stored.event) if isinstance(stored, _StoredAddressed) else stored
+
+
+def encode_effect(effect: OutboxEffect) -> bytes:
+    """An outbox effect as bytes."""
+    return _PREFIX + _effects().dump_json(effect)
+
+
+def decode_effect(raw: bytes) -> OutboxEffect:
+    """The outbox effect in `raw`. Raises RecordForged."""
+    return _decode(_effects(), raw, "outbox effect")
+
+
+def encode_record(record: Incident | Target) -> bytes:
+    """An aggregate as bytes."""
+    return _PREFIX + _records().dump_json(record)
+
+
+def decode_record(raw: bytes) -> Incident | Target:
+    """The aggregate in `raw`. Raises RecordForged."""
+    return _decode(_records(), raw, "record")
+
+
+def event_text(event: Event) -> JsonText:
+    """An event as JSON text, for the audit."""
+    return _events().dump_json(event).decode()
+
+
+def encode_intent(intent: IntentDeclared) -> bytes:
+    """An intent as the local journal keeps it."""
+    return _PREFIX + _intents().dump_json(intent)
+
+
+def decode_intent(raw: bytes) -> IntentDeclared:
+    """The intent in `raw`. Raises RecordForged."""
+    intent = _decode(_intents(), raw, "intent")
+    if intent is None:
+        raise RecordForged("intent: empty")
+    return intent
+
+
+def _decode(adapter: TypeAdapter[T], raw: bytes, what: str) -> T:
+    if not raw.startswith(_PREFIX):
+        version = raw.split(b" ", 1)[0][:8].decode("ascii", "replace")
+        raise RecordForged(f"{what}: schema version {version!r}, but this Andon reads {SCHEMA_VERSION}")
+    try:
+        return adapter.validate_json(raw[len(_PREFIX) :])
+    except ValidationError as error:
+        raise RecordForged(f"{what}: {str(error)[:_MAX_COMPLAINT]}") from error
+
+
+@cache
+def _entries() -> TypeAdapter[AlertsReceived | _StoredAddressed]:
+    return TypeAdapter(_StoredEntry, config=_CONFIG)
+
+
+@cache
+def _effects() -> TypeAdapter[OutboxEffect]:
+    return TypeAdapter(_StoredEffect, config=_CONFIG)
+
+
+@cache
+def _records() -> TypeAdapter[Incident | Target]:
+    return TypeAdapter(_StoredRecord, config=_CONFIG)
+
+
+@cache
+def _events() -> TypeAdapter[Event]:
+    return TypeAdapter(Annotated[Event, Field(discriminator="kind")], config=_CONFIG)
+
+
+@cache
+def _intents() -> TypeAdapter[IntentDeclared | None]:
+    # Pydantic takes no configuration for a bare dataclass, so the type is an optional one.
+    return TypeAdapter(IntentDeclared | None, config=_CONFIG)

@@ -1,0 +1,137 @@
+#!lua
+-- commit: one transition of a shard, all or nothing. Called by RedisStore.commit.
+--
+-- KEYS[1] inbox       stream  finished entries are acknowledged and deleted
+-- KEYS[2] outbox      stream  effects are appended; finished ones acknowledged and deleted
+-- KEYS[3] timers      zset    due time by <aggregate>|<name>|<token>
+-- KEYS[4] keys        hash    incident key -> sealed incident id
+-- KEYS[5] aggregates  set     ids of all aggregates
+-- KEYS[6] incidents   zset    incident ids by opening time
+-- KEYS[7] open        zset    the same, only those not closed
+-- KEYS[8] sequence    string  number of commits
+-- KEYS[9], KEYS[10]   hash, list   record and audit chain of the first change; then of the second, …
+--
+-- ARGV[1] consumer group; ARGV[2..8] how many of each of the following there are, in this order:
+--   change       id, expected version, new version, audit head, sealed record, audit link, index, opening time
+--                (index: "-" no incident, "o" open, "c" closed)
+--   claim        incident key, sealed id it must point at now ("" = at nothing), sealed id it points at afterwards
+--   timer away   member
+--   timer set    due, member
+--   effect       sealed effect
+--   inbox ack    entry id
+--   outbox ack   entry id
+--
+-- Returns the shard's commit sequence, or a list of the aggregate ids and incident keys that have changed meanwhile.
+-- Reads and checks everything before the first write: a script that fails midway keeps what it wrote.
+
+local CHUNK = 1000 -- values handed to one command; Lua's unpack takes about 7,000
+local group = ARGV[1]
+local n = {}
+for i = 2, 8 do
+  n[#n + 1] = tonumber(ARGV[i])
+end
+local changes_at = 9
+local claims_at = changes_at + 8 * n[1]
+local away_at = claims_at + 3 * n[2]
+local set_at = away_at + n[3]
+local effects_at = set_at + 2 * n[4]
+local inbox_at = effects_at + n[5]
+local outbox_at = inbox_at + n[6]
+if #ARGV ~= outbox_at + n[7] - 1 or #KEYS ~= 8 + 2 * n[1] then
+  return redis.error_reply('ERR commit: ' .. #KEYS .. ' keys and ' .. #ARGV .. ' arguments do not fit the counts')
+end
+
+-- Check ---------------------------------------------------------------------------------------------------------
+
+local kinds = {'stream', 'stream', 'zset', 'hash', 'set', 'zset', 'zset', 'string'}
+local function demand(key, kind)
+  local found = redis.call('TYPE', key)['ok']
+  if found ~= 'none' and found ~= kind then
+    return redis.error_reply('WRONGTYPE commit: ' .. key .. ' is a ' .. found .. ', not a ' .. kind)
+  end
+end
+for i = 1, 8 do
+  local wrong = demand(KEYS[i], kinds[i])
+  if wrong then return wrong end
+end
+
+local stale = {}
+for i = 0, n[1] - 1 do
+  local at = changes_at + 8 * i
+  local wrong = demand(KEYS[9 + 2 * i], 'hash') or demand(KEYS[10 + 2 * i], 'list')
+  if wrong then return wrong end
+  local version = redis.call('HGET', KEYS[9 + 2 * i], 'ver') or '0'
+  if version ~= ARGV[at + 1] then
+    stale[#stale + 1] = ARGV[at]
+  end
+end
+for i = 0, n[2] - 1 do
+  local at = claims_at + 3 * i
+  local points_at = redis.call('HGET', KEYS[4], ARGV[at]) or ''
+  if points_at ~= ARGV[at + 1] then
+    stale[#stale + 1] = ARGV[at]
+  end
+end
+if #stale > 0 then
+  return stale
+end
+local sequence = redis.call('GET', KEYS[8]) or '0'
+if not tonumber(sequence) then
+  return redis.error_reply('ERR commit: ' .. KEYS[8] .. ' is not a number')
+end
+for i = 0, n[4] - 1 do
+  if not tonumber(ARGV[set_at + 2 * i]) then
+    return redis.error_reply('ERR commit: a due time is not a number')
+  end
+end
+
+-- Write ---------------------------------------------------------------------------------------------------------
+
+local function in_chunks(first, count, write)
+  local from, last = first, first + count - 1
+  while from <= last do
+    local to = math.min(from + CHUNK - 1, last)
+    write(from, to)
+    from = to + 1
+  end
+end
+
+for i = 0, n[1] - 1 do
+  local at = changes_at + 8 * i
+  local id, index, opened = ARGV[at], ARGV[at + 6], ARGV[at + 7]
+  redis.call('HSET', KEYS[9 + 2 * i], 'ver', ARGV[at + 2], 'head', ARGV[at + 3], 'rec', ARGV[at + 4])
+  redis.call('RPUSH', KEYS[10 + 2 * i], ARGV[at + 5])
+  if ARGV[at + 1] == '0' then
+    redis.call('SADD', KEYS[5], id)
+  end
+  if index ~= '-' then
+    redis.call('ZADD', KEYS[6], opened, id)
+    if index == 'o' then
+      redis.call('ZADD', KEYS[7], opened, id)
+    else
+      redis.call('ZREM', KEYS[7], id)
+    end
+  end
+end
+for i = 0, n[2] - 1 do
+  local at = claims_at + 3 * i
+  redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 2])
+end
+in_chunks(away_at, n[3], function(from, to)
+  redis.call('ZREM', KEYS[3], unpack(ARGV, from, to))
+end)
+in_chunks(set_at, 2 * n[4], function(from, to)
+  redis.call('ZADD', KEYS[3], unpack(ARGV, from, to))
+end)
+for i = effects_at, effects_at + n[5] - 1 do
+  redis.call('XADD', KEYS[2], '*', 'e', ARGV[i])
+end
+in_chunks(inbox_at, n[6], function(from, to)
+  redis.call('XACK', KEYS[1], group, unpack(ARGV, from, to))
+  redis.call('XDEL', KEYS[1], unpack(ARGV, from, to))
+end)
+in_chunks(outbox_at, n[7], function(from, to)
+  redis.call('XACK', KEYS[2], group, unpack(ARGV, from, to))
+  redis.call('XDEL', KEYS[2], unpack(ARGV, from, to))
+end)
+return redis.call('INCR', KEYS[8])

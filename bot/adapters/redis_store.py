@@ -1,0 +1,262 @@
+"""The durable store on Redis or Valkey: the queues and the writes. Implements `bot.engine.ports.Store`.
+
+Made by `bot/app.py`, called by ingress (append), the engine's loop (read, load, commit), dispatch (report) and the
+sweeper (claim_due). Every write is one server-side script (`lua/`), so it happens whole or not at all, and with
+`appendfsync always` it is on disk when the call returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from redis.exceptions import ResponseError
+
+from bot.adapters.codec import decode_effect, decode_entry, encode_effect, encode_entry, encode_record
+from bot.adapters.redis_keys import FIELD, GROUP, ShardKeys, meta_key, parse_timer, probe_key, timer_member
+from bot.adapters.redis_link import MAX_BLOCK_MS, Argument, translated
+from bot.adapters.redis_reads import RedisReads, format_link
+from bot.core.events import Addressed, InboxEntry, TimerFired
+from bot.core.incident import TERMINAL, Incident
+from bot.core.record import SCHEMA_VERSION
+from bot.core.words import Millis
+from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, KeyClaim, OutboxDelivery
+from bot.errors import ConfigError, RecordForged
+
+MAX_DEAD_LETTERS = 100_000  # each has paged somebody; past this the oldest go, so that a flood cannot fill the disk
+
+T = TypeVar("T")
+Row = tuple[bytes, dict[bytes, bytes]]
+
+
+class RedisStore(RedisReads):
+    """The store of one replica. `open` before use, `close` after."""
+
+    async def open(self) -> None:
+        """Check that this store is ours: same sealing key, same schema. Raises ConfigError, StoreUnavailable."""
+        key = meta_key(self._prefix)
+        with translated("open the store"):
+            pipe = self._link.commands.pipeline(transaction=True)
+            pipe.hsetnx(key, "fingerprint", self._sealer.fingerprint)
+            pipe.hsetnx(key, "schema", SCHEMA_VERSION)
+            pipe.hmget(key, ["fingerprint", "schema"])
+            fingerprint, schema = (await pipe.execute())[-1]
+        if fingerprint.decode() != self._sealer.fingerprint:
+            raise ConfigError(
+                f"this store is sealed with key {fingerprint.decode()}, but this replica has key "
+                f"{self._sealer.fingerprint}: copy the key file of the Andon that made the store "
+                "into this data directory"
+            )
+        if int(schema) != SCHEMA_VERSION:
+            raise ConfigError(f"this store has schema {int(schema)}, but this Andon reads and writes {SCHEMA_VERSION}")
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        await self._link.close()
+
+    # --- queues ---------------------------------------------------------------------------------------------------
+
+    async def append(self, shard: str, entries: Sequence[InboxEntry]) -> None:
+        """Make entries durable in the shard's inbox, in order. StoreUnavailable when it cannot."""
+        await self.append_encoded(shard, [encode_entry(entry) for entry in entries])
+
+    async def append_encoded(self, shard: str, bodies: Sequence[bytes]) -> None:
+        """`append` for entries that `codec.encode_entry` has encoded already: all of them in one round trip."""
+        if not bodies:
+            return
+        inbox = self._keys(shard).inbox
+        with translated("append"):
+            await self._link.run("append", [inbox], [self._sealer.seal(inbox, body) for body in bodies])
+
+    async def read_inbox(self, shard: str, count: int, block_ms: int) -> list[InboxDelivery]:
+        """New deliveries for this replica; waits up to `block_ms` (real time) for the first."""
+        inbox = self._keys(shard).inbox
+        rows = await self._read(inbox, count, block_ms)
+        return [self._inbox_delivery(inbox, row, 1) for row in rows]
+
+    async def read_outbox(self, shard: str, count: int, block_ms: int) -> list[OutboxDelivery]:
+        """New effects for this replica; waits up to `block_ms` (real time) for the first."""
+        outbox = self._keys(shard).outbox
+        rows = await self._read(outbox, count, block_ms)
+        return [self._outbox_delivery(outbox, row, 1) for row in rows]
+
+    async def reclaim(self, shard: str, idle_ms: int, count: int) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
+        """Deliveries that any replica, this one included, holds for longer than `idle_ms`.
+
+        `idle_ms` 0 takes only what this replica's own name held before it restarted. Call it again until it returns
+        nothing; what is in hand and not yet acknowledged comes back too, so act on a batch before asking anew.
+        """
+        keys = self._keys(shard)
+        inbox = await self._reclaim(keys.inbox, idle_ms, count)
+        outbox = await self._reclaim(keys.outbox, idle_ms, count)
+        return (
+            [self._inbox_delivery(keys.inbox, row, times) for row, times in inbox],
+            [self._outbox_delivery(keys.outbox, row, times) for row, times in outbox],
+        )
+
+    async def _read(self, stream: bytes, count: int, block_ms: int) -> list[Row]:
+        block: tuple[Argument, ...] = (b"BLOCK", min(block_ms, MAX_BLOCK_MS)) if block_ms > 0 else ()
+        with translated("read"):
+            for last_try in (False, True):
+                try:
+                    reply = await self._link.waiting.execute_command(
+                        "XREADGROUP", b"GROUP", GROUP, self._replica, b"COUNT", count, *block, b"STREAMS", stream, b">"
+                    )
+                except ResponseError as error:
+                    if last_try or not str(error).startswith("NOGROUP"):
+                        raise
+                    await self._make_group(stream)
+                else:
+                    return list(reply[0][1]) if reply else []
+        raise AssertionError("unreachable: the second try returns or raises")
+
+    async def _make_group(self, stream: bytes) -> None:
+        try:
+            await self._link.commands.execute_command("XGROUP", b"CREATE", stream, GROUP, b"0", b"MKSTREAM")
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):  # another replica made it first
+                raise
+
+    async def _reclaim(self, stream: bytes, idle_ms: int, count: int) -> list[tuple[Row, int]]:
+        """XPENDING and XCLAIM rather than XAUTOCLAIM, which does not say how often an entry was delivered."""
+        commands = self._link.commands
+        whose = (b"-", b"+", count, self._replica) if idle_ms == 0 else (b"IDLE", idle_ms, b"-", b"+", count)
+        with translated("reclaim"):
+            try:
+                pending: list[dict[str, Any]] = await commands.execute_command("XPENDING", stream, GROUP, *whose)
+            except ResponseError as error:
+                if str(error).startswith("NOGROUP"):
+                    return []
+                raise
+            if not pending:
+                return []
+            times = {entry["message_id"]: int(entry["times_delivered"]) for entry in pending}
+            rows = await commands.execute_command("XCLAIM", stream, GROUP, self._replica, idle_ms, *times)
+        return [((entry, fields), times[entry] + 1) for entry, fields in rows if fields is not None]
+
+    def _inbox_delivery(self, stream: bytes, row: Row, deliveries: int) -> InboxDelivery:
+        entry, problem, raw = self._open(stream, row, decode_entry)
+        return InboxDelivery(delivery=row[0].decode(), entry=entry, deliveries=deliveries, raw=raw, problem=problem)
+
+    def _outbox_delivery(self, stream: bytes, row: Row, deliveries: int) -> OutboxDelivery:
+        effect, problem, raw = self._open(stream, row, decode_effect)
+        return OutboxDelivery(delivery=row[0].decode(), effect=effect, deliveries=deliveries, raw=raw, problem=problem)
+
+    def _open(self, stream: bytes, row: Row, decode: Callable[[bytes], T]) -> tuple[T | None, str, bytes]:
+        raw = row[1].get(FIELD, b"")
+        try:
+            return decode(self._sealer.open(stream, raw)), "", raw
+        except RecordForged as error:
+            return None, str(error), raw
+
+    # --- writes ---------------------------------------------------------------------------------------------------
+
+    async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
+        """Write it all or nothing, in one round trip, durable on return.
+
+        `Conflict.stale` names aggregate ids and incident keys. RecordForged when a key holds something of another type.
+        """
+        keys = self._keys(shard)
+        places = [
+            keys.inbox, keys.outbox, keys.timers, keys.keys, keys.aggregates, keys.incidents, keys.open, keys.sequence
+        ]  # fmt: skip
+        changes: list[Argument] = []
+        away: list[Argument] = []
+        due: list[Argument] = []
+        for change in commit.changes:
+            places += (keys.record(change.record.id), keys.audit(change.record.id))
+            changes += self._change(keys, change)
+            _mirror_timers(change, away, due)
+        claims = [part for claim in commit.claims for part in self._claim(keys, claim)]
+        effects = [self._sealer.seal(keys.outbox, encode_effect(effect)) for effect in commit.effects]
+        arguments: list[Argument] = [
+            GROUP, len(commit.changes), len(commit.claims), len(away), len(due) // 2, len(effects),
+            len(commit.inbox_acks), len(commit.outbox_acks),
+            *changes, *claims, *away, *due, *effects, *commit.inbox_acks, *commit.outbox_acks,
+        ]  # fmt: skip
+        with translated("commit"):
+            reply = await self._link.run("commit", places, arguments)
+        if isinstance(reply, int):
+            return Committed(sequence=reply)
+        return Conflict(stale=tuple(name.decode() for name in reply))
+
+    def _change(self, keys: ShardKeys, change: Change) -> tuple[Argument, ...]:
+        record, version, head = change.record, change.expected + 1, change.audit.hash
+        sealed = self._sealer.seal(keys.record_context(record.id, version, head), encode_record(record))
+        index, opened = "-", 0
+        if isinstance(record, Incident):
+            index, opened = ("c" if record.status in TERMINAL else "o"), record.opened_at
+        return (record.id, change.expected, version, head, sealed, format_link(change.audit), index, opened)
+
+    def _claim(self, keys: ShardKeys, claim: KeyClaim) -> tuple[Argument, ...]:
+        # A seal is the same whenever it is made, so the script compares sealed pointers as plain bytes.
+        context = keys.claim_context(claim.key)
+        expected = b"" if claim.expected is None else self._sealer.seal(context, claim.expected.encode())
+        return (claim.key, expected, self._sealer.seal(context, claim.incident.encode()))
+
+    async def report(self, shard: str, outcome: Addressed | None, outbox_ack: str) -> None:
+        """Acknowledge an effect and put its outcome event (if any) into the inbox, atomically."""
+        keys = self._keys(shard)
+        body = b"" if outcome is None else self._sealer.seal(keys.inbox, encode_entry(outcome))
+        with translated("report"):
+            await self._link.run("report", [keys.inbox, keys.outbox], [GROUP, outbox_ack, body])
+
+    async def claim_due(self, shard: str, now: Millis, limit: int) -> int:
+        """Move due timers into the inbox as TimerFired events, atomically; returns how many."""
+        keys = self._keys(shard)
+        with translated("claim due timers"):
+            members: list[bytes] = await self._link.commands.zrange(
+                keys.timers, "-inf", now, byscore=True, offset=0, num=limit
+            )
+            arguments: list[Argument] = [now]
+            for member in members:
+                try:
+                    aggregate, name, token = parse_timer(member)
+                except ValueError:
+                    await self._discard_timer(keys, member)
+                    continue
+                fired = TimerFired(id=member.decode(), at=now, name=name, token=token)
+                body = encode_entry(Addressed(to=aggregate, event=fired))
+                arguments += (member, self._sealer.seal(keys.inbox, body))
+            if len(arguments) == 1:
+                return 0
+            return int(await self._link.run("claim_due", [keys.inbox, keys.timers], arguments))
+
+    async def _discard_timer(self, keys: ShardKeys, member: bytes) -> None:
+        """A member that is none of ours would stand first in the set for ever."""
+        pipe = self._link.commands.pipeline(transaction=True)
+        pipe.zrem(keys.timers, member)
+        pipe.xadd(
+            keys.dead,
+            {b"queue": b"timers", b"delivery": b"", b"reason": b"not a timer of ours", b"raw": member},
+            maxlen=MAX_DEAD_LETTERS,
+        )
+        await pipe.execute()
+
+    async def dead_letter(
+        self, shard: str, queue: Literal["inbox", "outbox"], delivery: str, raw: bytes, reason: str
+    ) -> None:
+        """Set a poison delivery aside, with its reason, and acknowledge it, atomically."""
+        keys = self._keys(shard)
+        stream = keys.inbox if queue == "inbox" else keys.outbox
+        with translated("dead letter"):
+            await self._link.run(
+                "dead_letter", [stream, keys.dead], [GROUP, delivery, queue, reason, raw, MAX_DEAD_LETTERS]
+            )
+
+    async def check_writable(self) -> None:
+        """Returns when a durable write works; raises StoreUnavailable otherwise."""
+        with translated("check that the store can write"):
+            await self._link.commands.set(probe_key(self._prefix), self._replica)
+
+
+def _mirror_timers(change: Change, away: list[Argument], due: list[Argument]) -> None:
+    """Add what changed between the timers before and now. What did not change is left alone: it may be claimed."""
+    aggregate, timers = change.record.id, change.record.timers
+    for name, (_, token) in change.timers_before.items():
+        kept = timers.get(name)
+        if kept is None or kept.token != token:
+            away.append(timer_member(aggregate, name, token))
+    for name, timer in timers.items():
+        if change.timers_before.get(name) != (timer.due, timer.token):
+            due += (timer.due, timer_member(aggregate, name, timer.token))
