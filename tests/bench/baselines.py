@@ -1,7 +1,7 @@
 """The two servers Andon is compared with. Started by `tests.bench.lab`, each alone in its process.
 
 *floor*: aiohttp on uvloop, which parses the webhook and answers; it keeps nothing. No server built on these can be
-faster. *naive*: the same, and for each alert one awaited XADD to the same kind of Valkey (AOF `always`) that Andon uses:
+faster. *naive*: the same, and for each alert one awaited XADD to the same Valkey (AOF `always`) that Andon uses:
 the obvious way to be durable.
 """
 
