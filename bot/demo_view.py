@@ -1,0 +1,190 @@
+"""What the demo looks like: one snapshot of everything in, one rich renderable out. Pure; `bot.demo` shows it.
+
+Colours say what the words say already, so a terminal without them loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from bot.core.words import Millis
+
+THRESHOLD_PCT = 1.8
+FULL_SCALE_PCT = 3.0  # the top of a sparkline; a breach of 2.4 % stands clearly over the threshold
+BARS = "▁▂▃▄▅▆▇█"
+HISTORY = 48  # readings in a sparkline: twelve seconds at four a second
+TIMELINE_LINES = 12
+_STATUS_STYLE = {
+    "open": "bold red",
+    "diagnosing": "bold red",
+    "acting": "bold yellow",
+    "verifying": "bold yellow",
+    "awaiting_approval": "bold magenta",
+    "parked": "bold magenta",
+    "mitigated": "bold cyan",
+    "resolved": "bold green",
+    "closed": "green",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of the timeline: when (on the demo's clock), and what in plain words."""
+
+    at: Millis
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One incident as the view shows it. `due`: timer name -> when, on the demo's clock."""
+
+    id: str
+    policy: str
+    status: str
+    why: str
+    symbols: tuple[str, ...] = ()
+    firing: bool = False
+    episode: int = 1
+    due: Mapping[str, Millis] = field(default_factory=dict)
+    timeline: tuple[Moment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Everything the view needs, at one moment."""
+
+    now: Millis
+    scale: float
+    alerts_by: str  # "sandbox": no Alertmanager runs, the sandbox posts the webhooks itself
+    bot: str  # "running", "killed", "recovering"
+    frozen: bool
+    kelly_before: float
+    kelly: float
+    var: Mapping[str, Sequence[float]]  # symbol -> newest last
+    effects: int
+    requests: int
+    cards: tuple[Card, ...] = ()
+    notes: tuple[str, ...] = ()  # what the keys did, newest last
+
+
+def render(scene: Scene) -> RenderableType:
+    """The whole screen."""
+    newest = scene.cards[0] if scene.cards else None
+    return Group(_header(scene), _system(scene), _incident(scene, newest), _notes(scene), _keys(scene))
+
+
+def sparkline(values: Sequence[float]) -> Text:
+    """The last readings as bars; those over the threshold in red."""
+    text = Text()
+    for value in values[-HISTORY:]:
+        step = min(len(BARS) - 1, int(max(value, 0.0) / FULL_SCALE_PCT * len(BARS)))
+        text.append(BARS[step], style="red" if value > THRESHOLD_PCT else "green")
+    return text
+
+
+def countdown(due: Millis, now: Millis) -> str:
+    """The time left on the demo's clock, like 1m05s; "now" when it is over."""
+    left = max(0, due - now) // 1000
+    if left == 0:
+        return "now"
+    return f"{left // 60}m{left % 60:02d}s" if left >= 60 else f"{left}s"
+
+
+def plain(moment: Moment, began: Millis) -> str:
+    """One timeline line for a log: seconds since the demo began on its clock, then the words."""
+    return f"+{max(0, moment.at - began) / 1000:7.1f}s  {moment.text}"
+
+
+def _header(scene: Scene) -> RenderableType:
+    line = Text.assemble(
+        ("Andon", "bold"),
+        " demo, simulated trading-core  ",
+        (f" CLOCK ×{scene.scale:g}: 1 s here is {scene.scale:g} s there ", "black on yellow"),
+    )
+    by = (
+        "no Alertmanager runs here: the sandbox posts the same webhooks itself"
+        if scene.alerts_by == "sandbox"
+        else "alerts come from a real Alertmanager"
+    )
+    return Group(line, Text(by, style="dim"))
+
+
+def _system(scene: Scene) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    table.add_column("symbol")
+    table.add_column("VaR %", justify="right")
+    table.add_column(f"the last readings (red: over {THRESHOLD_PCT} %)")
+    for symbol, values in scene.var.items():
+        last = values[-1] if values else 0.0
+        table.add_row(symbol, Text(f"{last:.2f}", style="bold red" if last > THRESHOLD_PCT else ""), sparkline(values))
+    kelly = Text.assemble("Kelly fraction  ", (f"{scene.kelly_before:g}", "dim"))
+    if scene.kelly != scene.kelly_before:
+        kelly.append(" → ").append(
+            f"{scene.kelly:g}", style="bold green" if scene.kelly < scene.kelly_before else "bold"
+        )
+    kelly.append(
+        f"     the target's ledger: {_count(scene.effects, 'change')} of state by Andon, "
+        f"{_count(scene.requests, 'request')}",
+        style="dim",
+    )
+    return Panel(Group(kelly, Text(), table), title="trading-core", title_align="left", border_style="blue")
+
+
+def _incident(scene: Scene, card: Card | None) -> RenderableType:
+    if card is None:
+        body: RenderableType = Text("nothing is wrong; press v to break something", style="dim")
+        return Panel(body, title="incident", title_align="left", border_style="green")
+    style = _STATUS_STYLE.get(card.status, "bold")
+    head = Text.assemble((card.status.replace("_", " "), style), f"   {card.policy} · {', '.join(card.symbols)}")
+    if card.episode > 1:
+        head.append(f" · episode {card.episode}")
+    lines = [head, Text.assemble(("why  ", "dim"), card.why)]
+    if card.due:
+        due = "   ".join(f"{name} in {countdown(at, scene.now)}" for name, at in sorted(card.due.items(), key=_by_due))
+        lines.append(Text.assemble(("next ", "dim"), due))
+    lines.append(Text())
+    first = card.timeline[0].at if card.timeline else scene.now
+    lines += [
+        Text(plain(moment, first), overflow="ellipsis", no_wrap=True) for moment in card.timeline[-TIMELINE_LINES:]
+    ]
+    title = f"incident {card.id}"
+    if len(scene.cards) > 1:
+        title += f" (and {len(scene.cards) - 1} before it)"
+    return Panel(Group(*lines), title=title, title_align="left", border_style=style.split()[-1])
+
+
+def _notes(scene: Scene) -> RenderableType:
+    return Group(*(Text(f"· {note}", overflow="ellipsis", no_wrap=True) for note in scene.notes[-4:]))
+
+
+def _keys(scene: Scene) -> RenderableType:
+    text = Text()
+    bot_style = "green" if scene.bot == "running" else "bold red"
+    text.append(f"bot {scene.bot}", style=bot_style).append("  ")
+    if scene.frozen:
+        text.append(" FROZEN ", style="bold white on blue").append("  ")
+    keys = (
+        ("v", "break VaR"),
+        ("f", "unfreeze" if scene.frozen else "freeze"),
+        ("k", "kill -9 bot"),
+        ("b", "break audit"),
+        ("q", "quit"),
+    )
+    for key, meaning in keys:
+        text.append(f" {key} ", style="reverse").append(f" {meaning}  ")
+    return text
+
+
+def _by_due(item: tuple[str, Millis]) -> Millis:
+    return item[1]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

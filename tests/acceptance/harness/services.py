@@ -1,0 +1,69 @@
+"""The real programs of the floor, each as one function that starts it and waits until it answers."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import aiohttp
+
+from bot.sandbox.children import Child, until
+from tests.acceptance.harness.binaries import binary
+
+START_WITHIN = 20.0  # seconds; two cores are shared with everything else the suite runs
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def answers(session: aiohttp.ClientSession, child: Child, url: str) -> None:
+    """Wait until `url` answers 200; its log is in the error when it does not."""
+
+    async def look() -> bool:
+        assert child.running, child.tail()
+        async with session.get(url) as response:
+            return response.status == 200
+
+    await until(f"{child.name} answers at {url}", look, within=START_WITHIN)
+
+
+async def prometheus(session: aiohttp.ClientSession, config: Path, folder: Path) -> tuple[Child, str]:
+    """A Prometheus on a free port; returns it and its `host:port`."""
+    address = f"127.0.0.1:{free_port()}"
+    child = await Child.start(
+        "prometheus",
+        [
+            binary("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address={address}",
+            "--log.level=warn",
+        ],
+        folder / "prometheus.log",
+    )
+    await answers(session, child, f"http://{address}/-/ready")
+    return child, address
+
+
+async def alertmanager(session: aiohttp.ClientSession, config: Path, folder: Path, name: str) -> tuple[Child, str]:
+    """An Alertmanager on a free port, knowing no other one; returns it and its `host:port`."""
+    address = f"127.0.0.1:{free_port()}"
+    child = await Child.start(
+        name,
+        [
+            binary("alertmanager"),
+            f"--config.file={config}",
+            f"--storage.path={folder / name}",
+            f"--web.listen-address={address}",
+            "--cluster.listen-address=",
+            "--log.level=debug",
+        ],
+        folder / f"{name}.log",
+    )
+    await answers(session, child, f"http://{address}/-/ready")
+    return child, address
