@@ -1,0 +1,22 @@
+"""In-memory twins of the engine's ports, and a clock that moves when told.
+
+They ship with Andon: its own suites run on them, and whoever writes an action or a policy tests with them. The store's
+twin passes the same contract suite as the real one.
+"""
+
+from bot.testing.clock import FakeClock
+from bot.testing.people import MemoryChat, MemoryPager
+from bot.testing.store import MemoryJournal, MemoryStore
+from bot.testing.targets import MemoryEvidence, MemoryHttpTarget, MemoryTargets, SentRequest
+
+__all__ = [
+    "FakeClock",
+    "MemoryChat",
+    "MemoryEvidence",
+    "MemoryHttpTarget",
+    "MemoryJournal",
+    "MemoryPager",
+    "MemoryStore",
+    "MemoryTargets",
+    "SentRequest",
+]

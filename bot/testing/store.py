@@ -1,0 +1,312 @@
+"""The durable store's twin in memory, and the intent journal's. Implement `ports.Store` and `ports.Journal`.
+
+The same contract suite runs on this and on the real store. `twin` gives a second replica over the same data;
+`poison`, `down` and `lose_reply` bring about what happens to a real store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from bot.core.audit import AuditEntry
+from bot.core.effects import OutboxEffect
+from bot.core.events import Addressed, InboxEntry, IntentDeclared, TimerFired
+from bot.core.incident import TERMINAL, Incident
+from bot.core.words import AggregateId, Millis
+from bot.engine.ports import (
+    Change,
+    Commit,
+    Committed,
+    Conflict,
+    InboxDelivery,
+    IncidentLine,
+    OutboxDelivery,
+    Versioned,
+)
+from bot.errors import StoreUnavailable
+
+T = TypeVar("T")
+TimerKey: TypeAlias = tuple[AggregateId, str, str]  # aggregate, name, token
+
+
+@dataclass(slots=True)
+class _Item(Generic[T]):
+    content: T | None  # None: poison
+    raw: bytes = b""
+    problem: str = ""
+    holder: str = ""  # "": not delivered yet
+    since: float = 0.0
+    deliveries: int = 0
+
+
+@dataclass(slots=True)
+class _Queue(Generic[T]):
+    """A stream with its consumer group."""
+
+    items: dict[str, _Item[T]] = field(default_factory=dict)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    count: int = 0
+
+    def add(self, item: _Item[T]) -> None:
+        self.count += 1
+        self.items[f"{self.count}-0"] = item
+        self.arrived.set()
+
+    def take(self, replica: str, now: float, limit: int) -> list[tuple[str, _Item[T]]]:
+        fresh = [(name, item) for name, item in self.items.items() if not item.holder][:limit]
+        for _, item in fresh:
+            item.holder, item.since, item.deliveries = replica, now, 1
+        if all(item.holder for item in self.items.values()):
+            self.arrived.clear()
+        return fresh
+
+    def retake(self, replica: str, now: float, idle_s: float, limit: int) -> list[tuple[str, _Item[T]]]:
+        held = [
+            (name, item)
+            for name, item in self.items.items()
+            if item.holder and (item.holder == replica if idle_s == 0 else now - item.since >= idle_s)
+        ][:limit]
+        for _, item in held:
+            item.holder, item.since, item.deliveries = replica, now, item.deliveries + 1
+        return held
+
+
+@dataclass(slots=True)
+class _Shard:
+    inbox: _Queue[InboxEntry] = field(default_factory=_Queue)
+    outbox: _Queue[OutboxEffect] = field(default_factory=_Queue)
+    dead: list[tuple[str, str, bytes]] = field(default_factory=list)
+    records: dict[AggregateId, Versioned] = field(default_factory=dict)
+    chains: dict[AggregateId, list[AuditEntry]] = field(default_factory=dict)
+    keys: dict[str, AggregateId] = field(default_factory=dict)
+    timers: dict[TimerKey, Millis] = field(default_factory=dict)
+    sequence: int = 0
+
+
+class MemoryStore:
+    """One replica's view of the shards. Data lives as long as any replica of it."""
+
+    def __init__(self, replica: str = "memory", *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.replica = replica
+        self.down = ""  # set: every call fails with this reason
+        self.lose_reply: set[str] = set()  # names of calls that work once, but whose reply is lost
+        self._monotonic = monotonic
+        self._shards: dict[str, _Shard] = {}
+
+    def twin(self, replica: str) -> MemoryStore:
+        """Another replica over the same data."""
+        other = MemoryStore(replica, monotonic=self._monotonic)
+        other._shards = self._shards
+        return other
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def poison(self, shard: str, queue: Literal["inbox", "outbox"], raw: bytes = b"forged") -> None:
+        """Put an entry into a queue that does not carry the store's seal."""
+        problem = "the record does not carry our seal"
+        if queue == "inbox":
+            self._shard(shard).inbox.add(_Item(None, raw, problem))
+        else:
+            self._shard(shard).outbox.add(_Item(None, raw, problem))
+
+    def _shard(self, shard: str) -> _Shard:
+        if self.down:
+            raise StoreUnavailable(self.down)
+        return self._shards.setdefault(shard, _Shard())
+
+    def _reply(self, call: str) -> None:
+        if call in self.lose_reply:
+            self.lose_reply.discard(call)
+            raise StoreUnavailable(f"{call}: the reply was lost")
+
+    # --- queues ---------------------------------------------------------------------------------------------------
+
+    async def append(self, shard: str, entries: Sequence[InboxEntry]) -> None:
+        """Into the inbox, in order."""
+        inbox = self._shard(shard).inbox
+        for entry in entries:
+            inbox.add(_Item(entry))
+        self._reply("append")
+
+    async def read_inbox(self, shard: str, count: int, block_ms: int) -> list[InboxDelivery]:
+        """New entries; waits for the first."""
+        rows = await self._read(self._shard(shard).inbox, count, block_ms)
+        return [_inbox_delivery(name, item) for name, item in rows]
+
+    async def read_outbox(self, shard: str, count: int, block_ms: int) -> list[OutboxDelivery]:
+        """New effects; waits for the first."""
+        rows = await self._read(self._shard(shard).outbox, count, block_ms)
+        return [_outbox_delivery(name, item) for name, item in rows]
+
+    async def _read(self, queue: _Queue[T], count: int, block_ms: int) -> list[tuple[str, _Item[T]]]:
+        if block_ms > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(block_ms / 1000):
+                    await queue.arrived.wait()
+        return queue.take(self.replica, self._monotonic(), count)
+
+    async def reclaim(self, shard: str, idle_ms: int, count: int) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
+        """What is held for longer than `idle_ms`; with 0, what this replica's name holds."""
+        place, now = self._shard(shard), self._monotonic()
+        inbox = place.inbox.retake(self.replica, now, idle_ms / 1000, count)
+        outbox = place.outbox.retake(self.replica, now, idle_ms / 1000, count)
+        return (
+            [_inbox_delivery(name, item) for name, item in inbox],
+            [_outbox_delivery(name, item) for name, item in outbox],
+        )
+
+    async def report(self, shard: str, outcome: Addressed | None, outbox_ack: str) -> None:
+        """Outcome in, effect away."""
+        place = self._shard(shard)
+        if outcome is not None:
+            place.inbox.add(_Item(outcome))
+        place.outbox.items.pop(outbox_ack, None)
+        self._reply("report")
+
+    async def dead_letter(
+        self, shard: str, queue: Literal["inbox", "outbox"], delivery: str, raw: bytes, reason: str
+    ) -> None:
+        """Set aside and acknowledge; nothing when it was acknowledged before."""
+        place = self._shard(shard)
+        gone = place.inbox.items.pop(delivery, None) if queue == "inbox" else place.outbox.items.pop(delivery, None)
+        if gone is not None:
+            place.dead.append((f"{len(place.dead) + 1}-0", reason, raw))
+
+    async def dead_letters(self, shard: str, limit: int) -> list[tuple[str, str, bytes]]:
+        """Newest first."""
+        return self._shard(shard).dead[::-1][:limit]
+
+    # --- records --------------------------------------------------------------------------------------------------
+
+    async def load(self, shard: str, ids: Sequence[AggregateId]) -> dict[AggregateId, Versioned]:
+        """The records that exist."""
+        records = self._shard(shard).records
+        return {aggregate: records[aggregate] for aggregate in ids if aggregate in records}
+
+    async def resolve_keys(self, shard: str, keys: Sequence[str]) -> dict[str, AggregateId]:
+        """The keys that point at something."""
+        known = self._shard(shard).keys
+        return {key: known[key] for key in keys if key in known}
+
+    async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
+        """All or nothing."""
+        place = self._shard(shard)
+        stale = [c.record.id for c in commit.changes if _version(place, c.record.id) != c.expected]
+        stale += [claim.key for claim in commit.claims if place.keys.get(claim.key) != claim.expected]
+        if stale:
+            return Conflict(stale=tuple(stale))
+        for change in commit.changes:
+            _write(place, change)
+        for claim in commit.claims:
+            place.keys[claim.key] = claim.incident
+        for effect in commit.effects:
+            place.outbox.add(_Item(effect))
+        for delivery in commit.inbox_acks:
+            place.inbox.items.pop(delivery, None)
+        for delivery in commit.outbox_acks:
+            place.outbox.items.pop(delivery, None)
+        place.sequence += 1
+        self._reply("commit")
+        return Committed(sequence=place.sequence)
+
+    async def claim_due(self, shard: str, now: Millis, limit: int) -> int:
+        """Due timers into the inbox."""
+        place = self._shard(shard)
+        due = sorted((when, key) for key, when in place.timers.items() if when <= now)[:limit]
+        for _, (aggregate, name, token) in due:
+            del place.timers[aggregate, name, token]
+            fired = TimerFired(id=f"{aggregate}|{name}|{token}", at=now, name=name, token=token)
+            place.inbox.add(_Item(Addressed(to=aggregate, event=fired)))
+        return len(due)
+
+    async def next_due(self, shard: str) -> Millis | None:
+        """The earliest due time."""
+        return min(self._shard(shard).timers.values(), default=None)
+
+    async def incidents(self, shard: str, *, closed: bool, limit: int) -> list[IncidentLine]:
+        """Newest first."""
+        lines = [
+            IncidentLine(incident=found.record, version=found.version)
+            for found in self._shard(shard).records.values()
+            if isinstance(found.record, Incident) and (closed or found.record.status not in TERMINAL)
+        ]
+        lines.sort(key=lambda line: (line.incident.opened_at, line.incident.id), reverse=True)
+        return lines[:limit]
+
+    async def aggregates(self, shard: str) -> list[AggregateId]:
+        """Every aggregate, sorted."""
+        return sorted(self._shard(shard).records)
+
+    async def audit(self, shard: str, aggregate: AggregateId) -> list[AuditEntry]:
+        """The chain, oldest first."""
+        return list(self._shard(shard).chains.get(aggregate, ()))
+
+    async def lag(self, shard: str) -> tuple[int, int]:
+        """What is not acknowledged."""
+        place = self._shard(shard)
+        return len(place.inbox.items), len(place.outbox.items)
+
+    async def check_writable(self) -> None:
+        """Fails while `down` is set."""
+        if self.down:
+            raise StoreUnavailable(self.down)
+
+
+def _version(place: _Shard, aggregate: AggregateId) -> int:
+    found = place.records.get(aggregate)
+    return 0 if found is None else found.version
+
+
+def _write(place: _Shard, change: Change) -> None:
+    record = change.record
+    place.records[record.id] = Versioned(record=record, version=change.expected + 1, head=change.audit.hash)
+    place.chains.setdefault(record.id, []).append(change.audit)
+    for name, (_, token) in change.timers_before.items():
+        kept = record.timers.get(name)
+        if kept is None or kept.token != token:
+            place.timers.pop((record.id, name, token), None)
+    for name, timer in record.timers.items():
+        if change.timers_before.get(name) != (timer.due, timer.token):
+            place.timers[record.id, name, timer.token] = timer.due
+
+
+def _inbox_delivery(name: str, item: _Item[InboxEntry]) -> InboxDelivery:
+    return InboxDelivery(name, item.content, item.deliveries, item.raw, item.problem)
+
+
+def _outbox_delivery(name: str, item: _Item[OutboxEffect]) -> OutboxDelivery:
+    return OutboxDelivery(name, item.content, item.deliveries, item.raw, item.problem)
+
+
+class MemoryJournal:
+    """Keeps intents and their outcomes. With `broken` set, the disk refuses for that reason."""
+
+    def __init__(self) -> None:
+        self.intents: dict[str, IntentDeclared] = {}
+        self.outcomes: dict[str, str] = {}
+        self.broken = ""
+
+    async def intend(self, intent: IntentDeclared) -> None:
+        """Keep the intent."""
+        if self.broken:
+            raise StoreUnavailable(self.broken)
+        self.intents[intent.intent] = intent
+
+    async def conclude(self, intent: str, outcome: Literal["done", "not_sent", "unknown"], at: Millis) -> None:
+        """Keep its outcome."""
+        if self.broken:
+            raise StoreUnavailable(self.broken)
+        self.outcomes[intent] = outcome
+
+    def open_intents(self) -> list[IntentDeclared]:
+        """Intents without an outcome, oldest first."""
+        return [intent for name, intent in self.intents.items() if name not in self.outcomes]
