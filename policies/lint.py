@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TypeAlias
 
 from bot.core.action import ActionSpec
 from bot.core.words import risk_rank
@@ -19,8 +18,6 @@ from policies.lint_evidence import Finding, Known
 from policies.planning import Setting
 from policies.problems import Path, UnclearError, did_you_mean
 from policies.rendering import canonical, references, texts
-
-Arguments: TypeAlias = Path
 
 ALWAYS_LABELS = frozenset({"alertname", "severity"})  # what Prometheus and our severity rule expect on every alert
 
@@ -36,6 +33,11 @@ def check(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Iterator[Fin
     for index, step in enumerate(policy.plan):
         for path, message, fix in _step(step, policy, known, setting):
             yield ("plan", index, *path), message, fix
+    diagnoses = setting.catalogue.diagnoses()
+    for index, name in enumerate(policy.diagnose):
+        if name not in diagnoses:
+            fix = did_you_mean(name, diagnoses, "known: " + ", ".join(diagnoses))
+            yield ("diagnose", index), f"no diagnosis named {name!r}", fix
     if policy.healthy is not None:
         yield from lint_evidence.condition(("healthy",), policy.healthy, policy, known, needs_reading=True)
     yield from ladder(policy.ladder)
@@ -138,9 +140,10 @@ def _arguments(step: StepDoc, known: Known, setting: Setting) -> Iterator[Findin
         for reference in found:
             if reference.root == "labels" and reference.name not in known.labels:
                 yield at, *_unknown_label(reference.name, known)
-            elif path[0] in numbers and not (reference.root == "labels" and reference.name in known.shared):
-                message = f"{path[0]} is a number, and {reference.root}.{reference.name} may have several values"
-                yield at, message, f"add {reference.name} to group_by, or write the number"
+            elif path[0] in numbers:
+                several = "" if reference.name in known.shared else ", of which several alerts may have several"
+                message = f"{path[0]} is a number, and {reference.root}.{reference.name} is text{several}"
+                yield at, message, "write the number"
 
 
 def _number_parameters(schema: str) -> frozenset[str]:

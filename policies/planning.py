@@ -31,6 +31,7 @@ from policies.targets import ComponentDoc, Connector, TargetsDocument
 from policies.texts import instant
 
 CATCH_ALL = "catch-all"
+ANY_ROLE = "*"  # an action with this role acts on whichever component the step names
 ONCALL = PageDoc(service="trading-oncall")
 
 
@@ -104,6 +105,10 @@ def component_for_action(spec: ActionSpec, named: str, setting: Setting) -> Comp
         if named:
             raise UnclearError(f"{spec.name} acts on no component", "remove component:")
         return None
+    if spec.role == ANY_ROLE:
+        if not named:
+            raise UnclearError(f"{spec.name} acts on the component that the step names", "add component: NAME")
+        return _one(setting.targets.components(setting.system), named, "any role", setting)
     return _one(setting.targets.by_role(setting.system, spec.role), named, f"role {spec.role}", setting)
 
 

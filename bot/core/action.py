@@ -47,6 +47,10 @@ class Catalogue(Protocol):
         """Every action's name, sorted."""
         ...
 
+    def diagnoses(self) -> tuple[str, ...]:
+        """Every diagnosis's name, sorted."""
+        ...
+
     def spec(self, action: str) -> ActionSpec | None:
         """The declaration, or None when no such action exists."""
         ...
