@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 from bot.core.action import ActionSpec
 from bot.core.words import risk_rank
@@ -18,6 +19,8 @@ from policies.lint_evidence import Finding, Known
 from policies.planning import Setting
 from policies.problems import Path, UnclearError, did_you_mean
 from policies.rendering import canonical, references, texts
+
+_Schema: TypeAlias = dict[str, Any]  # JSON Schema, as the catalogue gives it
 
 ALWAYS_LABELS = frozenset({"alertname", "severity"})  # what Prometheus and our severity rule expect on every alert
 
@@ -126,10 +129,11 @@ def _step(step: StepDoc, policy: PolicyDoc, known: Known, setting: Setting) -> I
 
 
 def _arguments(step: StepDoc, known: Known, setting: Setting) -> Iterator[Finding]:
+    schema: _Schema = json.loads(setting.catalogue.params_schema(step.action))
     for problem in setting.catalogue.check_arguments(step.action, canonical(step.with_), partial=True):
         inner: Path = tuple(int(p) if p.isdigit() else p for p in problem.path.split(".") if p)
-        yield ("with", *inner), problem.message, ""
-    numbers = _number_parameters(setting.catalogue.params_schema(step.action))
+        yield ("with", *inner), *_argument_problem(step, inner, problem.message, schema)
+    numbers = _number_parameters(schema)
     for path, text in texts(step.with_):
         at: Path = ("with", *path)
         try:
@@ -141,9 +145,22 @@ def _arguments(step: StepDoc, known: Known, setting: Setting) -> Iterator[Findin
             if reference.root == "labels" and reference.name not in known.labels:
                 yield at, *_unknown_label(reference.name, known)
             elif path[0] in numbers:
-                several = "" if reference.name in known.shared else ", of which several alerts may have several"
-                message = f"{path[0]} is a number, and {reference.root}.{reference.name} is text{several}"
+                differs = "" if reference.name in known.shared else " that may differ from alert to alert"
+                message = f"{path[0]} is a number, and {reference.root}.{reference.name} is text{differs}"
                 yield at, message, "write the number"
+
+
+def _argument_problem(step: StepDoc, path: Path, message: str, schema: _Schema) -> tuple[str, str]:
+    """The catalogue's finding in this room's words, with what the argument is for."""
+    properties = schema.get("properties", {})
+    name = str(path[0]) if path else ""
+    described = properties.get(name, {}).get("description", "")
+    if len(path) == 1 and name not in properties:
+        fix = did_you_mean(name, properties, "known: " + ", ".join(properties))
+        return f"{step.action} has no argument {name!r}", fix
+    if len(path) == 1 and name not in step.with_:
+        return f"{step.action} needs the argument {name!r}", f"add {name}: {described}".rstrip(": ")
+    return message[:1].lower() + message[1:], described
 
 
 def _number_parameters(schema: str) -> frozenset[str]:
@@ -154,7 +171,7 @@ def _number_parameters(schema: str) -> frozenset[str]:
     )
 
 
-def _kinds(part: dict[str, object]) -> set[str]:
+def _kinds(part: _Schema) -> set[str]:
     kind = part.get("type")
     if isinstance(kind, str):
         return {kind} - {"null"}

@@ -70,15 +70,25 @@ def parse(source: str, text: str) -> Document:
             if not reader.take(event):
                 break
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = " ".join(str(part) for part in (error.context, error.problem) if part)
-        return reader.stop(
-            mark.line + 1 if mark else 1, f"not valid YAML: {what}", "check indentation, colons and quotes"
-        )
+        return reader.stop(*_syntax_error(error))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else 1
         return reader.stop(line, f"not valid YAML: {error.reason}", "remove the unprintable character")
     return reader.done()
+
+
+def _syntax_error(error: yaml.MarkedYAMLError) -> tuple[int, str, str]:
+    """Where the parser gave up and, often more telling, what it was reading and where that began."""
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 1
+    began = ""
+    if error.context and error.context_mark and error.context_mark.line + 1 != line:
+        began = f" {error.context} that starts on line {error.context_mark.line + 1}"
+    return (
+        line,
+        f"not valid YAML:{began} {error.problem or error.context or ''}".rstrip(),
+        "check indentation, colons and quotes",
+    )
 
 
 @dataclass(slots=True)
