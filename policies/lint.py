@@ -163,9 +163,9 @@ def _argument_problem(step: StepDoc, path: Path, message: str, schema: _Schema) 
     return message[:1].lower() + message[1:], described
 
 
-def _number_parameters(schema: str) -> frozenset[str]:
+def _number_parameters(schema: _Schema) -> frozenset[str]:
     """The parameters that take numbers only."""
-    properties = json.loads(schema).get("properties", {})
+    properties = schema.get("properties", {})
     return frozenset(
         name for name, part in properties.items() if _kinds(part) and _kinds(part) <= {"number", "integer"}
     )
