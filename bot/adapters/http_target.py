@@ -1,0 +1,201 @@
+"""One component's HTTP API: implements `ports.HttpTarget`, and knows what became of every request.
+
+Made by `bot.adapters.connectors`. Only requests in the component's allow list leave; redirects are not followed,
+proxies and cookies not used, answers bounded. What an error proves is the heart of it:
+
+    before the connection stood (refused, no such host, TLS failed, breaker open)  NotSent: no byte of the request left
+    answer 4xx                                                                     Rejected: the target did not do it
+    anything else after that (silence, reset, 5xx, 3xx, a torn answer)             Unknown: it may have been done
+
+Every send opens a connection of its own: a kept-alive one that the target closes in the same moment would turn a
+request that never arrived into an Unknown, and aiohttp itself repeats idempotent methods on such connections.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+
+import aiohttp
+from pydantic import SecretStr
+from yarl import URL
+
+import bot
+from bot.adapters.connectors_breaker import Breaker
+from bot.core.words import JsonText
+from bot.engine.ports import HttpReply
+from bot.errors import NotSent, Rejected, Unknown
+
+CONNECT_SECONDS = 1.0  # to a trading system's own network; slower than that is down
+SEND_SECONDS = 4.0  # one send, answer included; below the activity's 5 s, so the error here names the cause
+READ_ATTEMPT_SECONDS = 0.9  # one attempt of a read, so that a second one fits into the reader's 2 s
+MAX_ANSWER = 1_048_576  # bytes of an answer; a status document is a few kilobytes, a Prometheus vector some hundred
+MAX_CONNECTIONS = 16  # of reads, per component
+MAX_QUOTED = 200  # characters of a refusal shown to a person
+
+_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # all that a request can end in
+
+
+class HttpConnector:
+    """A component behind HTTP. Sessions open on first use and stay until `close`."""
+
+    def __init__(
+        self,
+        component: str,
+        url: str,
+        *,
+        allow: Iterable[str],
+        breaker: Breaker,
+        credentials: SecretStr | None = None,
+        username: str = "",
+    ) -> None:
+        self.component = component
+        self._base = url.rstrip("/")
+        self._allow = frozenset(allow)
+        self._patterns = tuple(line.split("/") for line in self._allow if line.startswith("GET ") and "*" in line)
+        self._breaker = breaker
+        self._headers = _headers(credentials, username)
+        self._reading: aiohttp.ClientSession | None = None
+        self._sending: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for session in (self._reading, self._sending):
+            if session is not None:
+                await session.close()
+
+    async def read(self, path: str) -> HttpReply:
+        """GET an allowed path; retried. Returns 2xx answers only; raises NotSent, Rejected or Unknown."""
+        if not self._may_read(path):
+            raise NotSent(f"GET {path} is not in the allow list of {self.component}")
+        return await self.get(path)
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> HttpReply:
+        """GET any path of ours (not from a policy: that goes through `read`), retried."""
+        if self._reading is None:
+            self._reading = _session(aiohttp.TCPConnector(limit=MAX_CONNECTIONS), READ_ATTEMPT_SECONDS, self._headers)
+        session = self._reading
+        url = self._url(path).with_query(query) if query else self._url(path)
+        return await self._breaker.read(lambda: self._request(session, "GET", url, f"GET {path}"))
+
+    async def send(self, method: str, path: str, body: JsonText, *, idempotency_key: str, fence: int) -> HttpReply:
+        """One allowed request, never repeated. Returns when the target answered 2xx; raises otherwise (see above)."""
+        line = f"{method} {path}"
+        if line not in self._allow:
+            raise NotSent(f"{line} is not in the allow list of {self.component}")
+        if self._sending is None:
+            self._sending = _session(
+                aiohttp.TCPConnector(force_close=True, limit=MAX_CONNECTIONS), SEND_SECONDS, self._headers
+            )
+        session, url = self._sending, self._url(path)
+        headers = {"Idempotency-Key": idempotency_key, "X-Fence": str(fence)}
+        if body:
+            headers["Content-Type"] = "application/json"
+        return await self._breaker.once(lambda: self._request(session, method, url, line, body=body, headers=headers))
+
+    async def _request(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        line: str,
+        *,
+        body: JsonText = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpReply:
+        """One request, and what its end proves."""
+        seen = SimpleNamespace(connected=False)
+        try:
+            async with session.request(
+                method, url, data=body.encode() or None, headers=headers, allow_redirects=False, trace_request_ctx=seen
+            ) as response:
+                status, answer = response.status, await _bounded(response)
+        except _FAILURES as error:
+            if not seen.connected:
+                raise NotSent(f"{self.component} cannot be reached: {_words(error)}") from error
+            raise Unknown(f"{self.component} got {line} and did not answer: {_words(error)}") from error
+        if 200 <= status < 300:
+            if len(answer) > MAX_ANSWER and method == "GET":
+                raise Rejected(f"{self.component} answered {line} with more than {MAX_ANSWER} bytes")
+            return HttpReply(status, answer[:MAX_ANSWER])
+        said = f"{self.component} answered {status} to {line}{_quoted(answer)}"
+        if 400 <= status < 500:
+            raise Rejected(said)
+        raise Unknown(said)
+
+    def _may_read(self, path: str) -> bool:
+        """Named by the allow list; there, a `*` as a whole segment of a GET stands for any one segment."""
+        line = f"GET {path}"
+        if line in self._allow:
+            return True
+        parts = line.split("/")
+        return any(
+            len(parts) == len(pattern) and all(_fits(*pair) for pair in zip(pattern, parts, strict=True))
+            for pattern in self._patterns
+        )
+
+    def _url(self, path: str) -> URL:
+        """The address, exactly as written. Raises NotSent for a path that could mean another."""
+        if not path.startswith("/") or not path.isprintable() or any(c in path for c in " ?#\\"):
+            raise NotSent(f"{path!r} is not a plain path")
+        return URL(self._base + path, encoded=True)
+
+
+def _fits(want: str, have: str) -> bool:
+    """One segment of an allowed path against one that is asked for."""
+    return want == have or (want == "*" and have not in ("", ".", ".."))
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The body, or its first MAX_ANSWER + 1 bytes."""
+    answer = bytearray()
+    async for chunk in response.content.iter_chunked(65_536):
+        answer += chunk
+        if len(answer) > MAX_ANSWER:
+            response.close()
+            break
+    return bytes(answer[: MAX_ANSWER + 1])
+
+
+def _session(
+    connector: aiohttp.TCPConnector, total_seconds: float, headers: Mapping[str, str]
+) -> aiohttp.ClientSession:
+    """A session without proxies from the environment or cookies, that notes when a connection stands."""
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(_connected)
+    trace.on_connection_reuseconn.append(_connected)
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=total_seconds, connect=CONNECT_SECONDS),
+        headers=headers,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[trace],
+    )
+
+
+async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    """TCP (and TLS) stand: from here on bytes may leave."""
+    context.trace_request_ctx.connected = True
+
+
+def _headers(credentials: SecretStr | None, username: str) -> dict[str, str]:
+    headers = {"User-Agent": f"andon/{bot.__version__}", "Accept-Encoding": "identity"}
+    if credentials is not None and username:
+        pair = f"{username}:{credentials.get_secret_value()}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    elif credentials is not None:
+        headers["Authorization"] = f"Bearer {credentials.get_secret_value()}"
+    return headers
+
+
+def _words(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return "".join(c if c.isprintable() else " " for c in text[:MAX_QUOTED])
+
+
+def _quoted(answer: bytes) -> str:
+    text = " ".join(answer[: MAX_QUOTED * 2].decode(errors="replace").split())
+    text = "".join(c if c.isprintable() else " " for c in text)[:MAX_QUOTED]
+    return f": {text}" if text else ""
