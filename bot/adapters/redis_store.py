@@ -120,10 +120,10 @@ class RedisStore(RedisReads):
     async def _reclaim(self, stream: bytes, idle_ms: int, count: int) -> list[tuple[Row, int]]:
         """XPENDING and XCLAIM rather than XAUTOCLAIM, which does not say how often an entry was delivered."""
         commands = self._link.commands
-        whose = (b"-", b"+", count, self._replica) if idle_ms == 0 else (b"IDLE", idle_ms, b"-", b"+", count)
+        whose = {"consumername": self._replica} if idle_ms == 0 else {"idle": idle_ms}
         with translated("reclaim"):
             try:
-                pending: list[dict[str, Any]] = await commands.execute_command("XPENDING", stream, GROUP, *whose)
+                pending: list[dict[str, Any]] = await commands.xpending_range(stream, GROUP, "-", "+", count, **whose)
             except ResponseError as error:
                 if str(error).startswith("NOGROUP"):
                     return []

@@ -1,0 +1,142 @@
+"""The stores the contract suite runs on: the twin in memory, the embedded Valkey, and Debian's Redis 7.0.
+
+Servers are started once a module; each test has a prefix of its own, so tests do not see each other's keys.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis as SyncRedis
+from redis.asyncio import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError
+from redis.retry import Retry
+
+from bot.adapters.embedded import EmbeddedValkey
+from bot.adapters.redis_store import RedisStore
+from bot.adapters.seal import Sealer
+from bot.engine.ports import Store
+from bot.testing import MemoryStore
+
+KEY = bytes(range(32))
+_PREFIXES = (f"t{number}" for number in count())
+REDIS_CONF = """\
+port 0
+unixsocket {folder}/redis.sock
+unixsocketperm 700
+dir {folder}
+logfile {folder}/redis.log
+appendonly yes
+appendfsync always
+save ""
+maxmemory-policy noeviction
+"""
+
+
+@dataclass
+class Bench:
+    """A store under test, what makes further replicas of it, and a way in behind its back (None: in memory)."""
+
+    store: Store
+    replica: Callable[[str], Awaitable[Store]]
+    raw: Any = None
+    prefix: str = ""
+    opened: list[Any] = field(default_factory=list)
+
+    def poison(self, shard: str, queue: str) -> Awaitable[object] | None:
+        """Put unsealed bytes into a queue."""
+        if isinstance(self.store, MemoryStore):
+            self.store.poison(shard, "inbox" if queue == "inbox" else "outbox")
+            return None
+        added: Awaitable[object] = self.raw.xadd(f"{self.prefix}:{{{shard}}}:{queue}", {"e": b"forged"})
+        return added
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's redis-server on a unix socket, with the settings that Andon demands."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        missing = "redis-server is missing; install it: apt-get install redis-server"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    folder = tmp_path_factory.mktemp("redis")
+    (folder / "redis.conf").write_text(REDIS_CONF.format(folder=folder))
+    process = subprocess.Popen([binary, str(folder / "redis.conf")], stdout=subprocess.DEVNULL)
+    url = f"unix://{folder}/redis.sock"
+    try:
+        _wait_until_it_answers(url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_until_it_answers(url: str) -> None:
+    patient = Retry(ConstantBackoff(0.02), 500)
+    with SyncRedis.from_url(url, retry=patient, retry_on_error=[BusyLoadingError, ConnectionError]) as client:
+        client.ping()
+
+
+@pytest.fixture(scope="module")
+def valkey_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of the module's Valkey; each test starts it and finds what the one before left."""
+    return tmp_path_factory.mktemp("andon")
+
+
+@pytest.fixture(params=["memory", "valkey", "redis-7.0"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """A store under test, once for each kind."""
+    if request.param == "memory":
+        memory = MemoryStore("a")
+
+        async def twin(name: str) -> Store:
+            return memory.twin(name)
+
+        yield Bench(memory, twin)
+        return
+    if request.param == "valkey":
+        embedded = EmbeddedValkey(request.getfixturevalue("valkey_folder"))
+        url = await embedded.start()
+        try:
+            async with _over(url) as made:
+                yield made
+        finally:
+            await embedded.stop()
+        return
+    async with _over(request.getfixturevalue("redis_url")) as made:
+        yield made
+
+
+class _over:
+    """The store of replica `a` on the server at `url`, under a prefix of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._prefix = next(_PREFIXES)
+        self._opened: list[RedisStore] = []
+
+    async def _replica(self, name: str) -> Store:
+        store = RedisStore(self._url, replica=name, sealer=Sealer(KEY), prefix=self._prefix)
+        self._opened.append(store)
+        await store.open()
+        return store
+
+    async def __aenter__(self) -> Bench:
+        self._raw: Any = Redis.from_url(self._url)
+        return Bench(await self._replica("a"), self._replica, self._raw, self._prefix)
+
+    async def __aexit__(self, *_: object) -> None:
+        for store in self._opened:
+            await store.close()
+        await self._raw.aclose()
