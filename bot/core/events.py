@@ -196,7 +196,7 @@ class SlotReleased:
     """The incident is done with its turn.
 
     `outcome` is what became of the intent (`none`: no intent was declared); `verifying_until` keeps lesser plans
-    away until the effect is verified.
+    away until the effect is verified. `fence` is the turn given back (0: it was still waiting for one).
     """
 
     kind: Literal["slot_released"] = "slot_released"
@@ -206,6 +206,7 @@ class SlotReleased:
     step: str
     outcome: Literal["none", "done", "not_sent", "unknown"]
     action: str = ""
+    fence: int = 0
     verifying_until: Millis | None = None
 
 

@@ -77,6 +77,7 @@ class Incident:
     timers: dict[str, Timer] = field(default_factory=dict)
     counter: int = 0  # makes timer tokens and effect ids unique within the incident
     fence: int = 0
+    run: str = ""  # the RunStep under way, so that only its own outcome counts; "" while none is
     opened_at: Millis = 0
     episode_at: Millis = 0
     mitigated_at: Millis | None = None

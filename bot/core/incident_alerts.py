@@ -11,9 +11,11 @@ from dataclasses import replace
 from bot.core.events import AlertFired, AlertResolved, MessageDelivered, OperatorAcked, OperatorResolved
 from bot.core.incident import MAX_ALERTS, AlertState
 from bot.core.incident_moves import (
+    PATIENCE_MS,
     RECHECK_MS,
     RECHECKS_BEFORE_PARKING,
     Draft,
+    arm_ladder,
     describe,
     end_verification,
     park,
@@ -23,16 +25,12 @@ from bot.core.incident_moves import (
     start_episode,
 )
 from bot.core.record import Applied, Decision, Denied, Ignored
+from bot.core.words import severity_rank
 
 
 def alert_fired(draft: Draft, event: AlertFired) -> Decision:
     alert, incident = event.alert, draft.incident
     known = incident.alerts.get(alert.fingerprint)
-    if known is None and len(incident.alerts) >= MAX_ALERTS:
-        if incident.untracked:
-            return Ignored("more alerts than are tracked one by one; the incident waits for a human to resolve it")
-        draft.change(untracked=1)
-        return Applied(f"alert number {MAX_ALERTS + 1}: further ones are no longer tracked one by one")
     if known is not None:
         if alert.starts_at < known.alert.starts_at:
             return Ignored("stale: this firing is older than the one already known")
@@ -40,24 +38,49 @@ def alert_fired(draft: Draft, event: AlertFired) -> Decision:
             return Ignored("dismissed by a person until it fires anew")
         if alert.starts_at == known.alert.starts_at and known.firing:
             return Ignored("a copy of a known firing")
-    draft.change(
-        alerts={**incident.alerts, alert.fingerprint: AlertState(alert=alert, firing=True, changed_at=draft.now)}
-    )
+    elif not _make_room(draft):
+        if incident.untracked:
+            return Ignored("more alerts than are tracked one by one; the incident waits for a human to resolve it")
+        draft.change(untracked=1)
+        return _go_on(draft, event, f"alert number {MAX_ALERTS + 1}: further ones are not tracked one by one")
+    state = AlertState(alert=alert, firing=True, changed_at=draft.now)
+    draft.change(alerts={**draft.incident.alerts, alert.fingerprint: state})
     if incident.episode == 0:
         return _open(draft, event)
+    return _go_on(draft, event, f"{alert.name} fires too")
+
+
+def _make_room(draft: Draft) -> bool:
+    """Whether one more alert can be tracked; when full, the one that ended first is forgotten for it."""
+    alerts = draft.incident.alerts
+    if len(alerts) < MAX_ALERTS:
+        return True
+    ended = [(state.changed_at, fingerprint) for fingerprint, state in alerts.items() if not state.firing]
+    if not ended:
+        return False
+    _, forgotten = min(ended)
+    draft.change(alerts={fingerprint: state for fingerprint, state in alerts.items() if fingerprint != forgotten})
+    return True
+
+
+def _go_on(draft: Draft, event: AlertFired, why: str) -> Decision:
+    """One more alert in an incident that is open already: it may be graver, and it may end the quiet."""
+    incident = draft.incident
+    if draft.plan.severity is None and severity_rank(event.alert.severity) > severity_rank(incident.severity):
+        draft.change(severity=event.alert.severity)
+        if incident.status == "parked" and event.alert.severity == "critical":
+            draft.page(draft.plan.page_on_park, f"{draft.plan.policy} is critical now: {describe(draft)}")
     if incident.status == "resolved":
         return _relapse(draft)
-    return Applied(f"{alert.name} fires too")
+    if incident.status == "mitigated" and "patience" not in incident.timers:
+        draft.arm("patience", draft.now + PATIENCE_MS)
+    return Applied(why)
 
 
 def _open(draft: Draft, event: AlertFired) -> Decision:
     if event.plan is None:
         return Ignored("no plan is attached, so nothing can be opened")
-    draft.change(
-        plan=event.plan,
-        severity=event.plan.severity or event.alert.severity,
-        opened_at=draft.now,
-    )
+    draft.change(plan=event.plan, opened_at=draft.now)
     draft.say("opened", f"{event.plan.policy}: {describe(draft)}")
     start_episode(draft)
     return Applied(f"opened by policy {event.plan.policy}")
@@ -66,11 +89,13 @@ def _open(draft: Draft, event: AlertFired) -> Decision:
 def _relapse(draft: Draft) -> Decision:
     """Firing again after a resolve: inside the hold it is the same episode, afterwards a new one."""
     incident = draft.incident
-    if "hold" not in incident.timers:
+    hold = incident.timers.get("hold")
+    if hold is None or hold.due <= draft.now:  # its timer may come late; the clock decides
         start_episode(draft)
         draft.say("reopened", f"episode {draft.incident.episode}: {describe(draft)}")
         return Applied(f"episode {draft.incident.episode} begins")
     draft.change(timers={}, resolved_at=None)
+    arm_ladder(draft)
     draft.say("reopened", f"fires again within the hold: {describe(draft)}")
     if incident.resumes == "mitigated":
         draft.change(status="mitigated", why="fires again after mitigation; watching")
@@ -107,7 +132,7 @@ def acked(draft: Draft, event: OperatorAcked) -> Decision:
 
 def resolved_by_hand(draft: Draft, event: OperatorResolved) -> Decision:
     incident = draft.incident
-    if incident.status == "acting" and incident.fence:
+    if incident.run:
         return Denied(f"{draft.step.action} is under way; its outcome comes within seconds, resolve it then")
     if (incident.firing or incident.untracked) and not event.force:
         return Denied(f"{describe(draft)}: fix or silence it first, or say --force to dismiss what fires")

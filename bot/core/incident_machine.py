@@ -85,7 +85,7 @@ _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Stat
     (("acting",), StepSucceeded, succeeded, _PLAN_GOES_ON),
     (("acting",), StepUnneeded, unneeded, _PLAN_GOES_ON),
     (("acting",), StepShadowed, shadowed, ("parked", "resolved")),
-    (("acting",), ApprovalNeeded, approval_needed, ("awaiting_approval",)),
+    (("acting",), ApprovalNeeded, approval_needed, ("awaiting_approval", "resolved")),
     (("acting",), StepNotSent, not_sent, _PLAN_GOES_ON),
     (("acting",), StepUnknown, unknown, ("parked", "resolved")),
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepSucceeded, late, ()),
@@ -119,6 +119,8 @@ def step(incident: Incident, event: IncidentEvent, now: Millis) -> Transition[In
     row = TABLE.get((incident.status, type(event)))
     if row is None:
         return Transition(incident, (), Ignored(f"{event.kind} means nothing to an incident that is {incident.status}"))
+    if incident.plan is None and not isinstance(event, AlertFired):
+        return Transition(incident, (), Ignored(f"{event.kind} means nothing to an incident that was never opened"))
     draft = Draft(incident, now)
     decision = row.fold(draft, event)
     if isinstance(decision, Applied):

@@ -26,7 +26,7 @@ from bot.core.ids import intent_id
 from bot.core.incident import Incident, StepOutcome, StepResult
 from bot.core.plan import Page, Plan, Step
 from bot.core.record import Timer
-from bot.core.words import SYSTEM_TARGET, Millis, target_id
+from bot.core.words import SYSTEM_TARGET, Millis, severity_rank, target_id
 
 TURN_MS: Millis = 300_000  # a step without an outcome for this long parks; a hung dispatcher must not hide an incident
 DIAGNOSIS_MS: Millis = 10_000  # how long a plan waits for its diagnoses before it goes on without them
@@ -116,13 +116,13 @@ class Draft:
 def start_episode(draft: Draft) -> None:
     """Begin the plan from its first step, for a new episode. Diagnosis never delays a protective step."""
     incident, plan = draft.incident, draft.plan
+    claimed = max((alert.severity for alert in incident.firing), key=severity_rank, default=incident.severity)
     draft.change(
-        status="open", episode=incident.episode + 1, cursor=0, episode_at=draft.now, fence=0, tries=0, level=0,
+        status="open", episode=incident.episode + 1, cursor=0, episode_at=draft.now, fence=0, run="", tries=0, level=0,
         findings={}, mitigated_at=None, resolved_at=None, acknowledged_by="", acknowledged_at=None, taken_by="",
-        frozen=False, timers={},
+        frozen=False, timers={}, severity=plan.severity or claimed,
     )  # fmt: skip
-    for number, rung in enumerate(plan.ladder):
-        draft.arm(f"rung:{number}", draft.now + rung.after_ms)
+    arm_ladder(draft)
     if plan.page_on_open is not None:
         draft.page(plan.page_on_open, f"{plan.policy}: {describe(draft)}")
     for name in plan.diagnose:
@@ -145,11 +145,19 @@ def start_episode(draft: Draft) -> None:
         begin_step(draft)
 
 
+def arm_ladder(draft: Draft) -> None:
+    """Set the rungs still ahead in this episode; a relapse inside the hold takes the ladder up where it was."""
+    for number, rung in enumerate(draft.plan.ladder):
+        due = draft.incident.episode_at + rung.after_ms
+        if due >= draft.now:
+            draft.arm(f"rung:{number}", due)
+
+
 def begin_step(draft: Draft) -> None:
     """Ask for the current step's turn. The system's own target answers first, then the component's."""
     step, incident, plan = draft.step, draft.incident, draft.plan
-    draft.change(status="acting", why=f"waiting for its turn to run {step.action}", fence=0)
-    draft.disarm("retry", "diagnosis")
+    draft.change(status="acting", why=f"waiting for its turn to run {step.action}", fence=0, run="")
+    draft.disarm("retry", "diagnosis", "resolve:again")
     draft.arm("turn", draft.now + TURN_MS)
     request = SlotRequested(
         id=draft.fresh("turn"),
@@ -171,11 +179,12 @@ def begin_step(draft: Draft) -> None:
 def run_step(draft: Draft, grant: SlotGranted) -> None:
     """The turn is ours: hand the step to dispatch."""
     step, incident = draft.step, draft.incident
-    draft.change(fence=grant.fence, why=f"running {step.action}")
     draft.arm("turn", draft.now + TURN_MS)
+    run = intent_id(incident.id, incident.episode, step.id, draft.incident.counter, draft.plan.policy_hash)
+    draft.change(fence=grant.fence, run=run, why=f"running {step.action}")
     draft.effects.append(
         RunStep(
-            id=intent_id(incident.id, incident.episode, step.id, draft.incident.counter, draft.plan.policy_hash),
+            id=run,
             incident=incident.id,
             episode=incident.episode,
             plan=draft.plan,
@@ -202,10 +211,11 @@ def release_turn(draft: Draft, outcome: Outcome, verifying_until: Millis | None 
             step=step.id,
             outcome=outcome,
             action=step.action,
+            fence=draft.incident.fence,
             verifying_until=verifying_until,
         )
         draft.tell(target_id(step.component), released)
-    draft.change(fence=0)
+    draft.change(fence=0, run="")
 
 
 def record(draft: Draft, outcome: StepOutcome, report: StepReport, restore: str = "{}") -> None:
@@ -232,28 +242,41 @@ def settle_step(draft: Draft, outcome: Outcome) -> None:
 
 
 def next_step(draft: Draft) -> None:
-    """Go on to the next step, or declare the problem mitigated when the plan is done."""
+    """Go on to the next step, or declare the problem mitigated when the plan is done and nothing in it failed."""
     draft.disarm("verify", "verify:again", "turn", "retry")
+    draft.change(tries=0)
     if draft.incident.cursor + 1 < len(draft.plan.steps):
-        draft.change(cursor=draft.incident.cursor + 1, tries=0)
+        draft.change(cursor=draft.incident.cursor + 1)
         begin_step(draft)
         return
+    failure = unmended_failure(draft)
+    if failure is not None:
+        park(draft, failure.why, page=True)
+        return
+    verified = any(r.outcome == "verified" and r.episode == draft.incident.episode for r in draft.incident.results)
     draft.change(status="mitigated", why="the plan is done", mitigated_at=draft.now)
-    draft.say("mitigated", "the plan is done and its effect is verified")
+    draft.say("mitigated", "the plan is done and its effect is verified" if verified else "the plan is done")
     draft.arm("patience", draft.now + max(PATIENCE_MS, draft.plan.hold_ms))
     seek_resolution(draft)
 
 
 def fail_step(draft: Draft, why: str) -> None:
-    """The step did not do its job: the policy says whether to go on, stop, or stop and call a human.
-
-    With no step left to go on to, nothing has been mitigated, so a human is called.
-    """
-    last = draft.incident.cursor + 1 == len(draft.plan.steps)
-    if draft.step.on_failure == "continue" and not last:
+    """The step did not do its job: the policy says whether to go on, stop, or stop and call a human."""
+    if draft.step.on_failure == "continue":
         next_step(draft)
     else:
-        park(draft, why, page=draft.step.on_failure != "stop" or draft.incident.severity == "critical")
+        park(draft, why, page=draft.step.on_failure == "escalate" or draft.incident.severity == "critical")
+
+
+def unmended_failure(draft: Draft) -> StepResult | None:
+    """The latest failure of this episode, unless a later step's effect was verified: then the problem is mended."""
+    failure = None
+    for result in draft.incident.results:
+        if result.episode == draft.incident.episode and result.outcome in ("not_sent", "unverified"):
+            failure = result
+        elif result.outcome == "verified":
+            failure = None
+    return failure
 
 
 def end_verification(draft: Draft) -> None:
@@ -266,7 +289,7 @@ def end_verification(draft: Draft) -> None:
 def park(draft: Draft, why: str, *, page: bool) -> None:
     """Stop here and wait for a human, or for the problem to go away with evidence."""
     draft.disarm("turn", "verify", "verify:again", "retry", "diagnosis", "approval", "patience")
-    draft.change(status="parked", why=why)
+    draft.change(status="parked", why=why, fence=0, run="")
     draft.say("parked", why)
     if page:
         draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}")

@@ -33,28 +33,36 @@ from bot.core.incident_moves import (
     record,
     release_turn,
     run_step,
+    seek_resolution,
     settle_step,
 )
 from bot.core.record import Applied, Decision, Ignored
 from bot.core.words import target_id
 
+_LATE_OUTCOMES: Mapping[type[StepReport], StepOutcome] = {
+    StepSucceeded: "succeeded",
+    StepUnneeded: "unneeded",
+    StepShadowed: "shadowed",
+    ApprovalNeeded: "asked",
+    StepNotSent: "not_sent",
+    StepUnknown: "unknown",
+}
 
-def _is_current(draft: Draft, event: SlotGranted | SlotQueued | SlotDenied | StepReport) -> bool:
+
+def _is_current(draft: Draft, event: SlotGranted | SlotQueued | SlotDenied) -> bool:
     return event.episode == draft.incident.episode and bool(draft.plan.steps) and event.step == draft.step.id
 
 
-_LATE_OUTCOMES: Mapping[type, StepOutcome] = {
-    StepSucceeded: "succeeded",
-    StepUnknown: "unknown",
-    StepNotSent: "not_sent",
-}
+def _is_awaited(draft: Draft, event: StepReport) -> bool:
+    """Only the outcome of the run under way moves the plan; the same step may have run before."""
+    return bool(draft.incident.run) and event.intent == draft.incident.run
 
 
 def granted(draft: Draft, event: SlotGranted) -> Decision:
     if not _is_current(draft, event):
-        return Ignored("a turn for a step that is no longer current")
-    if draft.incident.fence and draft.incident.fence == event.fence:
-        return Ignored("a copy of a known grant")
+        return granted_too_late(draft, event)
+    if draft.incident.run:
+        return Ignored("its turn has come already")
     run_step(draft, event)
     return Applied(event.why or f"its turn, fence {event.fence}")
 
@@ -62,13 +70,13 @@ def granted(draft: Draft, event: SlotGranted) -> Decision:
 def granted_too_late(draft: Draft, event: SlotGranted) -> Decision:
     """The incident moved on while it waited: give the turn straight back."""
     component = next((s.component for s in draft.plan.steps if s.id == event.step), "")
-    if component and event.fence:
-        draft.tell(
-            target_id(component),
-            SlotReleased(
-                id=draft.fresh("release"), at=draft.now, incident=draft.incident.id, step=event.step, outcome="none"
-            ),
-        )
+    if not component or not event.fence:
+        return Ignored("a turn for a step that is no longer current")
+    released = SlotReleased(
+        id=draft.fresh("release"), at=draft.now, incident=draft.incident.id, step=event.step, outcome="none",
+        fence=event.fence,
+    )  # fmt: skip
+    draft.tell(target_id(component), released)
     return Applied("the turn came too late and is given back")
 
 
@@ -81,7 +89,7 @@ def queued(draft: Draft, event: SlotQueued) -> Decision:
 
 
 def denied(draft: Draft, event: SlotDenied) -> Decision:
-    if not _is_current(draft, event):
+    if not _is_current(draft, event) or draft.incident.run:
         return Ignored("an answer for a step that is no longer current")
     draft.change(frozen=event.frozen)
     report = StepReport(id=event.id, at=event.at, episode=event.episode, step=event.step, why=event.why)
@@ -91,7 +99,7 @@ def denied(draft: Draft, event: SlotDenied) -> Decision:
 
 
 def succeeded(draft: Draft, event: StepSucceeded) -> Decision:
-    if not _is_current(draft, event):
+    if not _is_awaited(draft, event):
         return late(draft, event)
     record(draft, "succeeded", event, event.restore)
     draft.say("acted", event.why)
@@ -100,7 +108,7 @@ def succeeded(draft: Draft, event: StepSucceeded) -> Decision:
 
 
 def unneeded(draft: Draft, event: StepUnneeded) -> Decision:
-    if not _is_current(draft, event):
+    if not _is_awaited(draft, event):
         return late(draft, event)
     if event.already:
         record(draft, "unneeded", event)
@@ -121,16 +129,18 @@ def unneeded(draft: Draft, event: StepUnneeded) -> Decision:
 
 
 def shadowed(draft: Draft, event: StepShadowed) -> Decision:
-    if not _is_current(draft, event):
+    if not _is_awaited(draft, event):
         return late(draft, event)
     record(draft, "shadowed", event)
+    if draft.incident.fence:
+        release_turn(draft, "none")
     draft.say("shadowed", event.why)
     park(draft, event.why, page=draft.incident.severity == "critical")
     return Applied(event.why)
 
 
 def approval_needed(draft: Draft, event: ApprovalNeeded) -> Decision:
-    if not _is_current(draft, event):
+    if not _is_awaited(draft, event):
         return late(draft, event)
     record(draft, "asked", event)
     release_turn(draft, "none")
@@ -138,11 +148,12 @@ def approval_needed(draft: Draft, event: ApprovalNeeded) -> Decision:
     draft.arm("approval", draft.now + APPROVAL_MS)
     draft.say("parked", event.why)
     draft.page(draft.plan.page_on_park, f"{draft.plan.policy} needs a decision: {event.why}")
+    seek_resolution(draft)
     return Applied(event.why)
 
 
 def not_sent(draft: Draft, event: StepNotSent) -> Decision:
-    if not _is_current(draft, event):
+    if not _is_awaited(draft, event):
         return late(draft, event)
     record(draft, "not_sent", event)
     release_turn(draft, "not_sent")
@@ -151,7 +162,7 @@ def not_sent(draft: Draft, event: StepNotSent) -> Decision:
 
 
 def unknown(draft: Draft, event: StepUnknown) -> Decision:
-    if not _is_current(draft, event):
+    if not _is_awaited(draft, event):
         return late(draft, event)
     record(draft, "unknown", event)
     release_turn(draft, "unknown")
@@ -160,18 +171,11 @@ def unknown(draft: Draft, event: StepUnknown) -> Decision:
 
 
 def late(draft: Draft, event: StepReport) -> Decision:
-    """An outcome that arrives after the incident moved on: kept, told, and its turn given back."""
-    outcome = _LATE_OUTCOMES.get(type(event), "unneeded")
+    """An outcome that arrives after the incident moved on: kept and told. Its turn was given back by then."""
+    outcome = _LATE_OUTCOMES[type(event)]
     if any(result.intent and result.intent == event.intent for result in draft.incident.results):
         return Ignored("a copy of a known outcome")
     record(draft, outcome, event)
-    component = next((s.component for s in draft.plan.steps if s.id == event.step), "")
-    if component:
-        released = SlotReleased(
-            id=draft.fresh("release"), at=draft.now, incident=draft.incident.id, step=event.step,
-            outcome="done" if outcome == "succeeded" else "unknown" if outcome == "unknown" else "none",
-        )  # fmt: skip
-        draft.tell(target_id(component), released)
     if outcome in ("succeeded", "unknown"):
         draft.say("acted", f"late outcome: {event.why}")
     return Applied(f"late outcome, recorded: {event.why}")

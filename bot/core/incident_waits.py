@@ -32,8 +32,10 @@ from bot.core.record import Applied, Decision, Ignored
 def found(draft: Draft, event: DiagnosisFound) -> Decision:
     if event.episode != draft.incident.episode:
         return Ignored("a finding of an earlier episode")
+    if event.diagnosis not in draft.plan.diagnose:
+        return Ignored("a finding the plan did not ask for")
     draft.change(findings={**draft.incident.findings, event.diagnosis: event.finding})
-    if draft.incident.status == "diagnosing" and len(draft.incident.findings) >= len(draft.plan.diagnose):
+    if draft.incident.status == "diagnosing" and draft.incident.findings.keys() >= set(draft.plan.diagnose):
         begin_step(draft)
     return Applied(event.finding)
 
@@ -57,12 +59,14 @@ def observed(draft: Draft, event: EvidenceObserved) -> Decision:
 
 def _weigh_resolution(draft: Draft, event: EvidenceObserved) -> Decision:
     draft.disarm("resolve:again")
+    if draft.incident.firing or draft.incident.untracked:
+        return Applied("an alert fires again, so the evidence of health does not count")
     if event.holds is True:
         resolve(draft, f"no alert fires any more, and {event.why}")
         return Applied(event.why)
     draft.change(tries=draft.incident.tries + 1)
     draft.arm("resolve:again", draft.now + RECHECK_MS)
-    if draft.incident.tries == RECHECKS_BEFORE_PARKING and draft.incident.status != "parked":
+    if draft.incident.tries >= RECHECKS_BEFORE_PARKING and draft.incident.status != "parked":
         park(draft, f"the alerts are gone, but the evidence is not healthy: {event.why}", page=True)
     return Applied(f"the alerts are gone, but {event.why}")
 
@@ -77,7 +81,7 @@ def timer(draft: Draft, event: TimerFired) -> Decision:
 
 def _turn_over(draft: Draft, _: TimerFired) -> Decision:
     why = f"{draft.step.action} has had no outcome for {TURN_MS // 60_000} minutes ({draft.incident.why})"
-    release_turn(draft, "none")
+    release_turn(draft, "unknown" if draft.incident.run else "none")
     park(draft, why, page=True)
     return Applied(why)
 
@@ -119,7 +123,7 @@ def _silence_is_not_approval(draft: Draft, _: TimerFired) -> Decision:
 
 
 def _patience_over(draft: Draft, _: TimerFired) -> Decision:
-    if not draft.incident.firing:
+    if not draft.incident.firing and not draft.incident.untracked:
         seek_resolution(draft)
         return Applied("no alert fires any more")
     why = f"the plan is done, yet it still fires: {describe(draft)}"
@@ -142,7 +146,7 @@ def _rung(draft: Draft, event: TimerFired) -> Decision:
     incident = draft.incident
     if rung.until == "acked" and incident.acknowledged_by:
         return Applied(f"not paged: acknowledged by {incident.acknowledged_by}")
-    if rung.until in ("acked", "mitigated") and incident.mitigated_at is not None:
+    if rung.until in ("acked", "mitigated") and incident.status == "mitigated":
         return Applied("not paged: mitigated")
     draft.change(level=number + 1)
     draft.page(rung.page, f"{draft.plan.policy}: {incident.why} ({describe(draft)})")

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bot.core.effects import PageOncall, PostMessage, Tell
+from bot.core.effects import PageOncall, PostMessage, ResolvePage, Tell
 from bot.core.events import (
     IntentDeclared,
     PolicyArmed,
@@ -92,7 +92,7 @@ def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
     if event.attempt == 1:
         lowers = event.direction == "lowers"
         allowed = event.budget.limit if lowers else event.budget.limit - event.budget.reserve
-        if len(recent) >= allowed:
+        if len(recent) >= min(allowed, MAX_RECENT):
             return _trip(draft, event, len(recent))
         draft.change(recent=(*recent, draft.now)[-MAX_RECENT:])
     if event.target != SYSTEM_TARGET:
@@ -147,6 +147,8 @@ def _disarmed(draft: TargetDraft, event: PolicyDisarmed) -> Decision:
 
 
 def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
+    _take_back_reminder(draft)
+    draft.disarm("freeze")
     draft.change(freeze=Freeze(by=event.by, reason=event.reason, since=draft.now, until=event.until))
     if event.until is not None:
         draft.arm("freeze", event.until)
@@ -154,9 +156,28 @@ def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
 
 
 def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
+    _take_back_reminder(draft)
+    if draft.target.tripped_at is not None:
+        _take_back(draft, "automation-tripped")
     draft.change(freeze=None, tripped_at=None, recent=())
     draft.disarm("freeze")
     return Applied(f"automation unfrozen by {event.by}")
+
+
+def _take_back_reminder(draft: TargetDraft) -> None:
+    """Take back the page that a freeze outlived its time, if it was sent: its timer is gone then."""
+    freeze = draft.target.freeze
+    if freeze is not None and freeze.until is not None and "freeze" not in draft.target.timers:
+        _take_back(draft, "freeze")
+
+
+def _take_back(draft: TargetDraft, what: str) -> None:
+    draft.effects.append(
+        ResolvePage(
+            id=draft.fresh("unpage"), incident=draft.target.id, service="trading-oncall",
+            dedup_key=f"{draft.target.system}:{what}",
+        )
+    )  # fmt: skip
 
 
 def _freeze_asks(draft: TargetDraft, event: TimerFired) -> Decision:

@@ -138,24 +138,28 @@ def _place(request: SlotRequested) -> tuple[int, Millis]:
 
 def _requested(draft: TargetDraft, event: SlotRequested) -> Decision:
     slot = draft.target.slot
-    if slot is not None and (slot.incident, slot.step) == (event.incident, event.step) and slot.intent is None:
+    if slot is not None and (slot.incident, slot.step) == (event.incident, event.step):
+        if slot.intent is not None:
+            return Ignored(f"acts already, under fence {slot.fence}")
         _tell_grant(draft, event, slot.fence)
         return Applied(f"holds the slot already, fence {slot.fence}")
     waiting = tuple(other for other in draft.target.queue if other.incident != event.incident)
-    obstacle = _obstacle(draft.target, event, draft.now)
-    if obstacle is None:
-        draft.change(queue=waiting)
-        _grant(draft, event)
-        return Applied(f"granted, fence {draft.target.fence}")
-    if len(waiting) >= MAX_QUEUE:
-        draft.deny(event, f"{MAX_QUEUE} plans wait for {draft.target.id} already")
-        return Applied("the queue is full")
     draft.change(queue=tuple(sorted((*waiting, event), key=_place)))
+    if slot is None:
+        _serve_queue(draft)
+    if event not in draft.target.queue:
+        return Applied(f"granted, fence {draft.target.fence}")
+    if len(draft.target.queue) > MAX_QUEUE:
+        *kept, last = draft.target.queue
+        draft.change(queue=tuple(kept))
+        draft.deny(last, f"{MAX_QUEUE} plans at least as severe wait for {draft.target.id} already")
+        if last is event:
+            return Applied("the queue is full")
+    obstacle = _obstacle(draft.target, event, draft.now)
+    assert obstacle is not None  # else it would have been served
     why = f"waits {obstacle[0]}" if obstacle[0].startswith("behind") else f"waits: {obstacle[0]}"
     queued = SlotQueued(id=draft.fresh("queue"), at=draft.now, episode=event.episode, step=event.step, why=why)
     draft.effects.append(Tell(to=event.incident, event=queued))
-    if draft.target.slot is None:
-        _serve_queue(draft)
     return Applied(why)
 
 
@@ -167,14 +171,17 @@ def _requested_frozen(draft: TargetDraft, event: SlotRequested) -> Decision:
 def _released(draft: TargetDraft, event: SlotReleased) -> Decision:
     target = draft.target
     slot = target.slot
-    if slot is None or (slot.incident, slot.step) != (event.incident, event.step):
+    holds = slot is not None and (slot.incident, slot.step) == (event.incident, event.step)
+    if slot is None or not holds or event.fence not in (0, slot.fence):
+        if event.fence:
+            return Ignored(f"the turn under fence {event.fence} is over already")
         rest = tuple(other for other in target.queue if other.incident != event.incident)
         if len(rest) == len(target.queue):
             return Ignored("holds neither the slot nor a place in the queue")
         draft.change(queue=rest)
         return Applied(f"{event.incident} leaves the queue")
     draft.change(slot=None)
-    if event.outcome in ("done", "unknown"):
+    if event.outcome in ("done", "unknown") and slot.intent is not None:  # without an intent nothing was sent
         draft.change(last_run={**target.last_run, event.action: draft.now})
         if event.verifying_until is not None:
             draft.change(

@@ -1,0 +1,501 @@
+"""The course of one incident from its first alert to its close, told as timelines."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.effects import ObserveEvidence, PageOncall, PostMessage, ResolvePage, RunDiagnosis
+from bot.core.events import (
+    ApprovalNeeded,
+    DiagnosisFound,
+    OperatorAcked,
+    OperatorResolved,
+    StepNotSent,
+    StepShadowed,
+    StepSucceeded,
+    StepUnknown,
+    StepUnneeded,
+)
+from bot.core.incident_moves import (
+    APPROVAL_MS,
+    DIAGNOSIS_MS,
+    GUARD_RETRIES,
+    GUARD_RETRY_MS,
+    PATIENCE_MS,
+    RECHECK_MS,
+    RECHECKS_BEFORE_PARKING,
+    TURN_MS,
+)
+from bot.core.plan import Page
+from bot.core.record import Applied, Denied, Ignored
+from tests.unit.core.builders import (
+    HEALTHY,
+    MINUTE,
+    SECOND,
+    START,
+    Floor,
+    alert,
+    mitigated,
+    opened,
+    parked,
+    plan,
+    rung,
+    step,
+    verifying,
+)
+
+
+def test_a_breach_is_cut_verified_mitigated_resolved_held_and_closed() -> None:
+    """The main road: one alert, one run, one effect, verified; resolved only on fresh evidence; closed on time."""
+    floor = opened(plan(healthy=HEALTHY))
+    (run,) = floor.runs
+    assert (run.disposition, run.fence, run.episode, floor.incident().status) == ("act", 1, 1, "acting")
+
+    assert isinstance(floor.declare(run), Applied)
+    floor.report(run, StepSucceeded, "kelly 0.25 -> 0.1", restore='{"kelly_fraction":0.25}')
+    assert floor.incident().status == "verifying"
+    assert floor.target().slot is None, "the slot is held only until the read-back"
+
+    floor.observe(False, "var 1.9")
+    floor.wait(5 * SECOND)
+    floor.observe(True)
+    assert floor.incident().status == "mitigated"
+    assert floor.target().verifying is None
+
+    floor.end(alert())
+    assert floor.incident().status == "mitigated", "the end of an alert proves nothing (law 13)"
+    floor.observe(True)
+    assert floor.incident().status == "resolved"
+
+    floor.wait(plan().hold_ms)
+    floor.wait(plan().close_ms)
+    incident = floor.incident()
+    assert (incident.status, incident.timers, incident.closed_at) == (
+        "closed",
+        {},
+        START + 5 * SECOND + plan().close_ms,
+    )
+    assert [result.outcome for result in incident.results] == ["succeeded", "verified"]
+    assert incident.results[0].restore == '{"kelly_fraction":0.25}'
+    assert len(floor.runs) == 1
+    assert floor.open_pages == set()
+
+
+def test_without_declared_evidence_the_end_of_the_last_alert_resolves() -> None:
+    """Where the policy declares no evidence there is nothing fresher to ask."""
+    floor = mitigated()
+    floor.end(alert())
+    assert floor.incident().status == "resolved"
+
+
+def test_alerts_that_end_while_acting_resolve_the_incident_once_its_plan_is_done() -> None:
+    """An incident never resolves with a step under way; it looks for health right after."""
+    floor = opened()
+    floor.end(alert())
+    assert floor.incident().status == "acting"
+    floor.succeed(floor.runs[0])
+    assert floor.incident().status == "verifying"
+    floor.observe(True)
+    assert floor.incident().status == "resolved"
+
+
+def test_a_guard_that_does_not_hold_while_the_alert_fires_is_looked_at_again_and_then_a_human_is_called() -> None:
+    """Alert and evidence disagree: never dropped, never acted on blindly, and not in silence forever."""
+    floor = opened()
+    for _ in range(GUARD_RETRIES):
+        floor.report(floor.runs[-1], StepUnneeded, "var 1.5 is not > 1.8")
+        assert floor.incident().status == "open"
+        assert floor.target().slot is None
+        floor.wait(GUARD_RETRY_MS)
+    assert floor.open_pages == set()
+    floor.report(floor.runs[-1], StepUnneeded, "var 1.5 is not > 1.8")
+    assert floor.incident().status == "parked"
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert len(floor.runs) == GUARD_RETRIES + 1
+    assert len({run.fence for run in floor.runs}) == len(floor.runs)
+
+
+def test_a_guard_that_holds_at_the_second_look_acts() -> None:
+    """The evidence may lag the alert by a scrape or two."""
+    floor = opened()
+    floor.report(floor.runs[-1], StepUnneeded, "var 1.5 is not > 1.8")
+    floor.wait(GUARD_RETRY_MS)
+    floor.succeed(floor.runs[-1])
+    assert floor.incident().status == "verifying"
+
+
+def test_a_guard_that_does_not_hold_once_the_alert_is_over_ends_the_plan() -> None:
+    """Nothing fires and nothing is wrong: there is nothing to do."""
+    floor = opened()
+    floor.end(alert())
+    floor.report(floor.runs[-1], StepUnneeded, "var 1.5 is not > 1.8")
+    assert floor.incident().status == "resolved"
+
+
+def test_a_target_that_is_as_wanted_already_is_still_verified() -> None:
+    """A no-op costs no slot and no budget, but its effect must show."""
+    floor = opened()
+    floor.report(floor.runs[-1], StepUnneeded, "kelly is 0.1 already", already=True)
+    assert floor.incident().status == "verifying"
+    assert floor.target().slot is None
+    assert floor.target().verifying is None
+    assert floor.target().last_run == {}
+
+
+def test_a_policy_that_is_not_armed_runs_in_shadow_and_says_what_it_would_have_done() -> None:
+    """Nothing acts that is not armed; a critical alert still reaches a human."""
+    floor = opened(armed=())
+    (run,) = floor.runs
+    assert (run.disposition, run.fence) == ("shadow", 0)
+    assert "not armed" in run.why
+    floor.report(run, StepShadowed, "would run risk.reduce_kelly: 0.25 -> 0.1")
+    assert floor.incident().status == "parked"
+    said = [message for message in floor.asked(PostMessage) if message.topic == "shadowed"]
+    assert [message.text for message in said] == ["would run risk.reduce_kelly: 0.25 -> 0.1"]
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+
+
+@pytest.mark.parametrize(("mode", "disposition"), [("shadow", "shadow"), ("suggest", "suggest"), ("auto", "act")])
+def test_the_mode_of_an_armed_policy_decides_how_its_step_runs(mode: str, disposition: str) -> None:
+    """shadow watches, suggest asks, auto acts."""
+    floor = opened(plan(mode=mode))
+    assert [run.disposition for run in floor.runs] == [disposition]
+
+
+def test_a_suggestion_waits_for_a_decision_and_silence_is_not_approval() -> None:
+    """ApprovalNeeded pages; nobody answers; it parks and pages again, and nothing was sent."""
+    floor = opened(plan(mode="suggest"))
+    floor.report(floor.runs[-1], ApprovalNeeded, "policy var-breach only suggests")
+    incident = floor.incident()
+    assert incident.status == "awaiting_approval"
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+    floor.wait(APPROVAL_MS)
+    assert floor.incident().status == "parked"
+    assert "nobody decided" in floor.incident().why
+    assert len(floor.runs) == 1
+    assert len(floor.asked(PageOncall)) == 2
+
+
+def test_a_step_that_needs_approval_gives_its_slot_back() -> None:
+    """A person may take minutes; others must not wait for them."""
+    floor = opened()
+    floor.report(floor.runs[-1], ApprovalNeeded, "risky")
+    assert floor.target().slot is None
+
+
+def test_a_frozen_system_denies_the_turn_and_a_human_is_called() -> None:
+    """Freeze is automation off: the incident parks, pages, and shows why."""
+    floor = Floor()
+    floor.freeze()
+    floor.fire(alert(), plan())
+    incident = floor.incident()
+    assert (incident.status, incident.frozen, floor.runs) == ("parked", True, [])
+    assert "frozen by demo-oncall: maintenance" in incident.why
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+
+
+def test_a_frozen_component_denies_the_turn() -> None:
+    """A freeze may be as small as one component."""
+    floor = Floor()
+    floor.freeze("target:risk-engine")
+    floor.fire(alert(), plan())
+    assert (floor.incident().status, floor.incident().frozen, floor.runs) == ("parked", True, [])
+
+
+@pytest.mark.parametrize("on_failure", ["continue", "stop", "escalate"])
+def test_an_action_that_was_not_sent_never_counts_as_mitigation(on_failure: str) -> None:
+    """With no step left, nothing has been mitigated whatever the policy says about going on."""
+    floor = opened(plan(step(on_failure=on_failure)))
+    floor.report(floor.runs[-1], StepNotSent, "connection refused")
+    assert (floor.incident().status, floor.incident().mitigated_at) == ("parked", None)
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.target().slot is None
+    assert floor.target().last_run == {}, "what was not sent starts no cool-down"
+
+
+def test_an_unknown_outcome_stops_the_plan_and_calls_a_human() -> None:
+    """Nobody can tell what happened: no retry, no next step, whatever `on_failure` says."""
+    floor = opened(plan(step("cut", on_failure="continue"), step("halt", component="router")))
+    floor.declare(floor.runs[-1])
+    floor.report(floor.runs[-1], StepUnknown, "no answer in time")
+    assert floor.incident().status == "parked"
+    assert len(floor.runs) == 1
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.target().slot is None
+    assert "risk.reduce_kelly" in floor.target().last_run, "it may have taken effect, so the cool-down counts"
+
+
+def test_a_step_without_an_outcome_parks_and_its_late_outcome_is_kept() -> None:
+    """A hung dispatcher hides nothing, and what it did is told when it is known."""
+    floor = opened()
+    (run,) = floor.runs
+    floor.declare(run)
+    floor.wait(TURN_MS)
+    assert floor.incident().status == "parked"
+    assert floor.target().slot is None
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert "risk.reduce_kelly" in floor.target().last_run, "it may have been sent, so the cool-down counts"
+
+    assert isinstance(floor.report(run, StepSucceeded, "kelly 0.25 -> 0.1"), Applied)
+    assert [result.outcome for result in floor.incident().results] == ["succeeded"]
+    assert floor.incident().status == "parked"
+    assert "late outcome: kelly 0.25 -> 0.1" in [message.text for message in floor.asked(PostMessage)]
+
+
+def test_a_copy_of_an_outcome_changes_nothing() -> None:
+    """Two dispatchers may report the same run; it counts once."""
+    floor = verifying()
+    before = floor.incident()
+    assert isinstance(floor.report(floor.runs[0], StepSucceeded, "kelly 0.25 -> 0.1"), Ignored)
+    assert floor.incident() == before
+
+
+def _two_steps(on_failure: str) -> Floor:
+    return verifying(plan(step("cut", on_failure=on_failure), step("halt", action="trading.halt", component="router")))
+
+
+def test_a_failed_verification_goes_on_where_the_policy_says_continue() -> None:
+    """The effect did not show within its time: the next step runs."""
+    floor = _two_steps("continue")
+    floor.wait(90 * SECOND)
+    assert floor.runs[-1].step.id == "halt"
+    assert floor.incident().results[-1].outcome == "unverified"
+    assert floor.target().verifying is None
+
+
+@pytest.mark.parametrize("on_failure", ["stop", "escalate"])
+def test_a_failed_verification_parks_where_the_policy_says_stop_or_escalate(on_failure: str) -> None:
+    """No further step runs by itself."""
+    floor = _two_steps(on_failure)
+    floor.wait(90 * SECOND)
+    assert (floor.incident().status, len(floor.runs)) == ("parked", 1)
+    assert floor.target().verifying is None
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+
+
+def test_stop_does_not_page_for_a_lesser_incident() -> None:
+    """`stop` is the quiet end; `escalate` is the loud one."""
+    floor = Floor()
+    floor.fire(alert(severity="warning"), plan(step(on_failure="stop")))
+    floor.report(floor.runs[-1], StepNotSent, "connection refused")
+    assert (floor.incident().status, floor.open_pages) == ("parked", set())
+
+
+def test_the_evidence_is_looked_at_every_few_seconds_while_verifying() -> None:
+    """One observation now and one every `every_ms`, none after the deadline."""
+    floor = verifying()
+    floor.wait(12 * SECOND)
+    assert len(floor.asked(ObserveEvidence)) == 3
+    floor.wait(5 * MINUTE)
+    assert len(floor.asked(ObserveEvidence)) <= 18
+
+
+def test_an_observation_that_nobody_waits_for_any_more_changes_nothing() -> None:
+    """Only the latest look counts, so a slow answer cannot undo a newer one."""
+    floor = verifying()
+    slow = floor.asked(ObserveEvidence)[-1]
+    floor.wait(5 * SECOND)
+    assert isinstance(floor.observe(True, asked=slow), Ignored)
+    assert floor.incident().status == "verifying"
+
+
+def test_an_alert_that_still_fires_long_after_the_plan_is_done_calls_a_human() -> None:
+    """Verified is not over."""
+    floor = mitigated()
+    floor.wait(PATIENCE_MS)
+    assert (floor.incident().status, floor.open_pages) == ("parked", {"inc-1:trading-oncall"})
+
+
+def test_alerts_gone_but_evidence_unhealthy_calls_a_human_and_resolves_later_by_itself() -> None:
+    """No news is not good news (law 13): a minute of disagreement pages; health then takes the page back."""
+    floor = mitigated(plan(healthy=HEALTHY))
+    floor.end(alert())
+    for _ in range(RECHECKS_BEFORE_PARKING):
+        assert floor.incident().status == "mitigated"
+        floor.observe(None, "var is stale")
+        floor.wait(RECHECK_MS)
+    assert (floor.incident().status, floor.open_pages) == ("parked", {"inc-1:trading-oncall"})
+    floor.observe(True)
+    assert (floor.incident().status, floor.open_pages) == ("resolved", set())
+
+
+def test_guard_retries_do_not_use_up_the_looks_at_health() -> None:
+    """However often the guard was looked at before, unhealthy evidence after the alerts' end calls a human in time."""
+    floor = opened(plan(healthy=HEALTHY))
+    for _ in range(RECHECKS_BEFORE_PARKING + 1):
+        floor.report(floor.runs[-1], StepUnneeded, "not yet")
+        floor.wait(GUARD_RETRY_MS)
+    floor.succeed(floor.runs[-1])
+    floor.observe(True)
+    floor.end(alert())
+    for _ in range(RECHECKS_BEFORE_PARKING):
+        assert floor.incident().status == "mitigated"
+        floor.observe(False, "var 1.9")
+        floor.wait(RECHECK_MS)
+    assert floor.incident().status == "parked"
+
+
+# --- the ladder --------------------------------------------------------------------------------------------------
+
+LADDER = (rung(2 * MINUTE, "pm"), rung(5 * MINUTE, "cro", "mitigated"), rung(8 * MINUTE, "board", "resolved"))
+
+
+def _services(floor: Floor) -> list[str]:
+    return [page.service for page in floor.asked(PageOncall)]
+
+
+def test_the_ladder_climbs_on_time_while_nobody_answers() -> None:
+    """Each rung at its time since the episode began, and the level says how far it went."""
+    floor = parked(plan(ladder=LADDER))
+    floor.wait(2 * MINUTE)
+    assert (_services(floor)[-1], floor.incident().level) == ("pm", 1)
+    floor.wait(3 * MINUTE)
+    assert (_services(floor)[-1], floor.incident().level) == ("cro", 2)
+    floor.wait(3 * MINUTE)
+    assert (_services(floor)[-1], floor.incident().level) == ("board", 3)
+
+
+def test_an_ack_stops_the_rungs_that_wait_for_one_and_no_others() -> None:
+    """`until: acked` ends with an ack; `until: mitigated` and `until: resolved` go on."""
+    floor = parked(plan(ladder=LADDER))
+    floor.tell("inc-1", OperatorAcked(id="ack", at=floor.now, by="demo-oncall"))
+    assert isinstance(floor.tell("inc-1", OperatorAcked(id="ack2", at=floor.now, by="demo-pm")), Ignored)
+    floor.wait(9 * MINUTE)
+    assert _services(floor) == ["trading-oncall", "cro", "board"]
+
+
+def test_mitigation_stops_the_rungs_that_wait_for_it() -> None:
+    """A rung of an incident that is mitigated stays quiet, unless it goes on until the incident is resolved."""
+    floor = mitigated(
+        plan(
+            ladder=(rung(2 * MINUTE, "pm"), rung(3 * MINUTE, "cro", "mitigated"), rung(4 * MINUTE, "board", "resolved"))
+        )
+    )
+    floor.wait(PATIENCE_MS - SECOND)
+    assert _services(floor) == ["board"]
+
+
+def test_an_incident_that_is_mitigated_no_more_climbs_on() -> None:
+    """The plan was done, yet it still fires after minutes of patience: rungs still ahead page again."""
+    floor = mitigated(plan(ladder=(rung(2 * MINUTE, "pm"), rung(6 * MINUTE, "cro"))))
+    floor.wait(7 * MINUTE)
+    assert _services(floor) == ["trading-oncall", "cro"]
+
+
+def test_resolution_stops_every_rung() -> None:
+    """Nothing is paged for a problem that is over, and what was paged is taken back."""
+    floor = mitigated(plan(ladder=LADDER))
+    floor.end(alert())
+    floor.wait(20 * MINUTE)
+    assert _services(floor) == []
+
+
+def test_every_page_is_taken_back_when_the_incident_resolves() -> None:
+    """Also several services, each once."""
+    floor = parked(plan(ladder=LADDER))
+    floor.wait(9 * MINUTE)
+    floor.end(alert())
+    assert floor.incident().status == "resolved"
+    assert floor.open_pages == set()
+    assert sorted(taken.service for taken in floor.asked(ResolvePage)) == ["board", "cro", "pm", "trading-oncall"]
+    assert floor.incident().paged == ()
+
+
+# --- plans without steps, and diagnoses -------------------------------------------------------------------------
+
+
+def test_a_plan_without_steps_parks_and_pages_once() -> None:
+    """The catch-all: a human must look."""
+    floor = Floor()
+    floor.fire(alert(), plan(policy="catch-all", steps=(), page_on_open=Page(service="catch-all", severity="critical")))
+    assert (floor.incident().status, _services(floor), floor.runs) == ("parked", ["catch-all"], [])
+    floor.end(alert())
+    assert (floor.incident().status, floor.open_pages) == ("resolved", set())
+
+
+def _diagnosed(direction: str) -> Floor:
+    return opened(plan(step(direction=direction), diagnose=("var_pattern", "recent_orders")))
+
+
+def test_diagnosing_never_delays_a_step_that_lowers_exposure() -> None:
+    """The safe thing happens within milliseconds; the diagnosis informs the humans."""
+    floor = _diagnosed("lowers")
+    assert (floor.incident().status, len(floor.runs)) == ("acting", 1)
+    assert len(floor.asked(RunDiagnosis)) == 2
+
+
+def _finding(name: str) -> DiagnosisFound:
+    return DiagnosisFound(id=f"found/{name}", at=START, episode=1, diagnosis=name, finding=f"{name}: a spike")
+
+
+def test_another_step_waits_for_all_its_diagnoses() -> None:
+    """Only these diagnoses, each once; a copy of one does not stand for another."""
+    floor = _diagnosed("neutral")
+    assert (floor.incident().status, floor.runs) == ("diagnosing", [])
+    floor.tell("inc-1", _finding("var_pattern"))
+    floor.tell("inc-1", _finding("var_pattern"))
+    floor.tell("inc-1", _finding("not_asked_for"))
+    assert floor.incident().status == "diagnosing"
+    floor.tell("inc-1", _finding("recent_orders"))
+    assert (floor.incident().status, len(floor.runs)) == ("acting", 1)
+    assert set(floor.incident().findings) == {"var_pattern", "recent_orders"}
+
+
+def test_diagnoses_that_do_not_come_are_not_waited_for_long() -> None:
+    """The plan goes on without them."""
+    floor = _diagnosed("neutral")
+    floor.wait(DIAGNOSIS_MS)
+    assert (floor.incident().status, len(floor.runs)) == ("acting", 1)
+
+
+# --- resolving by hand -------------------------------------------------------------------------------------------
+
+
+def _resolve(floor: Floor, *, force: bool = False) -> object:
+    return floor.tell("inc-1", OperatorResolved(id="resolve", at=floor.now, by="demo-oncall", force=force))
+
+
+def test_nobody_resolves_an_incident_while_its_step_is_under_way() -> None:
+    """The outcome comes within seconds; the slot must not be given away under a request in flight."""
+    floor = opened()
+    floor.declare(floor.runs[-1])
+    assert isinstance(_resolve(floor, force=True), Denied)
+    assert floor.target().slot is not None
+
+
+def test_nobody_resolves_an_incident_while_a_step_without_a_target_is_under_way() -> None:
+    """Also a step that holds no slot is under way."""
+    floor = opened(plan(step(component="")))
+    assert isinstance(_resolve(floor, force=True), Denied)
+
+
+def test_resolving_a_waiting_incident_leaves_the_queue() -> None:
+    """Its place must not be granted to nobody later."""
+    floor = opened()
+    floor.fire(alert("b"), plan(), to="inc-2")
+    assert [waiting.incident for waiting in floor.target().queue] == ["inc-2"]
+    floor.tell("inc-2", OperatorResolved(id="resolve", at=floor.now, by="demo-oncall", force=True))
+    assert floor.target().queue == ()
+    assert floor.incident("inc-2").status == "resolved"
+
+
+def test_resolving_while_verifying_lets_lesser_plans_go_on() -> None:
+    """The target must not be watched for an incident that is over."""
+    floor = verifying()
+    assert isinstance(_resolve(floor), Denied), "the alert still fires"
+    _resolve(floor, force=True)
+    assert (floor.incident().status, floor.target().verifying) == ("resolved", None)
+
+
+@pytest.mark.parametrize("kind", [StepSucceeded, StepUnknown, StepNotSent])
+def test_an_outcome_after_the_close_is_still_recorded(kind: type) -> None:
+    """What reached the target is never forgotten, however late it is told."""
+    floor = opened()
+    (run,) = floor.runs
+    floor.wait(TURN_MS)
+    floor.end(alert())
+    floor.wait(plan().close_ms)
+    assert floor.incident().status == "closed"
+    assert isinstance(floor.report(run, kind, "late"), Applied)
+    assert floor.incident().status == "closed"
+    assert len(floor.incident().results) == 1
