@@ -1,0 +1,256 @@
+"""`GET /api/v1/…`: what an operator may look at. Nothing here changes anything.
+
+Mounted by `http_app` on the unix socket and, if configured, on TCP. Over the socket anybody who may open it may look;
+over TCP every request needs a person's token. `bot.client` is the other end; `bot.console` puts it into words.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+from aiohttp import web
+
+import bot
+from bot.adapters.http_auth import identify
+from bot.adapters.http_errors import as_json
+from bot.adapters.http_health import Health
+from bot.adapters.http_lookup import (
+    asked_shards,
+    components_of,
+    find_incident,
+    list_incidents,
+    targets_of,
+    the_shard,
+)
+from bot.adapters.http_services import Services
+from bot.core import audit
+from bot.core.incident import Incident
+from bot.core.target import Target
+from bot.core.words import SYSTEM_TARGET, AggregateId
+from bot.errors import InputError, RecordForged
+
+MAX_PAGE: Final = 500  # incidents or dead letters in one answer
+MAX_RAW: Final = 16_384  # bytes of a dead letter shown; the rest is in the store
+MAX_REREADS: Final = 3  # of a chain that keeps growing while it is verified
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class Reading:
+    """The questions."""
+
+    def __init__(self, services: Services, health: Health) -> None:
+        self._services = services
+        self._health = health
+
+    def mount(self, app: web.Application) -> None:
+        """Add the routes to an application."""
+        routes: dict[str, Handler] = {
+            "/api/v1/status": self._status,
+            "/api/v1/incidents": self._incidents,
+            "/api/v1/incidents/{incident}": self._incident,
+            "/api/v1/targets": self._targets,
+            "/api/v1/policies": self._policies,
+            "/api/v1/dead-letters": self._dead_letters,
+            "/api/v1/audit": self._audits,
+            "/api/v1/audit/verify": self._verify,
+            "/api/v1/audit/{system}/{aggregate}": self._audit,
+        }
+        for path, handler in routes.items():
+            app.router.add_get(path, self._identified(handler))
+
+    def _identified(self, handler: Handler) -> Handler:
+        async def answer(request: web.Request) -> web.Response:
+            identify(request, self._services)
+            return await handler(request)
+
+        return answer
+
+    async def _status(self, request: web.Request) -> web.Response:
+        services = self._services
+        systems = []
+        for shard in services.shards:
+            targets = await targets_of(services, shard)
+            inbox, outbox = await services.store.lag(shard)
+            open_now = await services.store.incidents(shard, closed=False, limit=MAX_PAGE)
+            systems.append(
+                {
+                    "system": shard,
+                    "open_incidents": len(open_now),
+                    "inbox": inbox,
+                    "outbox": outbox,
+                    "next_due": await services.store.next_due(shard),
+                    "automation": _automation(targets.get(SYSTEM_TARGET)),
+                    "frozen": {key: asdict(t.freeze) for key, t in sorted(targets.items()) if t.freeze is not None},
+                }
+            )
+        caller = identify(request, services)
+        body = {
+            "version": bot.__version__,
+            "replica": services.replica,
+            "now": services.clock.now(),
+            "you": caller.person or None,
+            "checks": [asdict(check) for check in await self._health.checks()],
+            "policies": await self._policy_lines(),
+            "systems": systems,
+        }
+        return as_json(body)
+
+    async def _policies(self, _: web.Request) -> web.Response:
+        return as_json({"policies": await self._policy_lines()})
+
+    async def _policy_lines(self) -> list[dict[str, Any]]:
+        """Each policy, and who armed it."""
+        armed: dict[str, dict[str, Any]] = {}
+        for shard in self._services.shards:
+            system = (await self._services.store.load(shard, [SYSTEM_TARGET])).get(SYSTEM_TARGET)
+            record = system.record if system is not None else None
+            armed[shard] = {k: asdict(a) for k, a in record.armed.items()} if isinstance(record, Target) else {}
+        return [
+            {
+                "system": plan.system,
+                "policy": plan.policy,
+                "row": plan.row,
+                "mode": plan.mode,
+                "hash": plan.policy_hash,
+                "steps": [step.action for step in plan.steps],
+                "armed": armed.get(plan.system, {}).get(plan.policy),
+            }
+            for plan in self._services.policies()
+        ]
+
+    async def _incidents(self, request: web.Request) -> web.Response:
+        closed = request.query.get("all", "") in ("1", "true")
+        lines = await list_incidents(
+            self._services, asked_shards(request, self._services), closed=closed, limit=_limit(request)
+        )
+        return as_json({"now": self._services.clock.now(), "incidents": [_summary(line.incident) for line in lines]})
+
+    async def _incident(self, request: web.Request) -> web.Response:
+        found = await find_incident(self._services, request.match_info["incident"])
+        chain = await self._services.store.audit(found.shard, found.incident.id)
+        body = {
+            "now": self._services.clock.now(),
+            "version": found.version,
+            "incident": asdict(found.incident),
+            "summary": _summary(found.incident),
+            "audit": [asdict(entry) for entry in chain],
+        }
+        return as_json(body)
+
+    async def _targets(self, request: web.Request) -> web.Response:
+        found = []
+        for shard in asked_shards(request, self._services):
+            records = await targets_of(self._services, shard)
+            components = {f"target:{c.name}": c for c in self._services.components() if c.system == shard}
+            for key in components_of(self._services, shard):
+                component = components.get(key)
+                record = records.get(key)
+                found.append(
+                    {
+                        "system": shard,
+                        "target": key,
+                        "role": component.role if component else "",
+                        "floors": dict(component.floors) if component else {},
+                        "record": asdict(record) if record else None,
+                    }
+                )
+        return as_json({"now": self._services.clock.now(), "targets": found})
+
+    async def _dead_letters(self, request: web.Request) -> web.Response:
+        letters = []
+        for shard in asked_shards(request, self._services):
+            for key, reason, raw in await self._services.store.dead_letters(shard, _limit(request)):
+                letters.append({"system": shard, "id": key, "reason": reason, "bytes": len(raw), **_shown(raw)})
+        return as_json({"dead_letters": letters})
+
+    async def _audits(self, request: web.Request) -> web.Response:
+        chains = []
+        for shard in asked_shards(request, self._services):
+            chains += [{"system": shard, "aggregate": key} for key in await self._services.store.aggregates(shard)]
+        return as_json({"chains": chains})
+
+    async def _audit(self, request: web.Request) -> web.Response:
+        shard = the_shard(self._services, request.match_info["system"])
+        aggregate = request.match_info["aggregate"]
+        chain = await self._services.store.audit(shard, aggregate)
+        if not chain:
+            raise InputError("aggregate", f"{shard} keeps no audit of {aggregate[:100]!r}", status=404)
+        return as_json({"system": shard, "aggregate": aggregate, "entries": [asdict(entry) for entry in chain]})
+
+    async def _verify(self, request: web.Request) -> web.Response:
+        """Walk every chain and compare it with the head its sealed record names."""
+        checked = entries = 0
+        problems = []
+        for shard in asked_shards(request, self._services):
+            for aggregate in await self._services.store.aggregates(shard):
+                count, wrong = await self._verify_one(shard, aggregate)
+                checked += 1
+                entries += count
+                problems += [{"system": shard, "aggregate": aggregate, "problem": text} for text in wrong]
+        return as_json({"ok": not problems, "chains": checked, "entries": entries, "problems": problems})
+
+    async def _verify_one(self, shard: str, aggregate: AggregateId) -> tuple[int, tuple[str, ...]]:
+        """(links, what is wrong). A chain that grew between reading it and its record is read again."""
+        store = self._services.store
+        count = 0
+        wrong: tuple[str, ...] = ("it changes too fast to be compared with its record; try again",)
+        try:
+            for _ in range(MAX_REREADS):
+                stored = (await store.load(shard, [aggregate])).get(aggregate)
+                chain = await store.audit(shard, aggregate)
+                count = len(chain)
+                if stored is None:
+                    return count, ("its record is gone, only the audit is left",)
+                wrong = audit.verify(chain, stored.head, stored.version)
+                if not wrong or chain[-1:] == (await store.audit(shard, aggregate))[-1:]:
+                    break
+        except RecordForged as error:
+            return count, (f"its record does not carry our seal: {error}",)
+        return count, wrong
+
+
+def _summary(incident: Incident) -> dict[str, Any]:
+    """One line of a list."""
+    timers = sorted((timer.due, name) for name, timer in incident.timers.items())
+    return {
+        "id": incident.id,
+        "system": incident.system,
+        "policy": incident.plan.policy if incident.plan else "",
+        "group": incident.group,
+        "status": incident.status,
+        "why": incident.why,
+        "severity": incident.severity,
+        "episode": incident.episode,
+        "firing": len(incident.firing),
+        "opened_at": incident.opened_at,
+        "acknowledged_by": incident.acknowledged_by,
+        "next_timer": {"name": timers[0][1], "due": timers[0][0]} if timers else None,
+    }
+
+
+def _automation(system: Target | None) -> dict[str, Any]:
+    """What the system's own target says about automation as a whole."""
+    if system is None:
+        return {"state": "active", "recent_actions": 0, "tripped_at": None}
+    state = "frozen" if system.freeze else "active" if system.tripped_at is None else "tripped"
+    return {"state": state, "recent_actions": len(system.recent), "tripped_at": system.tripped_at}
+
+
+def _shown(raw: bytes) -> dict[str, str]:
+    """A dead letter's bytes, as text where they are text."""
+    try:
+        return {"text": raw[:MAX_RAW].decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(raw[:MAX_RAW]).decode()}
+
+
+def _limit(request: web.Request) -> int:
+    """`?limit=`, 1 to MAX_PAGE."""
+    text = request.query.get("limit", "100")
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= MAX_PAGE:
+        raise InputError("limit", f"is a number from 1 to {MAX_PAGE}")
+    return int(text)

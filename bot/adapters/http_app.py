@@ -1,0 +1,164 @@
+"""The HTTP doors, built and served: webhooks on TCP, the operators' API on a unix socket and, if wanted, on TCP.
+
+`bot.app` calls `build` once and runs `serve` as one task. Health pages are on every door. Stopping goes in order:
+no new connection is taken, requests under way are finished, what they stored is flushed, then `serve` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from bot.adapters.http_api import Reading
+from bot.adapters.http_auth import require_authentication
+from bot.adapters.http_commands import Commands
+from bot.adapters.http_errors import answer_errors
+from bot.adapters.http_health import Health
+from bot.adapters.http_ingress import Ingress
+from bot.adapters.http_intake import Intake
+from bot.adapters.http_services import Services
+from bot.errors import ConfigError
+from handlers.bounds import MAX_BODY
+
+log = structlog.get_logger(__name__)
+
+SHUTDOWN_SECONDS: Final = 10.0  # for requests under way: twice what one durable write may take
+IDLE_SECONDS: Final = 75.0  # a connection kept open by Alertmanager between two notifications
+BACKLOG: Final = 1_024  # connections the kernel holds while a storm makes the loop late
+SOCKET_MODE: Final = 0o660  # owner and group may talk to the operators' API; who they are, the kernel tells
+MAX_SOCKET_PATH: Final = 103  # bytes; unix(7) allows 107, macOS 103
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """Where the doors are. Port 0 takes a free one. No `api_host`: the API has only its socket."""
+
+    host: str = "127.0.0.1"
+    port: int = 9099
+    api_socket: Path | None = None
+    api_host: str = ""
+    api_port: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where the doors turned out to be."""
+
+    webhooks: str
+    api: str
+    api_socket: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """The two applications and what they share."""
+
+    webhooks: web.Application
+    api: web.Application
+    intake: Intake
+    health: Health
+    services: Services
+
+
+def build(services: Services) -> Doors:
+    """The applications, without opening anything. Once per registry."""
+    intake = Intake(services.store, services.registry)
+    health = Health(services)
+    webhooks = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors])
+    webhooks.router.add_post("/webhooks/alertmanager", Ingress(services, intake).alertmanager)
+    health.mount(webhooks)
+    api = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors])
+    Reading(services, health).mount(api)
+    Commands(services, intake).mount(api)
+    health.mount(api)
+    return Doors(webhooks=webhooks, api=api, intake=intake, health=health, services=services)
+
+
+async def serve(
+    doors: Doors, listen: Listen, stop: asyncio.Event, opened: Callable[[Addresses], None] = lambda _: None
+) -> None:
+    """Open the doors, call `opened` with their addresses, and keep them open until `stop` is set (or cancelled).
+
+    Raises ConfigError when webhooks would be open to a network, or an address cannot be had.
+    """
+    require_authentication(listen.host, doors.services.sources)
+    if listen.api_host and not doors.services.tokens:
+        raise ConfigError("the operators' API on TCP needs a token for each person; see `api` in andon.yaml")
+    runners = (_runner(doors.webhooks), _runner(doors.api))
+    async with doors.intake:
+        try:
+            opened(await _open(*runners, listen))
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(doors.health.watch.run())
+                await stop.wait()
+                watch.cancel()
+        finally:
+            doors.health.draining = True
+            for runner in runners:  # stops listening, waits for requests under way, closes idle connections
+                await runner.cleanup()
+
+
+def _runner(app: web.Application) -> web.AppRunner:
+    return web.AppRunner(
+        app,
+        access_log=None,  # counters tell it; a line per webhook would be most of the cost of a webhook
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        keepalive_timeout=IDLE_SECONDS,
+    )
+
+
+async def _open(webhooks: web.AppRunner, api: web.AppRunner, listen: Listen) -> Addresses:
+    await webhooks.setup()
+    await api.setup()
+    sites: list[web.BaseSite] = []
+    if listen.api_socket is not None:
+        sites.append(web.UnixSite(api, _vacated(listen.api_socket)))
+    if listen.api_host:
+        sites.append(web.TCPSite(api, listen.api_host, listen.api_port, backlog=BACKLOG))
+    sites.append(web.TCPSite(webhooks, listen.host, listen.port, backlog=BACKLOG))
+    for site in sites:
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {site.name}: {error.strerror or error}") from error
+    if listen.api_socket is not None:
+        listen.api_socket.chmod(SOCKET_MODE)
+    addresses = Addresses(
+        webhooks=_url(webhooks),
+        api=_url(api) if listen.api_host else "",
+        api_socket=listen.api_socket,
+    )
+    log.info("doors_open", webhooks=addresses.webhooks, api=addresses.api, api_socket=str(listen.api_socket or ""))
+    return addresses
+
+
+def _url(runner: web.AppRunner) -> str:
+    """Of the runner's TCP door, with the port it really has."""
+    host, port = next(address[:2] for address in runner.addresses if not isinstance(address, str))
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _vacated(path: Path) -> Path:
+    """A path the kernel takes for a socket, in a directory that exists, without what a killed process left there."""
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        raise ConfigError(f"the path of the socket is longer than {MAX_SOCKET_PATH} bytes: {path}; set api.socket")
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    if not path.exists():
+        return path
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        raise ConfigError(f"{path} is there already and no socket; set api.socket to another path")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        if probe.connect_ex(os.fspath(path)) == 0:
+            raise ConfigError(f"another Andon answers on {path}; stop it, or set api.socket to another path")
+    path.unlink(missing_ok=True)
+    return path

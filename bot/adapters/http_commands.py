@@ -1,0 +1,241 @@
+"""`POST /api/v1/…`: what an operator may do. Every command carries the person who gave it and an id that repeats.
+
+Mounted by `http_app`. A command becomes one event, folded and committed by the engine before the answer; the answer is
+the machine's decision with its reason. `Idempotency-Key` makes the event's id, so a repeated request is harmless.
+`fire` goes the way of any webhook instead: parse, route, inbox.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Annotated, Final, Literal, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.adapters.http_auth import identify
+from bot.adapters.http_errors import as_json, problem
+from bot.adapters.http_intake import Intake
+from bot.adapters.http_lookup import find_incident, the_policy, the_shard
+from bot.adapters.http_services import Services
+from bot.core.events import (
+    Event,
+    OperatorAcked,
+    OperatorResolved,
+    PolicyArmed,
+    PolicyDisarmed,
+    TargetFrozen,
+    TargetUnfrozen,
+)
+from bot.core.record import Applied, Decision, Denied, Ignored
+from bot.core.words import SYSTEM_TARGET, AggregateId, target_id
+from bot.errors import InputError
+from handlers import alertmanager
+from handlers.bounds import check_json_shape
+from handlers.routing import split
+
+FIRED: Final = "andon fire"  # the source of alerts a person injected; shown wherever the alert is
+_KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{8,80}")
+_Words = Annotated[str, Field(max_length=500)]
+_Name = Annotated[str, Field(max_length=100)]
+
+B = TypeVar("B", bound=BaseModel)
+Command = Callable[[web.Request, str, str], Awaitable[web.Response]]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Resolve(_Body):
+    note: _Words = ""
+    force: bool = False
+
+
+class _Freeze(_Body):
+    system: _Name = ""  # empty: every system
+    component: _Name = ""  # empty: all of the system's automation
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    for_ms: Annotated[int, Field(ge=1_000, le=30 * 86_400_000)] | None = None
+
+
+class _Unfreeze(_Body):
+    system: _Name = ""
+    component: _Name = ""
+
+
+class _Arm(_Body):
+    policy: _Name
+    system: _Name = ""
+
+
+class _Fire(_Body):
+    labels: dict[str, str]
+    annotations: dict[str, str] = {}
+    receiver: Annotated[str, Field(min_length=1, max_length=200)] = "andon-fire"
+    status: Literal["firing", "resolved"] = "firing"
+    starts_at: Annotated[str, Field(max_length=64)] = ""  # RFC 3339; empty: now
+
+
+class Commands:
+    """The orders."""
+
+    def __init__(self, services: Services, intake: Intake) -> None:
+        self._services = services
+        self._intake = intake
+
+    def mount(self, app: web.Application) -> None:
+        """Add the routes to an application."""
+        routes: dict[str, Command] = {
+            "/api/v1/incidents/{incident}/ack": self._ack,
+            "/api/v1/incidents/{incident}/resolve": self._resolve,
+            "/api/v1/freeze": self._freeze,
+            "/api/v1/unfreeze": self._unfreeze,
+            "/api/v1/arm": self._arm,
+            "/api/v1/disarm": self._disarm,
+            "/api/v1/fire": self._fire,
+        }
+        for path, command in routes.items():
+            app.router.add_post(path, self._by_a_person(command))
+
+    def _by_a_person(self, command: Command) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(request: web.Request) -> web.Response:
+            person = identify(request, self._services).must_be_known()
+            key = request.headers.get("Idempotency-Key") or secrets.token_hex(8)
+            if not _KEY.fullmatch(key):
+                raise InputError("Idempotency-Key", "is 8 to 80 letters, digits or any of _ . : -")
+            # The person is part of the id, so nobody's key can stand in for somebody else's order.
+            return await command(request, person, f"op-{person}-{key}")
+
+        return answer
+
+    async def _ack(self, request: web.Request, person: str, event_id: str) -> web.Response:
+        found = await find_incident(self._services, request.match_info["incident"])
+        event = OperatorAcked(id=event_id, at=self._services.clock.now(), by=person)
+        return await self._tell(found.shard, found.incident.id, event)
+
+    async def _resolve(self, request: web.Request, person: str, event_id: str) -> web.Response:
+        body = await _read(request, _Resolve)
+        found = await find_incident(self._services, request.match_info["incident"])
+        event = OperatorResolved(
+            id=event_id, at=self._services.clock.now(), by=person, note=body.note, force=body.force
+        )
+        return await self._tell(found.shard, found.incident.id, event)
+
+    async def _freeze(self, request: web.Request, person: str, event_id: str) -> web.Response:
+        body = await _read(request, _Freeze)
+        now = self._services.clock.now()
+        until = now + body.for_ms if body.for_ms else None
+        event = TargetFrozen(id=event_id, at=now, by=person, reason=body.reason, until=until)
+        return await self._broadcast(body.system, body.component, event)
+
+    async def _unfreeze(self, request: web.Request, person: str, event_id: str) -> web.Response:
+        body = await _read(request, _Unfreeze)
+        event = TargetUnfrozen(id=event_id, at=self._services.clock.now(), by=person)
+        return await self._broadcast(body.system, body.component, event)
+
+    async def _arm(self, request: web.Request, person: str, event_id: str) -> web.Response:
+        body = await _read(request, _Arm)
+        plan = the_policy(self._services, body.policy, body.system)
+        event = PolicyArmed(id=event_id, at=self._services.clock.now(), by=person, policy=plan.policy)
+        return await self._tell(plan.system, SYSTEM_TARGET, event)
+
+    async def _disarm(self, request: web.Request, person: str, event_id: str) -> web.Response:
+        body = await _read(request, _Arm)
+        plan = the_policy(self._services, body.policy, body.system)
+        event = PolicyDisarmed(id=event_id, at=self._services.clock.now(), by=person, policy=plan.policy)
+        return await self._tell(plan.system, SYSTEM_TARGET, event)
+
+    async def _fire(self, request: web.Request, person: str, event_id: str) -> web.Response:
+        """An alert by hand, through the same parser, routes and inbox as any webhook, and marked as such."""
+        body = await _read(request, _Fire)
+        now = self._services.clock.now()
+        webhook = alertmanager.parse(_as_webhook(body, event_id))
+        starts_at = webhook.alerts[0].starts_at if body.starts_at else now
+        annotations = {**webhook.alerts[0].annotations, "fired_by": person}
+        alert = replace(webhook.alerts[0], source=FIRED, starts_at=starts_at, annotations=annotations)
+        entries = split(replace(webhook, alerts=(alert,)), self._services.routes, now)
+        entries = {shard: replace(entry, source=FIRED) for shard, entry in entries.items()}
+        await self._intake.store(entries)
+        return as_json(
+            {
+                "system": next(iter(entries)),
+                "fingerprint": alert.fingerprint,
+                "status": alert.status,
+                "starts_at": starts_at,
+                "fired_by": person,
+            },
+            status=202,
+        )
+
+    async def _broadcast(self, system: str, component: str, event: Event) -> web.Response:
+        """To one component, to one system's automation, or to that of every system."""
+        if component and not system:
+            raise InputError("system", "name the system the component belongs to")
+        if not component:
+            shards = [the_shard(self._services, system)] if system else list(self._services.shards)
+            return _answer(
+                [(shard, SYSTEM_TARGET, await self._decide(shard, SYSTEM_TARGET, event)) for shard in shards]
+            )
+        shard = the_shard(self._services, system)
+        known = [each.name for each in self._services.components() if each.system == shard]
+        if component not in known:
+            raise InputError(
+                "component", f"{shard} has no component {component!r}; it has: {', '.join(known)}", status=404
+            )
+        return await self._tell(shard, target_id(component), event)
+
+    async def _decide(self, shard: str, to: AggregateId, event: Event) -> Decision:
+        return await self._services.tell(shard, to, event)
+
+    async def _tell(self, shard: str, to: AggregateId, event: Event) -> web.Response:
+        return _answer([(shard, to, await self._decide(shard, to, event))])
+
+
+def _answer(outcomes: list[tuple[str, AggregateId, Decision]]) -> web.Response:
+    """What was decided, everywhere it was asked. 409 when nothing but refusals came back."""
+    lines = []
+    for shard, to, decision in outcomes:
+        match decision:
+            case Applied(why=why):
+                word = "applied"
+            case Ignored(reason=why):
+                word = "ignored"
+            case Denied(reason=why):
+                word = "denied"
+        lines.append({"system": shard, "aggregate": to, "decision": word, "why": why})
+    if all(line["decision"] == "denied" for line in lines):
+        return problem(409, "; ".join(dict.fromkeys(line["why"] for line in lines)))
+    return as_json({"decisions": lines})
+
+
+async def _read(request: web.Request, model: type[B]) -> B:
+    """The request's body. An empty one stands for `{}`. Raises InputError naming the field."""
+    raw = await request.read() or b"{}"
+    check_json_shape(raw)
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        path = ".".join(str(part)[:100] for part in first["loc"])
+        raise InputError(path or "body", first["msg"]) from None
+
+
+def _as_webhook(body: _Fire, event_id: str) -> bytes:
+    """The alert as Alertmanager would have sent it. Its fingerprint is ours, so it never speaks for a real alert."""
+    labels = json.dumps(body.labels, sort_keys=True)
+    alert = {
+        "status": body.status,
+        "labels": body.labels,
+        "annotations": body.annotations,
+        "startsAt": body.starts_at or "1970-01-01T00:00:00Z",  # replaced by the clock's time
+        "endsAt": "0001-01-01T00:00:00Z",
+        "fingerprint": hashlib.sha256(f"{FIRED}\n{labels}".encode()).hexdigest()[:16],
+    }
+    payload = {"version": "4", "groupKey": event_id, "receiver": body.receiver, "alerts": [alert]}
+    return json.dumps(payload).encode()
