@@ -1,0 +1,435 @@
+"""Alerts in every order: copies, stale ones, flapping, groups, floods. None is lost, none acts twice in an episode."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from bot.core.effects import PageOncall
+from bot.core.events import ApprovalNeeded, EvidenceObserved, OperatorResolved, StepShadowed, StepUnneeded
+from bot.core.incident import MAX_ALERTS
+from bot.core.incident_moves import GUARD_RETRY_MS, PATIENCE_MS, RECHECK_MS
+from bot.core.plan import Page
+from bot.core.record import Applied, Denied, Ignored
+from tests.unit.core.builders import (
+    HEALTHY,
+    MINUTE,
+    SECOND,
+    START,
+    Floor,
+    alert,
+    ended,
+    fired,
+    mitigated,
+    opened,
+    parked,
+    plan,
+    rung,
+    step,
+    verifying,
+)
+
+
+def _resolved(made: object = None) -> Floor:
+    floor = mitigated(made)  # type: ignore[arg-type]
+    floor.end(alert())
+    assert floor.incident().status == "resolved"
+    return floor
+
+
+def _force(floor: Floor) -> object:
+    return floor.tell("inc-1", OperatorResolved(id="resolve", at=floor.now, by="demo-oncall", force=True))
+
+
+# --- copies, stale ones, order -----------------------------------------------------------------------------------
+
+
+def test_a_copy_of_a_firing_changes_nothing() -> None:
+    """Alertmanager repeats itself; an incident acts once."""
+    floor = opened()
+    before = floor.incident()
+    assert isinstance(floor.fire(alert(), plan()), Ignored)
+    assert floor.incident() == before
+    assert len(floor.runs) == 1
+
+
+def test_a_stale_firing_and_a_stale_end_change_nothing() -> None:
+    """A firing older than the one known is over; its end says nothing about the newer one."""
+    floor = opened()
+    newer = alert(starts=START + MINUTE)
+    floor.fire(newer)
+    assert isinstance(floor.fire(alert()), Ignored)
+    assert isinstance(floor.end(alert()), Ignored)
+    assert floor.incident().firing == (newer,)
+
+
+def test_the_end_of_an_alert_never_seen_changes_nothing() -> None:
+    """It opens nothing and resolves nothing."""
+    floor = opened()
+    assert isinstance(floor.end(alert("unknown")), Ignored)
+    assert isinstance(floor.end(alert(), to="inc-none"), Ignored)
+    assert floor.incident("inc-none").episode == 0
+
+
+def test_an_end_that_overtakes_its_firing_is_not_trusted_over_the_firing() -> None:
+    """Taken as firing (never dropped): evidence, not the order of messages, decides that it is over."""
+    floor = mitigated()
+    late = alert("b")
+    assert isinstance(floor.end(late), Ignored)
+    floor.fire(late)
+    floor.end(alert())
+    assert floor.incident().status == "mitigated"
+    floor.end(late)
+    assert floor.incident().status == "resolved"
+
+
+def test_the_same_firing_again_after_its_end_is_taken_as_firing_and_does_not_act_again() -> None:
+    """Inside the hold it joins the episode; the plan is not run twice for one episode."""
+    floor = _resolved()
+    floor.fire(alert())
+    assert (floor.incident().status, floor.incident().episode, len(floor.runs)) == ("mitigated", 1, 1)
+
+
+COPIES = [fired(alert(), plan()), ended(alert()), fired(alert(), plan()), ended(alert())]
+
+
+@pytest.mark.parametrize("order", sorted(set(itertools.permutations(range(4)))))
+def test_copies_from_two_alertmanagers_in_any_order_act_once_and_lose_nothing(order: tuple[int, ...]) -> None:
+    """Each of the two sends the firing and its end; whatever arrives first, there is one run and no silent loss."""
+    floor = Floor()
+    for index in order:
+        floor.tell("inc-1", COPIES[index])
+    assert len(floor.runs) == 1
+    floor.succeed(floor.runs[0])
+    floor.observe(True)
+    incident = floor.incident()
+    last_is_the_end = COPIES[order[-1]].kind == "alert_resolved"
+    assert incident.status == ("resolved" if last_is_the_end else "mitigated")
+    assert bool(incident.firing) is not last_is_the_end
+
+
+# --- flapping ----------------------------------------------------------------------------------------------------
+
+
+def test_flapping_inside_the_hold_stays_one_episode_and_calls_a_human_if_it_goes_on() -> None:
+    """One run, one episode, however often it comes and goes."""
+    floor = _resolved()
+    for flap in range(1, 6):
+        floor.wait(10 * SECOND)
+        again = alert(starts=START + flap * MINUTE)
+        floor.fire(again)
+        assert floor.incident().status == "mitigated"
+        floor.end(again)
+        assert floor.incident().status == "resolved"
+    floor.fire(alert(starts=START + 10 * MINUTE))
+    floor.wait(PATIENCE_MS)
+    assert (floor.incident().status, floor.incident().episode, len(floor.runs)) == ("parked", 1, 1)
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+
+
+def test_a_relapse_of_an_incident_that_never_was_mitigated_parks_at_once() -> None:
+    """The plan had its chance in this episode; a human looks."""
+    floor = parked()
+    floor.end(alert())
+    assert floor.open_pages == set()
+    floor.fire(alert(starts=START + MINUTE))
+    assert (floor.incident().status, len(floor.runs), floor.open_pages) == ("parked", 1, {"inc-1:trading-oncall"})
+
+
+def test_firing_again_after_the_hold_begins_a_numbered_episode_that_acts_anew() -> None:
+    """A new episode: plan from its first step, fresh ladder, a higher fence, the old results kept."""
+    floor = _resolved()
+    floor.wait(plan().hold_ms)
+    floor.fire(alert(starts=START + 5 * MINUTE), plan())
+    incident = floor.incident()
+    assert (incident.status, incident.episode, incident.cursor, incident.mitigated_at) == ("acting", 2, 0, None)
+    first, second = floor.runs
+    assert (first.episode, second.episode) == (1, 2)
+    assert second.fence > first.fence
+    assert second.id != first.id
+    assert [result.episode for result in incident.results] == [1, 1]
+
+
+def test_the_clock_decides_when_the_hold_is_over_not_the_arrival_of_its_timer() -> None:
+    """After an outage of Andon itself the alert may be read before the overdue timer."""
+    floor = _resolved()
+    floor.now += plan().hold_ms
+    floor.fire(alert(starts=START + 5 * MINUTE), plan())
+    assert (floor.incident().episode, len(floor.runs)) == (2, 2)
+
+
+def test_the_ladder_goes_on_after_a_relapse_inside_the_hold() -> None:
+    """Resolving stops the ladder; the same episode's relapse takes it up where it was."""
+    floor = parked(plan(ladder=(rung(MINUTE, "pm"), rung(5 * MINUTE, "cro"))))
+    floor.wait(90 * SECOND)
+    floor.end(alert())
+    floor.wait(30 * SECOND)
+    floor.fire(alert(starts=START + 2 * MINUTE))
+    floor.wait(4 * MINUTE)
+    assert [page.service for page in floor.asked(PageOncall)] == ["trading-oncall", "pm", "trading-oncall", "cro"]
+
+
+def test_a_closed_incident_is_never_opened_again() -> None:
+    """A new incident with a new id opens instead; the engine asks for it."""
+    floor = _resolved()
+    floor.wait(plan().close_ms)
+    before = floor.incident()
+    assert before.status == "closed"
+    assert isinstance(floor.fire(alert(starts=START + 60 * MINUTE), plan()), Ignored)
+    assert floor.incident() == before
+
+
+# --- evidence of health against an alert that fires anew --------------------------------------------------------
+
+
+def test_evidence_of_health_does_not_resolve_an_incident_whose_alert_fires_again() -> None:
+    """The answer was asked for while nothing fired; by the time it comes, something does."""
+    floor = mitigated(plan(healthy=HEALTHY))
+    floor.end(alert())
+    floor.fire(alert(starts=START + MINUTE))
+    floor.observe(True)
+    assert floor.incident().status == "mitigated"
+    assert floor.incident().firing
+
+
+def test_firing_again_while_mitigated_is_watched_again() -> None:
+    """Patience may have been spent while nothing fired; without a new timer nobody would ever look."""
+    floor = mitigated(plan(healthy=HEALTHY))
+    floor.end(alert())
+    for _ in range(3):
+        floor.observe(True if False else None, "var is stale")
+        floor.wait(RECHECK_MS)
+    floor.now += PATIENCE_MS  # the sweeper was away
+    floor.wait(0)
+    assert "patience" not in floor.incident().timers
+    assert floor.incident().status == "mitigated"
+    floor.fire(alert(starts=START + 10 * MINUTE))
+    assert "patience" in floor.incident().timers
+    floor.wait(PATIENCE_MS)
+    assert (floor.incident().status, floor.open_pages) == ("parked", {"inc-1:trading-oncall"})
+
+
+def test_looks_at_health_stop_when_the_plan_goes_on() -> None:
+    """While a guard is tried again the alert may end; once a step runs, only the plan's own observations count."""
+    floor = opened(plan(healthy=HEALTHY))
+    floor.report(floor.runs[-1], StepUnneeded, "not yet")
+    floor.end(alert())
+    assert "resolve:again" in floor.incident().timers
+    floor.wait(GUARD_RETRY_MS)
+    assert floor.incident().status == "acting"
+    assert set(floor.incident().timers) == {"turn"}
+
+
+def test_an_alert_that_ended_before_a_decision_was_asked_for_does_not_wait_for_one() -> None:
+    """Nobody has to decide about a problem that is over."""
+    floor = opened()
+    floor.end(alert())
+    floor.report(floor.runs[-1], ApprovalNeeded, "risky")
+    assert (floor.incident().status, floor.open_pages) == ("resolved", set())
+
+
+# --- groups and floods -------------------------------------------------------------------------------------------
+
+
+def test_many_alerts_are_one_incident_that_acts_once_and_ends_with_the_last() -> None:
+    """Kelly is global: ten symbols in breach are one cut."""
+    floor = opened()
+    symbols = [alert(f"s{number}", symbol=f"SYM{number}") for number in range(10)]
+    for one in symbols:
+        floor.fire(one, plan())
+    assert len(floor.runs) == 1
+    floor.succeed(floor.runs[0])
+    floor.observe(True)
+    floor.end(alert())
+    for one in symbols:
+        assert floor.incident().status == "mitigated"
+        floor.end(one)
+    assert floor.incident().status == "resolved"
+
+
+def test_an_incident_is_as_severe_as_its_gravest_alert() -> None:
+    """A warning opened it; a critical one joins: what parks now parks loudly."""
+    floor = Floor()
+    floor.fire(alert(severity="warning"), plan(step(on_failure="stop")))
+    assert floor.incident().severity == "warning"
+    floor.fire(alert("b", severity="critical"))
+    assert floor.incident().severity == "critical"
+    floor.fire(alert("c", severity="info"))
+    assert floor.incident().severity == "critical"
+
+
+def test_a_quietly_parked_incident_that_becomes_critical_pages() -> None:
+    """Parked without a page is fine for a warning only."""
+    floor = Floor(armed=())
+    floor.fire(alert(severity="warning"), plan())
+    floor.report(floor.runs[-1], StepShadowed, "would run")
+    assert (floor.incident().status, floor.open_pages) == ("parked", set())
+    floor.fire(alert("b", severity="critical"))
+    assert floor.open_pages == {"inc-1:trading-oncall"}
+
+
+def test_a_policy_that_names_a_severity_is_not_outvoted_by_its_alerts() -> None:
+    """The policy's word counts."""
+    floor = opened(plan(severity="warning"))
+    floor.fire(alert("b", severity="critical"))
+    assert floor.incident().severity == "warning"
+
+
+def _flooded(made: object = None) -> Floor:
+    floor = opened(made)  # type: ignore[arg-type]
+    for number in range(1, MAX_ALERTS + 5):
+        floor.fire(alert(f"f{number:05}"))
+    return floor
+
+
+def test_more_alerts_than_are_tracked_are_noticed_and_never_resolve_by_themselves() -> None:
+    """The record stays bounded; a human decides when a flood is over."""
+    floor = _flooded()
+    assert (len(floor.incident().alerts), floor.incident().untracked) == (MAX_ALERTS, 1)
+    floor.succeed(floor.runs[0])
+    floor.observe(True)
+    for one in floor.incident().firing:
+        floor.end(one)
+    assert floor.incident().status == "mitigated"
+    floor.wait(PATIENCE_MS)
+    assert (floor.incident().status, floor.open_pages) == ("parked", {"inc-1:trading-oncall"})
+    assert isinstance(floor.tell("inc-1", OperatorResolved(id="r", at=floor.now, by="demo-oncall")), Denied)
+    assert isinstance(_force(floor), Applied)
+    assert floor.incident().status == "resolved"
+
+
+def test_an_untracked_alert_that_still_fires_after_a_forced_resolve_reopens() -> None:
+    """What is not tracked cannot be dismissed; it must not be swallowed until the close."""
+    floor = _flooded()
+    floor.succeed(floor.runs[0])
+    _force(floor)
+    assert floor.incident().status == "resolved"
+    floor.fire(alert("one more"))
+    assert floor.incident().status == "parked"
+    _force(floor)
+    floor.wait(plan().hold_ms)
+    floor.fire(alert("one more"))
+    assert (floor.incident().status, floor.incident().episode) == ("acting", 2)
+
+
+def test_ended_alerts_make_room_for_new_ones() -> None:
+    """Label churn over weeks must not blind an incident to new alerts; the longest ended are forgotten first."""
+    floor = mitigated()
+    for number in range(MAX_ALERTS + 50):
+        floor.now += 1
+        churn = alert(f"c{number:05}")
+        floor.fire(churn)
+        floor.end(churn)
+    incident = floor.incident()
+    assert (len(incident.alerts), incident.untracked) == (MAX_ALERTS, 0)
+    assert "a" in incident.alerts, "what fires is never forgotten"
+    assert "c00000" not in incident.alerts
+    floor.end(alert())
+    assert floor.incident().status == "resolved"
+    floor.fire(alert("new"))
+    assert floor.incident().status == "mitigated", "a new alert relapses even when the record was full"
+
+
+# --- dismissed by a person ---------------------------------------------------------------------------------------
+
+
+def test_alerts_dismissed_by_force_stay_dismissed_until_they_fire_anew() -> None:
+    """A repeat of the same firing does not undo a person's decision; a new firing does."""
+    floor = parked()
+    assert isinstance(_force(floor), Applied)
+    assert isinstance(floor.fire(alert()), Ignored)
+    assert floor.incident().status == "resolved"
+    floor.fire(alert(starts=START + MINUTE))
+    assert floor.incident().status == "parked"
+
+
+def test_a_dismissed_alert_that_ends_is_no_news() -> None:
+    """Its end changes nothing, and its repeat stays dismissed."""
+    floor = parked()
+    _force(floor)
+    floor.end(alert())
+    assert floor.incident().status == "resolved"
+    assert isinstance(floor.fire(alert()), Ignored)
+
+
+def test_without_force_what_fires_keeps_the_incident_open() -> None:
+    """A tired person must say it twice."""
+    floor = parked()
+    denied = floor.tell("inc-1", OperatorResolved(id="resolve", at=floor.now, by="demo-oncall"))
+    assert isinstance(denied, Denied)
+    assert "--force" in denied.reason
+
+
+# --- opening -----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_plan_nothing_opens() -> None:
+    """And nothing is remembered either, so the same alert with a plan opens."""
+    floor = Floor()
+    assert isinstance(floor.fire(alert()), Ignored)
+    assert floor.incident().alerts == {}
+    floor.fire(alert(), plan())
+    assert floor.incident().status == "acting"
+
+
+def test_a_catch_all_relapses_and_reopens_like_any_other() -> None:
+    """A plan without steps has no step to fail on."""
+    catch_all = plan(steps=(), page_on_open=Page(service="desk", severity="critical"))
+    floor = opened(catch_all)
+    floor.end(alert())
+    assert floor.incident().status == "resolved"
+    floor.fire(alert(starts=START + MINUTE))
+    assert floor.incident().status == "parked"
+    floor.end(alert(starts=START + MINUTE))
+    floor.wait(plan().hold_ms)
+    floor.fire(alert(starts=START + 9 * MINUTE))
+    assert (floor.incident().status, floor.incident().episode) == ("parked", 2)
+    assert floor.open_pages == {"inc-1:desk"}
+
+
+# --- reports of runs that are no longer under way ----------------------------------------------------------------
+
+
+def test_an_outcome_of_an_earlier_episode_does_not_move_the_new_one() -> None:
+    """The same step id runs again in the new episode; only its own run's outcome counts, and its slot stays held."""
+    from bot.core.events import StepSucceeded
+
+    floor = opened()
+    (old,) = floor.runs
+    floor.wait(5 * MINUTE)
+    floor.end(alert())
+    floor.wait(plan().hold_ms)
+    floor.fire(alert(starts=START + 10 * MINUTE))
+    assert (floor.incident().episode, floor.incident().status) == (2, "acting")
+    floor.report(old, StepSucceeded, "done, says a ghost")
+    assert (floor.incident().status, floor.target().slot is not None) == ("acting", True)
+    assert isinstance(floor.report(old, StepSucceeded, "done, says a ghost"), Ignored)
+    assert floor.incident().results[-1].episode == 1
+    floor.succeed(floor.runs[-1])
+    assert floor.incident().status == "verifying"
+
+
+def test_an_outcome_of_an_earlier_look_does_not_end_the_run_under_way() -> None:
+    """Two dispatchers had the first look; the second one's answer comes while the step runs again."""
+    floor = opened()
+    first = floor.runs[-1]
+    floor.report(first, StepUnneeded, "not yet")
+    floor.wait(GUARD_RETRY_MS)
+    second = floor.runs[-1]
+    floor.declare(second)
+    floor.report(first, StepUnneeded, "not yet")
+    slot = floor.target().slot
+    assert slot is not None
+    assert (floor.incident().status, slot.fence, floor.incident().run) == ("acting", second.fence, second.id)
+
+
+def test_an_observation_of_an_earlier_episode_changes_nothing() -> None:
+    """Tokens and episodes tell it apart."""
+    floor = verifying()
+    asked = floor.outbox[-1]
+    stray = EvidenceObserved(id="x", at=START, episode=7, purpose="verify", token="t", holds=True, why="fine")
+    assert isinstance(floor.tell("inc-1", stray), Ignored)
+    assert isinstance(floor.tell("inc-1", replace(stray, episode=1)), Ignored)
+    assert floor.outbox[-1] is asked

@@ -1,0 +1,139 @@
+"""What is true for all of a system's automation: arming, freeze, the budget and its protective reserve."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core import system_machine
+from bot.core.effects import PageOncall
+from bot.core.events import Budget, PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
+from bot.core.record import Applied, Denied, Ignored
+from bot.core.target import MAX_RECENT
+from bot.core.words import SYSTEM_TARGET
+from tests.unit.core.builders import MINUTE, START, Floor, alert, intent_of, opened, plan, step
+
+
+def _act(floor: Floor, number: int, *, direction: str = "lowers", budget: Budget | None = None) -> object:
+    """Open an incident of its own component and declare its intent."""
+    made = plan(step(component=f"engine-{number}", direction=direction))
+    floor.fire(alert(f"a{number}"), made, to=f"inc-{number}")
+    run = floor.runs[-1]
+    assert run.incident == f"inc-{number}"
+    return floor.declare(run, budget=budget or Budget(limit=3, within_ms=10 * MINUTE, reserve=1))
+
+
+def _unfreeze(floor: Floor) -> object:
+    return floor.tell(SYSTEM_TARGET, TargetUnfrozen(id="unfreeze", at=floor.now, by="demo-oncall"))
+
+
+def test_disarming_stops_even_what_was_granted_before() -> None:
+    """The last question before sending is whether the policy may still act."""
+    floor = opened()
+    gone = PolicyDisarmed(id="disarm", at=floor.now, by="demo-oncall", policy="var-breach")
+    floor.tell(SYSTEM_TARGET, gone)
+    refused = floor.declare(floor.runs[0])
+    assert isinstance(refused, Denied)
+    assert "disarmed" in refused.reason
+    assert isinstance(floor.tell(SYSTEM_TARGET, gone), Ignored)
+
+
+def test_what_a_person_disarmed_only_a_person_arms_again() -> None:
+    """A restart reads `armed:` again and must not undo a person's word."""
+    floor = Floor()
+    floor.tell(SYSTEM_TARGET, PolicyDisarmed(id="disarm", at=floor.now, by="demo-oncall", policy="var-breach"))
+    by_file = PolicyArmed(id="arm1", at=floor.now, by=system_machine.CONFIGURATION, policy="var-breach")
+    by_hand = PolicyArmed(id="arm2", at=floor.now, by="demo-pm", policy="var-breach")
+    assert isinstance(floor.tell(SYSTEM_TARGET, by_file), Ignored)
+    assert isinstance(floor.tell(SYSTEM_TARGET, by_hand), Applied)
+    assert isinstance(floor.tell(SYSTEM_TARGET, by_hand), Ignored)
+    assert floor.target(SYSTEM_TARGET).disarmed == {}
+
+
+def test_a_freeze_stops_even_what_was_granted_before_and_lifting_it_starts_nothing() -> None:
+    """Between grant and send a freeze still counts."""
+    floor = opened()
+    floor.freeze()
+    assert isinstance(floor.declare(floor.runs[0]), Denied)
+    _unfreeze(floor)
+    assert len(floor.runs) == 1
+
+
+def test_a_freeze_past_its_time_is_not_lifted_but_asked_about_and_the_page_is_taken_back() -> None:
+    """No timer lifts a freeze; a forgotten one is a page, until a person unfreezes."""
+    floor = Floor()
+    floor.tell(SYSTEM_TARGET, TargetFrozen(id="f", at=START, by="demo-oncall", reason="deploy", until=START + MINUTE))
+    floor.wait(MINUTE)
+    assert system_machine.state_of(floor.target(SYSTEM_TARGET)) == "frozen"
+    assert floor.open_pages == {"trading-core:freeze"}
+    _unfreeze(floor)
+    assert floor.open_pages == set()
+
+
+def test_a_freeze_without_an_end_replaces_one_with_an_end() -> None:
+    """The old reminder must not come for the new freeze."""
+    floor = Floor()
+    floor.tell(SYSTEM_TARGET, TargetFrozen(id="f", at=START, by="demo-oncall", reason="deploy", until=START + MINUTE))
+    floor.freeze()
+    floor.wait(5 * MINUTE)
+    assert floor.open_pages == set()
+    assert floor.target(SYSTEM_TARGET).timers == {}
+
+
+def test_the_budget_trips_automation_to_suggest_and_keeps_a_reserve_for_protection() -> None:
+    """Two of three may be anything, the third only lowers exposure; the trip pages once and a person lifts it."""
+    floor = Floor()
+    assert isinstance(_act(floor, 1, direction="neutral"), Applied)
+    assert isinstance(_act(floor, 2, direction="neutral"), Applied)
+    assert isinstance(_act(floor, 3, direction="neutral"), Denied)
+    assert system_machine.state_of(floor.target(SYSTEM_TARGET)) == "tripped"
+    assert floor.open_pages == {"trading-core:automation-tripped"}
+
+    floor.fire(alert("n"), plan(step(component="other", direction="neutral")), to="inc-n")
+    assert (floor.runs[-1].incident, floor.runs[-1].disposition) == ("inc-n", "suggest")
+    assert isinstance(_act(floor, 4), Applied), "the reserve"
+    assert isinstance(_act(floor, 5), Denied), "the reserve is spent too"
+    trips = [page for page in floor.asked(PageOncall) if page.dedup_key == "trading-core:automation-tripped"]
+    assert len(trips) == 1
+
+    assert isinstance(_unfreeze(floor), Applied)
+    assert "trading-core:automation-tripped" not in floor.open_pages
+    assert isinstance(_act(floor, 6, direction="neutral"), Applied)
+
+
+def test_the_budget_is_a_sliding_window() -> None:
+    """What is older than the window counts no more."""
+    floor = Floor()
+    for number in range(3):
+        assert isinstance(_act(floor, number), Applied)
+    floor.now += 10 * MINUTE
+    assert isinstance(_act(floor, 4), Applied)
+    assert len(floor.target(SYSTEM_TARGET).recent) == 1
+
+
+def test_a_retry_of_an_intent_is_charged_once() -> None:
+    """Attempts of one promise are one action."""
+    floor = opened()
+    (run,) = floor.runs
+    for attempt in (1, 2, 3):
+        assert isinstance(floor.declare(run, attempt=attempt), Applied)
+    assert len(floor.target(SYSTEM_TARGET).recent) == 1
+
+
+def test_no_budget_is_larger_than_what_is_remembered() -> None:
+    """A limit beyond the record's bound must not mean no limit."""
+    floor = opened()
+    huge = Budget(limit=10 * MAX_RECENT, within_ms=10 * MINUTE, reserve=0)
+    for number in range(MAX_RECENT):
+        intent = intent_of(floor.runs[0], floor.now, budget=huge)
+        assert isinstance(floor.tell(SYSTEM_TARGET, intent), Applied | Denied), number
+    assert len(floor.target(SYSTEM_TARGET).recent) == MAX_RECENT
+    floor.tell(SYSTEM_TARGET, intent_of(floor.runs[0], floor.now, budget=huge))
+    assert system_machine.state_of(floor.target(SYSTEM_TARGET)) == "tripped"
+
+
+@pytest.mark.parametrize("armed", [(), ("var-breach",)])
+def test_a_step_without_a_target_asks_the_system_alone(armed: tuple[str, ...]) -> None:
+    """It holds no slot, but arming, freeze and budget count for it too."""
+    floor = opened(plan(step(component="")), armed=armed)
+    assert [run.disposition for run in floor.runs] == ["act" if armed else "shadow"]
+    assert isinstance(floor.declare(floor.runs[0]), Applied if armed else Denied)
