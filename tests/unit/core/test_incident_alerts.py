@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from bot.core.effects import PageOncall
-from bot.core.events import ApprovalNeeded, EvidenceObserved, OperatorResolved, StepShadowed, StepUnneeded
+from bot.core.events import (
+    ApprovalNeeded,
+    EvidenceObserved,
+    OperatorResolved,
+    StepShadowed,
+    StepSucceeded,
+    StepUnneeded,
+)
 from bot.core.incident import MAX_ALERTS
 from bot.core.incident_moves import GUARD_RETRY_MS, PATIENCE_MS, RECHECK_MS
 from bot.core.plan import Page
@@ -199,7 +206,7 @@ def test_firing_again_while_mitigated_is_watched_again() -> None:
     floor = mitigated(plan(healthy=HEALTHY))
     floor.end(alert())
     for _ in range(3):
-        floor.observe(True if False else None, "var is stale")
+        floor.observe(None, "var is stale")
         floor.wait(RECHECK_MS)
     floor.now += PATIENCE_MS  # the sweeper was away
     floor.wait(0)
@@ -394,8 +401,6 @@ def test_a_catch_all_relapses_and_reopens_like_any_other() -> None:
 
 def test_an_outcome_of_an_earlier_episode_does_not_move_the_new_one() -> None:
     """The same step id runs again in the new episode; only its own run's outcome counts, and its slot stays held."""
-    from bot.core.events import StepSucceeded
-
     floor = opened()
     (old,) = floor.runs
     floor.wait(5 * MINUTE)

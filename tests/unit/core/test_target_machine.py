@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.core import target_machine
 from bot.core.effects import RunStep
-from bot.core.events import SlotDenied, SlotReleased, StepSucceeded, TargetFrozen, TargetUnfrozen
+from bot.core.events import SlotReleased, StepSucceeded, TargetFrozen, TargetUnfrozen
 from bot.core.plan import Plan, Verify
 from bot.core.record import Applied, Denied, Ignored
 from bot.core.target import MAX_QUEUE
@@ -205,9 +207,7 @@ def test_a_turn_that_comes_too_late_is_given_back() -> None:
     floor = opened()
     _open(floor, "inc-2")
     _open(floor, "inc-3")
-    floor.records["inc-2"] = floor.records["inc-2"].__class__(
-        id="inc-2", key="k", system="trading-core", status="parked", plan=plan(), episode=1
-    )
+    floor.records["inc-2"] = replace(floor.incident("inc-2"), status="parked", timers={})
     floor.succeed(floor.runs[0])
     floor.observe(True)
     assert _holder(floor) == "inc-3"
@@ -249,7 +249,7 @@ def test_a_second_freeze_is_the_one_that_counts() -> None:
     assert isinstance(floor.tell(RISK_ENGINE, again), Applied)
     _open(floor, "inc-1")
     assert "frozen by demo-pm: deploy" in floor.incident().why
-    assert [kind for _, kind, _ in floor.decisions].count(SlotDenied.kind) == 1
+    assert [kind for _, kind, _ in floor.decisions].count("slot_denied") == 1
 
 
 # --- intents -----------------------------------------------------------------------------------------------------
@@ -273,8 +273,6 @@ def test_an_intent_is_declared_once_for_each_attempt() -> None:
     assert isinstance(floor.declare(run), Denied)
     assert isinstance(floor.declare(run, attempt=2), Applied)
     assert isinstance(floor.declare(run, attempt=1), Denied)
-    from dataclasses import replace
-
     other = replace(intent_of(run, floor.now), id="other", intent="int-other")
     assert isinstance(floor.tell(RISK_ENGINE, other), Denied)
 
