@@ -49,10 +49,14 @@ class _System:
 
 
 class Assembly:
-    """Collects policy files. One instance serves one load."""
+    """Collects policy files. One instance serves one load.
 
-    def __init__(self, setting: Setting) -> None:
+    Without `judging` only shapes are checked: what policies refer to could not be read.
+    """
+
+    def __init__(self, setting: Setting, *, judging: bool) -> None:
         self._setting = setting  # its `system` is set for each file
+        self._judging = judging
         self._systems: dict[str, _System] = {}
         self.problems: list[Problem] = []
         self.unsigned: list[Unsigned] = []
@@ -69,6 +73,8 @@ class Assembly:
         shaped = [validate(PolicyDoc, document, policy, ("policies", n)) for n, policy in enumerate(given or [])]
         self.problems += [problem for _, found in shaped for problem in found]
         if file is None:
+            return
+        if not self._judging:
             return
         file = file.model_copy(update={"policies": [policy for policy, _ in shaped if policy is not None]})
         setting = self._setting_for(document, file)

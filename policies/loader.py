@@ -29,6 +29,7 @@ __all__ = ["Kind", "Loaded", "Problem", "Source", "Unsigned", "kind_of", "load"]
 
 Kind: TypeAlias = Literal["policies", "targets", "people", "andon"]
 M = TypeVar("M", bound=StrictModel)
+_Read: TypeAlias = Document | Literal["unreadable"] | None  # None: no such file was given
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,10 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
     """Read everything. `now` decides which signatures still count; without it none does, and such steps ask."""
     problems: list[Problem] = []
     setup_at, setup = _single(sources, "andon", AndonDocument, andon.mistakes, problems)
-    _, persons = _single(sources, "people", PeopleDocument, people.shared_identities, problems)
-    _, systems = _single(sources, "targets", TargetsDocument, targets.mistakes, problems)
-    assembly = Assembly(Setting("", catalogue, systems, persons, now))
+    persons_at, persons = _single(sources, "people", PeopleDocument, people.shared_identities, problems)
+    systems_at, systems = _single(sources, "targets", TargetsDocument, targets.mistakes, problems)
+    readable = _is_readable(persons_at) and _is_readable(systems_at)
+    assembly = Assembly(Setting("", catalogue, systems, persons, now), judging=readable)
     for source in sources:
         if source.kind == "policies":
             document = safe_yaml.parse(source.name, source.text)
@@ -80,7 +82,7 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
     names = {UNROUTED, *setup.systems, *assembly.files()}
     book = PolicyBook(assembly.systems(sorted(names))) if not problems else None
     armed: list[tuple[str, str]] = []
-    if book is not None and setup_at is not None:
+    if book is not None and isinstance(setup_at, Document):
         armed, wrong = _armed(setup_at, setup, book)
         problems += wrong
     found = tuple(sorted(set(problems)))
@@ -93,7 +95,7 @@ def _single(
     model: type[M],
     mistakes: Callable[[M], Iterable[Finding]],
     problems: list[Problem],
-) -> tuple[Document | None, M]:
+) -> tuple[_Read, M]:
     """The one document of a kind; an empty one where there is none or it is not to be trusted."""
     mine = [source for source in sources if source.kind == kind]
     for extra in mine[1:]:
@@ -104,13 +106,18 @@ def _single(
     document = safe_yaml.parse(mine[0].name, mine[0].text)
     problems += document.problems
     if document.problems:
-        return document, model()
+        return "unreadable", model()
     read, wrong = validate(model, document, document.value)
     problems += wrong
     if read is None:
-        return document, model()
+        return "unreadable", model()
     problems += [document.problem(path, message, fix) for path, message, fix in mistakes(read)]
     return document, read
+
+
+def _is_readable(read: _Read) -> bool:
+    """False when a file was given but nothing can be said about what is in it."""
+    return read != "unreadable"
 
 
 def _armed(document: Document, setup: AndonDocument, book: PolicyBook) -> tuple[list[tuple[str, str]], list[Problem]]:

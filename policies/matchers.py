@@ -65,6 +65,8 @@ def parse(text: str) -> Matcher:
     operator = next((o for o in ("=~", "!=", "!~", "=") if body.startswith(o, at)), None)
     if operator is None:
         raise UnclearError(f"no =, !=, =~ or !~ after {name!r}", _EXAMPLE)
+    if body.startswith("==", at):
+        raise UnclearError("== is not a matcher's operator", "write a single =")
     value, at = _word(body, _skip(body, at + len(operator)), "value")
     rest = body[_skip(body, at) :]
     if rest.startswith(","):
