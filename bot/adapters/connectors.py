@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from bot.adapters import evidence_values, targets_credentials
 from bot.adapters.connectors_breaker import Breaker
-from bot.adapters.http_target import HttpConnector
+from bot.adapters.http_target import SEND_SECONDS, HttpConnector
 from bot.adapters.targets_redis import RedisReader
 from bot.core.events import Reading
 from bot.engine.ports import Component, ReadPoint
@@ -26,7 +26,9 @@ Connector: TypeAlias = HttpConnector | RedisReader
 class Connectors:
     """Every component's connector, by system and name."""
 
-    def __init__(self, document: TargetsDocument, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, document: TargetsDocument, environment: Mapping[str, str], *, send_seconds: float = SEND_SECONDS
+    ) -> None:
         self._components: dict[Place, Component] = {}
         self._kinds: dict[Place, str] = {}
         self._connectors: dict[Place, Connector] = {}
@@ -35,7 +37,7 @@ class Connectors:
                 place = (system, component.name)
                 self._components[place] = _component(system, component)
                 self._kinds[place] = component.connector
-                self._connectors[place] = _connector(system, component, environment)
+                self._connectors[place] = _connector(system, component, environment, send_seconds)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -110,9 +112,17 @@ def _read_point(owner: str, read: ReadDoc) -> ReadPoint:
     return ReadPoint("http", read.http or "/", read.json_path, component)
 
 
-def _connector(system: str, doc: ComponentDoc, environment: Mapping[str, str]) -> Connector:
+def _connector(system: str, doc: ComponentDoc, environment: Mapping[str, str], send_seconds: float) -> Connector:
     secret = targets_credentials.resolve(doc.credentials, environment, owner=f"{doc.name} of {system}")
     breaker = Breaker(doc.name)
     if doc.connector == "redis":
         return RedisReader(doc.name, doc.url, breaker=breaker, credentials=secret, username=doc.username)
-    return HttpConnector(doc.name, doc.url, allow=doc.allow, breaker=breaker, credentials=secret, username=doc.username)
+    return HttpConnector(
+        doc.name,
+        doc.url,
+        allow=doc.allow,
+        breaker=breaker,
+        credentials=secret,
+        username=doc.username,
+        send_seconds=send_seconds,
+    )

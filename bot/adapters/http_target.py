@@ -8,7 +8,8 @@ proxies and cookies not used, answers bounded. What an error proves is the heart
     anything else after that (silence, reset, 5xx, 3xx, a torn answer)             Unknown: it may have been done
 
 Every send opens a connection of its own: a kept-alive one that the target closes in the same moment would turn a
-request that never arrived into an Unknown, and aiohttp itself repeats idempotent methods on such connections.
+request that never arrived into an Unknown. aiohttp itself repeats a PUT or DELETE once when its connection breaks, even
+a fresh one; a second connection for the same request is therefore refused (`_opening`).
 """
 
 from __future__ import annotations
@@ -49,8 +50,10 @@ class HttpConnector:
         breaker: Breaker,
         credentials: SecretStr | None = None,
         username: str = "",
+        send_seconds: float = SEND_SECONDS,
     ) -> None:
         self.component = component
+        self._send_seconds = send_seconds
         self._base = url.rstrip("/")
         self._allow = frozenset(allow)
         self._patterns = tuple(line.split("/") for line in self._allow if line.startswith("GET ") and "*" in line)
@@ -86,7 +89,7 @@ class HttpConnector:
             raise NotSent(f"{line} is not in the allow list of {self.component}")
         if self._sending is None:
             self._sending = _session(
-                aiohttp.TCPConnector(force_close=True, limit=MAX_CONNECTIONS), SEND_SECONDS, self._headers
+                aiohttp.TCPConnector(force_close=True, limit=MAX_CONNECTIONS), self._send_seconds, self._headers
             )
         session, url = self._sending, self._url(path)
         headers = {"Idempotency-Key": idempotency_key, "X-Fence": str(fence)}
@@ -105,7 +108,7 @@ class HttpConnector:
         headers: Mapping[str, str] | None = None,
     ) -> HttpReply:
         """One request, and what its end proves."""
-        seen = SimpleNamespace(connected=False)
+        seen = SimpleNamespace(opened=False, connected=False)
         try:
             async with session.request(
                 method, url, data=body.encode() or None, headers=headers, allow_redirects=False, trace_request_ctx=seen
@@ -163,7 +166,8 @@ def _session(
 ) -> aiohttp.ClientSession:
     """A session without proxies from the environment or cookies, that notes when a connection stands."""
     trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(_connected)
+    trace.on_connection_create_start.append(_opening)
+    trace.on_connection_create_end.append(_opened)
     trace.on_connection_reuseconn.append(_connected)
     return aiohttp.ClientSession(
         connector=connector,
@@ -175,8 +179,26 @@ def _session(
     )
 
 
+class _AskedTwiceError(aiohttp.ClientError):
+    """aiohttp was about to repeat a request by itself."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection broke")
+
+
+async def _opening(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    """A new connection is about to be made for a request: only the first may be."""
+    if context.trace_request_ctx.opened:
+        raise _AskedTwiceError
+
+
+async def _opened(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    """A new connection stands, TLS included: from here on bytes may leave."""
+    context.trace_request_ctx.opened = context.trace_request_ctx.connected = True
+
+
 async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    """TCP (and TLS) stand: from here on bytes may leave."""
+    """A kept-alive connection is used again (reads only): from here on bytes may leave."""
     context.trace_request_ctx.connected = True
 
 
