@@ -1,20 +1,21 @@
 """The shipped configuration, bent to a place where everything runs on loopback under one roof.
 
-Used by the demo and by the acceptance floor: both run the very files of `configs/`, and only addresses, data
-directory, people, arming and durations (never matchers, guards or steps) are replaced. `write` is the whole of it.
+Used by the demo and by the acceptance floor: both run the very files of `configs/`. Only addresses, the data directory,
+who the person is, arming and three waits are replaced; matchers, evidence, guards, steps and verification never are.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import configs
+from bot.errors import ConfigError
 
 PERSON = "demo-oncall"  # a role, held by whoever runs the demo
 SYSTEM = "trading-core"
@@ -25,8 +26,8 @@ class Place:
     """Where the configuration is written, and what it points at.
 
     `urls`: by connector (`http`, `redis`, `prometheus`), the address of every component of trading-core that uses it.
-    `durations`: replacements for keys of every policy, wherever they occur in it (`{"close": "5m"}`).
-    `port`: the webhooks' TCP port. `token_file`: the bearer token of the webhooks, "" for none.
+    `hold`, `close`, `cooldown`: shorter waits for every policy; "" leaves them as shipped.
+    `port`: the webhooks' TCP port. `token_file`: holds the bearer token of the webhooks; None asks for none.
     """
 
     directory: Path
@@ -34,7 +35,9 @@ class Place:
     port: int
     urls: Mapping[str, str]
     token_file: Path | None = None
-    durations: Mapping[str, str] = field(default_factory=dict)
+    hold: str = ""
+    close: str = ""
+    cooldown: str = ""
 
     @property
     def socket(self) -> Path:
@@ -54,29 +57,41 @@ def write(place: Place) -> Path:
     place.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     armed = []
     for source in sorted((shipped / "policies").glob("*.yaml")):
-        document = yaml.safe_load(source.read_text(encoding="utf-8"))
-        armed += [f"{document['system']}/{policy['name']}" for policy in document["policies"]]
+        document = _load(source)
         for policy in document["policies"]:
-            _set_durations(policy, place.durations)
+            armed.append(f"{document['system']}/{policy['name']}")
+            _shorten(policy, place)
         _dump(document, place.directory / "policies" / source.name)
-    _dump({"people": [{"id": PERSON, "os_uid": os.getuid(), "roles": ["oncall"]}]}, place.directory / "people.yaml")
-    _dump(_targets(shipped, place), place.directory / "targets.yaml")
-    _dump(_andon(shipped, place, armed), place.andon_yaml)
+    _dump(_people(_load(shipped / "people.yaml")), place.directory / "people.yaml")
+    _dump(_targets(_load(shipped / "targets.yaml"), place), place.directory / "targets.yaml")
+    _dump(_andon(_load(shipped / "andon.yaml"), place, armed), place.andon_yaml)
     return place.andon_yaml
 
 
-def _targets(shipped: Path, place: Place) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((shipped / "targets.yaml").read_text(encoding="utf-8"))
-    for component in document["systems"][SYSTEM]["components"]:
-        if component["connector"] in place.urls:
-            component["url"] = place.urls[component["connector"]]
-        component.pop("credentials", None)
-        component.pop("username", None)
+def _shorten(policy: dict[str, Any], place: Place) -> None:
+    """Replace a policy's waits in place."""
+    policy |= {key: wait for key, wait in (("hold", place.hold), ("close", place.close)) if wait}
+    for step in policy.get("plan", []):
+        if place.cooldown and "cooldown" in step:
+            step["cooldown"] = place.cooldown
+
+
+def _people(document: dict[str, Any]) -> dict[str, Any]:
+    """Whoever runs this is `PERSON`: the socket knows them by their user id."""
+    for person in document["people"]:
+        if person["id"] == PERSON:
+            person["os_uid"] = os.getuid()
     return document
 
 
-def _andon(shipped: Path, place: Place, armed: list[str]) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((shipped / "andon.yaml").read_text(encoding="utf-8"))
+def _targets(document: dict[str, Any], place: Place) -> dict[str, Any]:
+    for component in document["systems"][SYSTEM]["components"]:
+        if component["connector"] in place.urls:
+            component["url"] = place.urls[component["connector"]]
+    return document
+
+
+def _andon(document: dict[str, Any], place: Place, armed: list[str]) -> dict[str, Any]:
     auth = {"bearer": f"file:{place.token_file}"} if place.token_file else {}
     return document | {
         "replica": "demo",
@@ -87,21 +102,11 @@ def _andon(shipped: Path, place: Place, armed: list[str]) -> dict[str, Any]:
     }
 
 
-def _set_durations(node: object, durations: Mapping[str, str]) -> None:
-    for mapping in _mappings(node):
-        for key in mapping.keys() & durations.keys():
-            mapping[key] = durations[key]
-
-
-def _mappings(node: object) -> Iterator[dict[str, Any]]:
-    match node:
-        case dict():
-            yield node
-            for value in node.values():
-                yield from _mappings(value)
-        case list():
-            for value in node:
-                yield from _mappings(value)
+def _load(path: Path) -> dict[str, Any]:
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: not a mapping")
+    return document
 
 
 def _dump(document: object, path: Path) -> None:

@@ -1,0 +1,169 @@
+"""What the live demo knows and does: it watches the sandbox and the bot, and carries out what a key asked for.
+
+Made by `bot.demo`, which draws `scene()` and passes keys to `press`. Every wish runs on its own, in order; whatever a
+wish leads to is seen through the same API and ledger as everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+
+import aiohttp
+
+from bot.demo_config import PERSON, SYSTEM
+from bot.demo_stage import DemoError, Stage
+from bot.demo_view import HISTORY, Card, Scene
+from bot.sandbox.children import Unmet
+from bot.sandbox.model import BASELINE_KELLY
+
+SYSTEM_SECONDS = 0.25  # between looks at the sandbox: one bar of a sparkline
+BOT_SECONDS = 0.4  # between looks at the bot's API
+CORPSE_SECONDS = 1.5  # a killed bot stays dead this long, for people to see
+FAULT_PCT = 2.4
+MAX_NOTES = 20
+
+
+class Show:
+    """The state behind the picture."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._var: dict[str, deque[float]] = {}
+        self._cards: tuple[Card, ...] = ()
+        self._kelly = BASELINE_KELLY
+        self._effects = 0
+        self._requests = 0
+        self._frozen = False
+        self._bot = "running"
+        self._alerts_by = "sandbox"
+        self._notes: deque[str] = deque(maxlen=MAX_NOTES)
+        self._wishes: asyncio.Queue[str] = asyncio.Queue(maxsize=8)  # nobody means more keys than that at once
+        self._faults = 0
+        self.keys: Mapping[str, Callable[[], Awaitable[None]]] = {
+            "v": self.break_var,
+            "f": self.freeze_or_not,
+            "k": self.kill,
+            "b": self.break_audit,
+        }
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """Incidents as last seen, newest first."""
+        return self._cards
+
+    def scene(self) -> Scene:
+        """Everything, as the view wants it."""
+        return Scene(
+            now=self._stage.clock.now(),
+            scale=self._stage.scale,
+            alerts_by=self._alerts_by,
+            bot=self._bot,
+            frozen=self._frozen,
+            kelly_before=BASELINE_KELLY,
+            kelly=self._kelly,
+            var={symbol: tuple(values) for symbol, values in self._var.items()},
+            effects=self._effects,
+            requests=self._requests,
+            cards=self._cards,
+            notes=tuple(self._notes),
+        )
+
+    def press(self, key: str) -> None:
+        """Remember a wish; keys that mean nothing, and too many of them, are dropped."""
+        if key in self.keys and not self._wishes.full():
+            self._wishes.put_nowait(key)
+
+    async def fulfil(self) -> None:
+        """Carry out wishes, one after another, for ever."""
+        while True:
+            key = await self._wishes.get()
+            try:
+                await self.keys[key]()
+            except (DemoError, Unmet, aiohttp.ClientError, OSError) as problem:
+                self._note(str(problem).splitlines()[0])
+
+    async def watch_system(self) -> None:
+        """Look at the sandbox, for ever."""
+        while True:
+            status = await self._stage.sandbox("GET", "/api/risk/status")
+            self._kelly = status["kelly_fraction"]
+            for symbol, value in status["var_pct"].items():
+                self._var.setdefault(symbol, deque(maxlen=HISTORY)).append(value)
+            self._effects = len(await self._stage.effects())
+            self._requests = len(await self._stage.requests())
+            self._alerts_by = (await self._stage.sandbox("GET", "/alerts"))["by"]
+            await asyncio.sleep(SYSTEM_SECONDS)
+
+    async def watch_bot(self) -> None:
+        """Look at the bot, for ever; while it is dead, the last picture stays."""
+        while True:
+            try:
+                self._cards = await self._stage.cards()
+                systems = (await self._stage.api("GET", "/status"))["systems"]
+                self._frozen = any(line["automation"]["state"] == "frozen" for line in systems)
+                self._bot = "running"
+            except (DemoError, aiohttp.ClientError, OSError):
+                self._bot = "recovering" if self._stage.bot_pid else "killed"
+            await asyncio.sleep(BOT_SECONDS)
+
+    # --- wishes ---------------------------------------------------------------------------------------------------
+
+    async def break_var(self) -> None:
+        """[v]: the next symbol's VaR jumps. A Kelly cut before is first taken back, as a person would."""
+        symbols = sorted(self._var)
+        symbol = symbols[self._faults % len(symbols)] if symbols else "BTC-USD"
+        self._faults += 1
+        if self._kelly != BASELINE_KELLY:
+            await self._stage.calm()
+            self._note(f"the desk put Kelly back to {BASELINE_KELLY:g}: Andon never raises it by itself")
+        await self._stage.inject(symbol, FAULT_PCT)
+        self._note(f"VaR of {symbol} jumps to {FAULT_PCT} %")
+
+    async def freeze_or_not(self) -> None:
+        """[f]: automation off, or on again."""
+        if self._frozen:
+            await self._stage.api("POST", "/unfreeze", {"system": SYSTEM})
+            self._note("automation is on again; what was denied meanwhile does not start by itself")
+        else:
+            reason = "demo: what happens while automation is off"
+            await self._stage.api("POST", "/freeze", {"system": SYSTEM, "reason": reason})
+            self._note(f"frozen by {PERSON}: alerts are taken in, nothing is done, people are paged")
+
+    async def kill(self) -> None:
+        """[k]: kill -9, a moment of silence, and a new process on the same data."""
+        pid = await self._stage.kill_bot()
+        self._bot = "killed"
+        self._note(f"kill -9 {pid}: alerts are retried until somebody is there to take them")
+        await asyncio.sleep(CORPSE_SECONDS)
+        self._bot = "recovering"
+        await self._stage.start_bot()
+        self._note(f"back as process {self._stage.bot_pid}, with everything it had promised")
+
+    async def break_audit(self) -> None:
+        """[b]: edit one stored line, let verify find it, put the line back."""
+        if not self._cards:
+            self._note("there is no audit to break yet; press v first")
+            return
+        incident = self._cards[0].id
+        broken = await self._stage.break_audit(incident)
+        self._note(f"line {broken.index + 1} of {incident}'s audit was edited in the store, behind the bot's back")
+        code, output = await self._stage.command("audit", "verify", "--json")
+        self._note(f"andon audit verify: exit code {code}: {_finding(output)}")
+        await self._stage.mend_audit(broken)
+        code, _ = await self._stage.command("audit", "verify", "--json")
+        self._note(f"put back; andon audit verify: exit code {code}")
+
+    def _note(self, text: str) -> None:
+        self._notes.append(text)
+
+
+def _finding(output: str) -> str:
+    """The first problem that verify names."""
+    try:
+        problems = json.loads(output)["problems"]
+        return str(problems[0]["problem"]) if problems else "nothing found"
+    except (ValueError, KeyError, IndexError, TypeError):
+        return output.strip()[:200]

@@ -1,0 +1,284 @@
+"""The demo's stage: a temporary folder, the sandbox and the bot as child processes, and hands to move them.
+
+Used by `bot.demo` (live) and `bot.demo_tour` (unattended). The bot is a real `andon serve`, reached the way everybody
+reaches it: its webhook port, its operators' socket, the CLI. Only the audit is broken behind its back, on request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bot import demo_config
+from bot.adapters.clock import ScaledClock, wall_ms
+from bot.adapters.embedded import EmbeddedValkey
+from bot.demo_config import SYSTEM, Place
+from bot.demo_view import Card, Moment
+from bot.errors import AndonError
+from bot.sandbox.children import Child, python, until
+
+SCALE = 30.0
+HOLD, CLOSE, COOLDOWN = "30s", "4m", "3m"  # shipped: 2m, 30m, 10m; a demo of half an hour would bore
+COOLDOWN_MS = 180_000
+COPIES = 2  # every alert comes twice, as from a highly available pair of Alertmanagers; it must not matter
+RESPONSE_MS = 40_000  # VaR follows Kelly with this lag: some 30 s until it is under 1.6 %, one second to watch
+READY_WITHIN = 25.0  # seconds; a laptop under load imports everything in five
+API_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+class DemoError(AndonError):
+    """The demo cannot go on; the message says what happened, with the end of the log that tells why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """An audit line that was changed, and what it was."""
+
+    key: str
+    index: int
+    original: str
+
+
+class Stage:
+    """One demo. Made by `open_stage`."""
+
+    def __init__(self, folder: Path, clock: ScaledClock, scale: float, clock_text: str, place: Place) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.scale = scale
+        self.place = place
+        self.sandbox_url = ""
+        self._clock_text = clock_text
+        self._bot: Child | None = None
+        self._web = aiohttp.ClientSession(timeout=API_TIMEOUT)
+        self._api = aiohttp.ClientSession(
+            "http://andon", connector=aiohttp.UnixConnector(str(place.socket)), timeout=API_TIMEOUT
+        )
+
+    # --- the bot --------------------------------------------------------------------------------------------------
+
+    @property
+    def bot_log(self) -> Path:
+        """Everything the bot logged, over all its lives, as JSON lines."""
+        return self.folder / "andon.log"
+
+    @property
+    def bot_pid(self) -> int | None:
+        """The bot's process id, while it lives."""
+        return self._bot.pid if self._bot is not None and self._bot.running else None
+
+    async def start_bot(self) -> None:
+        """Start `andon serve` and wait until it is ready."""
+        bot = await Child.start(
+            "andon",
+            python("bot.cli", "serve", "--config", str(self.place.andon_yaml)),
+            self.bot_log,
+            environment={"ANDON_CLOCK": self._clock_text, "ANDON_LOG_FORMAT": "json"},
+        )
+        self._bot = bot
+
+        async def ready() -> bool:
+            if not bot.running:
+                raise DemoError(bot.tail())
+            async with self._web.get(f"http://127.0.0.1:{self.place.port}/readyz") as response:
+                return response.status == 200
+
+        await until("the bot is ready", ready, within=READY_WITHIN)
+
+    async def kill_bot(self) -> int:
+        """kill -9; returns the pid it had. What it had promised stays promised."""
+        if self._bot is None or not self._bot.running:
+            raise DemoError("the bot does not run")
+        pid = self._bot.pid
+        await self._bot.kill()
+        return pid
+
+    async def end_bot(self) -> None:
+        """Stop the bot and, should it have been killed, the embedded store it left behind."""
+        if self._bot is not None:
+            await self._bot.end()
+        store = self._store()
+        with contextlib.suppress(RedisError, OSError):  # nobody there: nothing was left behind
+            await store.shutdown(nosave=True)
+        await store.aclose()
+
+    async def api(self, method: str, path: str, body: object = None) -> Any:
+        """One request to the operators' API, as the person who runs the demo."""
+        async with self._api.request(method, f"/api/v1{path}", json=body) as response:
+            answer = await response.json()
+            if response.status >= 400:
+                raise DemoError(f"{method} {path}: HTTP {response.status}: {answer}")
+            return answer
+
+    async def cards(self) -> tuple[Card, ...]:
+        """Every incident, newest first; the newest with its timeline."""
+        listed = (await self.api("GET", "/incidents?all=1"))["incidents"]
+        return tuple([await self.card(line["id"]) for line in listed[:1]] + [_brief(line) for line in listed[1:]])
+
+    async def card(self, incident: str) -> Card:
+        """One incident with its timeline."""
+        answer = await self.api("GET", f"/incidents/{incident}")
+        record = answer["incident"]
+        alerts = record["alerts"].values()
+        return replace(
+            _brief(answer["summary"]),
+            symbols=tuple(sorted({state["alert"]["labels"].get("symbol", "?") for state in alerts})),
+            due={name: timer["due"] for name, timer in record["timers"].items()},
+            timeline=tuple(moment for entry in answer["audit"] for moment in _moments(json.loads(entry["body"]))),
+        )
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """Run an `andon` command as a person would; (exit code, standard output)."""
+        process = await asyncio.create_subprocess_exec(
+            *python("bot.cli", *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=os.environ | {"ANDON_SOCKET": str(self.place.socket), "ANDON_CONFIG": str(self.place.andon_yaml)},
+        )
+        output, _ = await process.communicate()
+        return process.returncode or 0, output.decode()
+
+    # --- the trading system ---------------------------------------------------------------------------------------
+
+    async def start_sandbox(self, stack: contextlib.AsyncExitStack) -> None:
+        """Start the simulated trading-core, to be ended with `stack`, and write the configuration that points at it."""
+        child = await Child.start(
+            "sandbox",
+            python(
+                "bot.sandbox", "--with-parent", "--valkey-dir", str(self.folder / "sandbox"),
+                "--clock", self._clock_text, "--response-ms", str(RESPONSE_MS), "--copies", str(COPIES),
+                "--webhook", f"http://127.0.0.1:{self.place.port}/webhooks/alertmanager",
+            ),
+            self.folder / "sandbox.log",
+            ready_line=True,
+        )  # fmt: skip
+        stack.push_async_callback(child.end)
+        ready = json.loads(await child.first_line(READY_WITHIN))
+        self.sandbox_url = ready["url"]
+        urls = {"http": ready["url"], "redis": ready["valkey_url"]}
+        demo_config.write(replace(self.place, urls=urls, hold=HOLD, close=CLOSE, cooldown=COOLDOWN))
+
+    async def sandbox(self, method: str, path: str, body: object = None) -> Any:
+        """One request to the simulated trading-core."""
+        async with self._web.request(method, self.sandbox_url + path, json=body) as response:
+            response.raise_for_status()
+            return await response.json()
+
+    async def inject(self, symbol: str, var_pct: float) -> None:
+        """Make a symbol's VaR jump."""
+        await self.sandbox("POST", "/faults/var", {"symbol": symbol, "var_pct": var_pct})
+
+    async def calm(self) -> None:
+        """End all faults; then a person at the desk puts Kelly back, which Andon never does by itself."""
+        await self.sandbox("POST", "/faults/var", {"symbol": "*", "clear": True})
+        await self.sandbox("POST", "/desk/kelly", {"kelly_fraction": 0.25, "reason": "back to normal, by hand"})
+
+    async def effects(self) -> list[dict[str, Any]]:
+        """Changes of state that came through the runbook's API, from the sandbox's own ledger."""
+        return [e for e in await self.sandbox("GET", "/ledger?kind=effect") if e["author"] == "api"]
+
+    async def requests(self) -> list[dict[str, Any]]:
+        """Requests to change something, from the ledger."""
+        return [e for e in await self.sandbox("GET", "/ledger?kind=request") if e["what"].startswith("POST")]
+
+    # --- what it said ---------------------------------------------------------------------------------------------
+
+    def pages(self) -> list[dict[str, Any]]:
+        """Every page the terminal pager gave out."""
+        pages = []
+        for line in self.bot_log.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):  # a line cut short by kill -9
+                entry = json.loads(line)
+                if isinstance(entry, dict) and entry.get("event") == "PAGE":
+                    pages.append({k: entry.get(k) for k in ("service", "severity", "incident_id", "summary")})
+        return pages
+
+    # --- the audit, behind the bot's back -------------------------------------------------------------------------
+
+    async def break_audit(self, aggregate: str) -> Broken:
+        """Change one figure in the middle of an aggregate's stored chain, as a forger with store access would."""
+        store = self._store()
+        try:
+            key = f"andon:{{{SYSTEM}}}:audit:{aggregate}"
+            links = [str(link) for link in await store.lrange(key, 0, -1)]
+            index = len(links) // 2
+            original = links[index]
+            at = original.rindex('"why":"') + len('"why":"')
+            await store.lset(key, index, f"{original[:at]}(edited) {original[at:]}")
+            return Broken(key, index, original)
+        finally:
+            await store.aclose()
+
+    async def mend_audit(self, broken: Broken) -> None:
+        """Put the original line back."""
+        store = self._store()
+        try:
+            await store.lset(broken.key, broken.index, broken.original)
+        finally:
+            await store.aclose()
+
+    def _store(self) -> Redis:
+        return Redis.from_url(EmbeddedValkey(self.place.data_dir).url, decode_responses=True)
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        await self._web.close()
+        await self._api.close()
+
+
+def _brief(line: dict[str, Any]) -> Card:
+    """A card from one line of the incidents' list."""
+    return Card(
+        id=line["id"],
+        policy=line["policy"],
+        status=line["status"],
+        why=line["why"],
+        firing=line["firing"] > 0,
+        episode=line["episode"],
+    )
+
+
+def _moments(body: dict[str, Any]) -> list[Moment]:
+    """The sentences of one audit link: what was decided and why, and who was paged."""
+    said = [event["why"] for event in body["events"] if event["why"]]
+    said += [f"paged {e['service']}: {e['summary']}" for e in body["effects"] if e["kind"] == "page_oncall"]
+    return [Moment(body["at"], text) for text in dict.fromkeys(said)]
+
+
+@contextlib.asynccontextmanager
+async def open_stage(scale: float = SCALE) -> AsyncIterator[Stage]:
+    """Set the stage, and clear it away whatever happens: children ended by pid, folder removed."""
+    folder = Path(tempfile.mkdtemp(prefix="andon-demo-"))
+    place = Place(directory=folder / "configs", data_dir=folder / "data", port=_free_port(), urls={})
+    anchor = wall_ms()
+    stage = Stage(folder, ScaledClock(scale, anchor), scale, f"{scale:g}@{anchor}", place)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(stage.close)
+            await stage.start_sandbox(stack)
+            stack.push_async_callback(stage.end_bot)
+            await stage.start_bot()
+            yield stage
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
