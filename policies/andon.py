@@ -51,12 +51,11 @@ class ListenDoc(StrictModel):
 
 
 class ApiDoc(StrictModel):
-    """Where the operators' CLI comes in: a unix socket, or TCP with a token."""
+    """Where the operators' CLI comes in: a unix socket, or TCP with a token for each person (people.yaml)."""
 
     socket: str = Field("", description="Path of the socket; empty: andon.sock in the data directory.")
     host: str = Field("", description="Empty: no TCP.")
     port: int = Field(0, ge=0, le=65_535)
-    token: Reference = ""
 
 
 class RouteDoc(StrictModel):
@@ -109,5 +108,3 @@ def mistakes(document: AndonDocument) -> Iterator[tuple[Path, str, str]]:
             yield ("systems", index), f"system {system!r} is listed twice", "remove one"
     if document.budget.reserve >= document.budget.limit:
         yield ("budget", "reserve"), "the reserve is the whole budget", "make it smaller than limit"
-    if document.api.host and not document.api.token:
-        yield ("api", "host"), "the operators' API on TCP has no token", "add token: env:NAME, or leave host out"

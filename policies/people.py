@@ -12,6 +12,7 @@ from pydantic import Field
 
 from policies.models import StrictModel
 from policies.problems import Path
+from policies.targets import Reference
 from policies.texts import Name
 
 
@@ -33,6 +34,7 @@ class Person(StrictModel):
     slack: SlackIdentity | None = None
     pagerduty: str = Field("", description="The user's id in PagerDuty, P…")
     roles: list[Name] = Field(default_factory=list)
+    api_token: Reference = Field("", description="Token for the operators' API on TCP: env:NAME or file:PATH.")
 
     def identities(self) -> Iterator[tuple[str, str]]:
         """(key, value) of everything this person is known by."""

@@ -15,7 +15,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TypedDict
 
-from bot.core.effects import RunStep
+from bot.core.effects import PostMessage, RunStep
 from bot.core.events import (
     ApprovalNeeded,
     Budget,
@@ -36,6 +36,7 @@ from bot.engine.ports import (
     ActionContext,
     AlreadySo,
     CannotTell,
+    Chat,
     EvidenceReader,
     Inspection,
     Journal,
@@ -65,6 +66,7 @@ class Hands:
     targets: Targets
     evidence: EvidenceReader
     journal: Journal
+    chat: Chat
     budget: Budget
 
 
@@ -300,7 +302,16 @@ class Activity:
         return ActionContext(
             system=self._shard, component=self._step.component, targets=self._hands.targets,
             now=self._hands.engine.clock.now(), intent=effect.id, fence=effect.fence, alerts=effect.alerts,
+            declared=effect.plan.evidence, evidence=self._hands.evidence, say=self._say,
         )  # fmt: skip
+
+    async def _say(self, text: str) -> str:
+        """How an action speaks: in the incident's channel, as itself. Raises DeliveryError."""
+        effect = self._effect
+        message = PostMessage(
+            id=effect.id, incident=effect.incident, channel=effect.plan.channel, topic="notified", text=text
+        )
+        return await self._hands.chat.post(message)
 
     def _render(self, arguments: JsonText) -> JsonText:
         alerts = self._effect.alerts

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -28,7 +27,7 @@ from bot.core.words import AggregateId
 from bot.engine.activity import Activity, Hands, Outcome
 from bot.engine.fold import Letter
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
-from bot.engine.ports import ActionContext, Chat, OutboxDelivery, Pager, Telemetry
+from bot.engine.ports import ActionContext, OutboxDelivery, Pager, Telemetry
 from bot.errors import AndonError, DeliveryError, StoreError, StoreUnavailable
 from policies import expressions, rendering
 
@@ -45,20 +44,12 @@ log = structlog.get_logger(__name__)
 Words = PageOncall | ResolvePage | PostMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Voices:
-    """Where words go."""
-
-    chat: Chat
-    pager: Pager
-
-
 class Dispatch:
     """Performs one shard's effects."""
 
-    def __init__(self, hands: Hands, voices: Voices, telemetry: Telemetry, shard: str, heartbeat: Heartbeat) -> None:
+    def __init__(self, hands: Hands, pager: Pager, telemetry: Telemetry, shard: str, heartbeat: Heartbeat) -> None:
         self._hands = hands
-        self._voices = voices
+        self._pager_port = pager
         self._telemetry = telemetry
         self._shard = shard
         self._heartbeat = heartbeat
@@ -185,7 +176,13 @@ class Dispatch:
         diagnosis = self._hands.toolbox.diagnosis(effect.diagnosis)
         if diagnosis is not None:
             context = ActionContext(
-                system=self._shard, component="", targets=self._hands.targets, now=now, alerts=effect.alerts
+                system=self._shard,
+                component="",
+                targets=self._hands.targets,
+                now=now,
+                alerts=effect.alerts,
+                declared=effect.plan.evidence,
+                evidence=self._hands.evidence,
             )
             try:
                 async with asyncio.timeout(DIAGNOSIS_SECONDS):
@@ -233,9 +230,9 @@ class Dispatch:
         try:
             match effect:
                 case PageOncall():
-                    reference = await self._voices.pager.page(effect)
+                    reference = await self._pager_port.page(effect)
                 case ResolvePage():
-                    reference = await self._voices.pager.resolve(effect)
+                    reference = await self._pager_port.resolve(effect)
                 case PostMessage():
                     return await self._post(effect)
                 case _:
@@ -250,7 +247,7 @@ class Dispatch:
         problem = ""
         for pause in BACKOFF_SECONDS[:CHAT_TRIES]:
             try:
-                reference = await self._voices.chat.post(message)
+                reference = await self._hands.chat.post(message)
                 return MessageDelivered(id=f"{message.id}/delivered", at=now, channel="chat", reference=reference)
             except DeliveryError as error:
                 problem = str(error)

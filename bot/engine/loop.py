@@ -7,6 +7,7 @@ delivered again and after a few times set aside and paged (`Engine.absorb`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -39,8 +40,10 @@ class Heartbeat:
         return asyncio.get_running_loop().time() - min(self._last.values())
 
 
-async def fold_forever(engine: Engine, shard: str, heartbeat: Heartbeat) -> None:
-    """Absorb the shard's inbox until cancelled."""
+async def fold_forever(
+    engine: Engine, shard: str, heartbeat: Heartbeat, when_idle: Callable[[], Awaitable[None]]
+) -> None:
+    """Absorb the shard's inbox until cancelled. `when_idle` is called when nothing came for `BLOCK_MS`."""
     failures = 0
     while True:
         try:
@@ -48,6 +51,8 @@ async def fold_forever(engine: Engine, shard: str, heartbeat: Heartbeat) -> None
             heartbeat.beat(f"inbox:{shard}")
             if deliveries:
                 await absorb(engine, shard, deliveries)
+            else:
+                await when_idle()
             failures = 0
         except StoreError as error:
             log.warning("store_unavailable", shard=shard, loop="inbox", error=str(error))

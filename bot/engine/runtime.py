@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
 
 from bot.engine.activity import Hands
-from bot.engine.dispatch import Dispatch, Voices
+from bot.engine.dispatch import Dispatch
 from bot.engine.loop import RECLAIM_EVERY_SECONDS, RECLAIM_IDLE_MS, Heartbeat, absorb, fold_forever
-from bot.engine.ports import Telemetry
+from bot.engine.ports import Pager, Telemetry
 from bot.engine.sweeper import Sweeper
 from bot.errors import StoreError
 
@@ -27,13 +28,13 @@ log = structlog.get_logger(__name__)
 class Runtime:
     """The engine at work."""
 
-    def __init__(self, hands: Hands, voices: Voices, telemetry: Telemetry) -> None:
+    def __init__(self, hands: Hands, pager: Pager, telemetry: Telemetry) -> None:
         self.heartbeat = Heartbeat()
         self._stopping = asyncio.Event()
         self._engine = hands.engine
         self._sweeper = Sweeper(hands.engine.store, hands.engine.clock, telemetry, hands.engine.shards, self.heartbeat)
         self._dispatch = {
-            shard: Dispatch(hands, voices, telemetry, shard, self.heartbeat) for shard in hands.engine.shards
+            shard: Dispatch(hands, pager, telemetry, shard, self.heartbeat) for shard in hands.engine.shards
         }
         hands.engine.on_timer(self._sweeper.expect)
 
@@ -50,7 +51,9 @@ class Runtime:
                 speakers.append(tasks.create_task(_eternal("chat", dispatch.chat_forever())))
                 speakers.append(tasks.create_task(_eternal("pager", dispatch.page_forever())))
                 await self._reclaim(shard, 0, tasks)
-                readers.append(tasks.create_task(_eternal("inbox", fold_forever(self._engine, shard, self.heartbeat))))
+                own = partial(self._reclaim, shard, 0, tasks)  # given to us on a connection that broke meanwhile
+                folding = fold_forever(self._engine, shard, self.heartbeat, own)
+                readers.append(tasks.create_task(_eternal("inbox", folding)))
                 readers.append(tasks.create_task(_eternal("outbox", dispatch.read_forever(tasks))))
                 readers.append(tasks.create_task(_eternal("reclaim", self._reclaim_forever(shard, tasks))))
             await self._stopping.wait()
@@ -75,9 +78,8 @@ class Runtime:
     async def _reclaim(self, shard: str, idle_ms: int, tasks: asyncio.TaskGroup) -> None:
         """Take up what was delivered and never acknowledged: ours after a restart, else a dead replica's."""
         inbox, outbox = await self._engine.store.reclaim(shard, idle_ms, 1_000)
-        if inbox or outbox:
-            log.info("deliveries_reclaimed", shard=shard, inbox=len(inbox), outbox=len(outbox))
         if inbox:
+            log.info("inbox_reclaimed", shard=shard, entries=len(inbox))
             await absorb(self._engine, shard, inbox)
         if outbox:
             tasks.create_task(self._dispatch[shard].take(outbox, tasks))

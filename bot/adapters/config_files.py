@@ -1,0 +1,48 @@
+"""The configuration files on disk, read into texts for `policies.loader`.
+
+Called by `bot.app` at start and by `andon check`. Nothing is judged here beyond "it is there and can be read"; what
+the texts say is the policies room's business.
+"""
+
+from __future__ import annotations
+
+import glob
+from importlib import resources
+from pathlib import Path
+
+from bot.errors import ConfigError
+from bot.settings import Settings
+from policies.andon import AndonDocument
+from policies.loader import Source, kind_of
+
+MAX_BYTES = 4 * 1_048_576  # read at most this; the loader refuses files over 1 MiB with the fix
+
+
+def find_config(settings: Settings) -> Path:
+    """andon.yaml: the one named, else ./configs/andon.yaml, else the one that ships in the package."""
+    if settings.config is not None:
+        if not settings.config.is_file():
+            raise ConfigError(f"{settings.config}: there is no such file; ANDON_CONFIG (or --config) names andon.yaml")
+        return settings.config
+    local = Path("configs/andon.yaml")
+    return local if local.is_file() else Path(str(resources.files("configs").joinpath("andon.yaml")))
+
+
+def read_source(path: Path) -> Source:
+    """One file. Raises ConfigError when it cannot be read as text."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES).decode()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    return Source(name=str(path), text=text, kind=kind_of(path.name))
+
+
+def read_all(config: Path, setup: AndonDocument) -> list[Source]:
+    """andon.yaml and every file it names, policies in name order."""
+    folder = config.parent
+    policies = [Path(found) for pattern in setup.policies for found in sorted(glob.glob(pattern, root_dir=folder))]
+    named = [folder / setup.people, folder / setup.targets]
+    return [read_source(path) for path in (config, *named, *(folder / path for path in policies))]
