@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bot.adapters.codec import decode_record
 from bot.adapters.redis_keys import ShardKeys
-from bot.adapters.redis_link import RedisLink, translated
+from bot.adapters.redis_link import RedisLink, bounded
 from bot.adapters.seal import Sealer
 from bot.core.audit import AuditEntry
 from bot.core.incident import Incident
@@ -44,11 +44,8 @@ class RedisReads:
         found: dict[AggregateId, Versioned] = {}
         for start in range(0, len(ids), _LOAD_CHUNK):
             chunk = ids[start : start + _LOAD_CHUNK]
-            with translated("load"):
-                pipe = self._link.commands.pipeline(transaction=False)
-                for aggregate in chunk:
-                    pipe.execute_command("HMGET", keys.record(aggregate), *_RECORD_FIELDS)
-                rows = await pipe.execute()
+            async with bounded("load"):
+                rows = await self._link.ask_all([(b"HMGET", keys.record(name), *_RECORD_FIELDS) for name in chunk])
             for aggregate, row in zip(chunk, rows, strict=True):
                 versioned = self._open_record(keys, aggregate, row)
                 if versioned is not None:
@@ -73,8 +70,8 @@ class RedisReads:
         if not keys:
             return {}
         places = self._keys(shard)
-        with translated("resolve keys"):
-            values = await self._link.commands.hmget(places.keys, list(keys))
+        async with bounded("resolve keys"):
+            values = await self._link.ask(b"HMGET", places.keys, *keys)
         return {
             key: self._sealer.open(places.claim_context(key), value).decode()
             for key, value in zip(keys, values, strict=True)
@@ -83,13 +80,13 @@ class RedisReads:
 
     async def next_due(self, shard: str) -> Millis | None:
         """When the shard's earliest timer is due."""
-        with translated("next due"):
+        async with bounded("next due"):
             first = await self._link.commands.zrange(self._keys(shard).timers, 0, 0, withscores=True)
         return int(first[0][1]) if first else None
 
     async def dead_letters(self, shard: str, limit: int) -> list[tuple[str, str, bytes]]:
         """(id, reason, raw) of what was set aside, newest first."""
-        with translated("dead letters"):
+        async with bounded("dead letters"):
             entries = await self._link.commands.xrevrange(self._keys(shard).dead, count=limit)
         return [
             (entry.decode(), fields.get(b"reason", b"").decode("utf-8", "replace"), fields.get(b"raw", b""))
@@ -99,7 +96,7 @@ class RedisReads:
     async def incidents(self, shard: str, *, closed: bool, limit: int) -> list[IncidentLine]:
         """Incidents of a shard, newest first; without `closed`, only those not yet closed."""
         keys = self._keys(shard)
-        with translated("incidents"):
+        async with bounded("incidents"):
             members = await self._link.commands.zrevrange(keys.incidents if closed else keys.open, 0, limit - 1)
         ids = [member.decode() for member in members]
         records = await self.load(shard, ids)
@@ -111,7 +108,7 @@ class RedisReads:
 
     async def aggregates(self, shard: str) -> list[AggregateId]:
         """Every aggregate of the shard, for audit verification."""
-        with translated("aggregates"):
+        async with bounded("aggregates"):
             members = await self._link.commands.smembers(self._keys(shard).aggregates)
         return sorted(member.decode() for member in members)
 
@@ -120,7 +117,7 @@ class RedisReads:
         key = self._keys(shard).audit(aggregate)
         entries: list[AuditEntry] = []
         while True:
-            with translated("audit"):
+            async with bounded("audit"):
                 rows = await self._link.commands.lrange(key, len(entries), len(entries) + _AUDIT_CHUNK - 1)
             entries += [parse_link(row) for row in rows]
             if len(rows) < _AUDIT_CHUNK:
@@ -129,11 +126,8 @@ class RedisReads:
     async def lag(self, shard: str) -> tuple[int, int]:
         """(entries waiting in the inbox, effects waiting in the outbox), delivered or not."""
         keys = self._keys(shard)
-        with translated("lag"):
-            pipe = self._link.commands.pipeline(transaction=False)
-            pipe.xlen(keys.inbox)
-            pipe.xlen(keys.outbox)
-            inbox, outbox = await pipe.execute()
+        async with bounded("lag"):
+            inbox, outbox = await self._link.ask_all([(b"XLEN", keys.inbox), (b"XLEN", keys.outbox)])
         return int(inbox), int(outbox)
 
 

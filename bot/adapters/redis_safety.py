@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from bot.adapters.redis_link import connect, translated
+from bot.adapters.redis_link import bounded, connect
 from bot.errors import AndonError, StoreUnsafe
 
 MIN_VERSION = (7, 0)  # XPENDING IDLE, scripts that declare themselves, the multi-part append-only file
@@ -37,7 +37,7 @@ async def check(client: Redis, *, accept_weak: bool, url: str = "", target_urls:
     `target_urls` are the Redis servers of the configured trading systems. Raises StoreUnsafe, StoreUnavailable.
     """
     commands: Any = client
-    with translated("check the store's settings"):
+    async with bounded("check the store's settings"):
         facts: dict[str, Any] = await commands.info("everything")
         settings = await _settings(commands)
     await _refuse_targets(str(facts.get("run_id", "")), url, target_urls)
@@ -115,8 +115,9 @@ async def _run_id(url: str) -> str | None:
     except AndonError:
         return None
     try:
-        facts = await client.info("server")
-    except (RedisError, OSError):
+        async with bounded("ask a trading system's Redis who it is"):
+            facts = await client.info("server")
+    except AndonError:
         return None
     finally:
         await client.aclose()

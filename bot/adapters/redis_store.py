@@ -8,13 +8,13 @@ sweeper (claim_due). Every write is one server-side script (`lua/`), so it happe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from redis.exceptions import ResponseError
 
 from bot.adapters.codec import decode_effect, decode_entry, encode_effect, encode_entry, encode_record
 from bot.adapters.redis_keys import FIELD, GROUP, ShardKeys, meta_key, parse_timer, probe_key, timer_member
-from bot.adapters.redis_link import MAX_BLOCK_MS, Argument, translated
+from bot.adapters.redis_link import COMMAND_TIMEOUT_S, MAX_BLOCK_MS, Argument, bounded
 from bot.adapters.redis_reads import RedisReads, format_link
 from bot.core.events import Addressed, InboxEntry, TimerFired
 from bot.core.incident import TERMINAL, Incident
@@ -26,7 +26,7 @@ from bot.errors import ConfigError, RecordForged
 MAX_DEAD_LETTERS = 100_000  # each has paged somebody; past this the oldest go, so that a flood cannot fill the disk
 
 T = TypeVar("T")
-Row = tuple[bytes, dict[bytes, bytes]]
+Row = tuple[bytes, bytes]  # entry id, sealed bytes
 
 
 class RedisStore(RedisReads):
@@ -35,7 +35,7 @@ class RedisStore(RedisReads):
     async def open(self) -> None:
         """Check that this store is ours: same sealing key, same schema. Raises ConfigError, StoreUnavailable."""
         key = meta_key(self._prefix)
-        with translated("open the store"):
+        async with bounded("open the store"):
             pipe = self._link.commands.pipeline(transaction=True)
             pipe.hsetnx(key, "fingerprint", self._sealer.fingerprint)
             pipe.hsetnx(key, "schema", SCHEMA_VERSION)
@@ -65,7 +65,7 @@ class RedisStore(RedisReads):
         if not bodies:
             return
         inbox = self._keys(shard).inbox
-        with translated("append"):
+        async with bounded("append"):
             await self._link.run("append", [inbox], [self._sealer.seal(inbox, body) for body in bodies])
 
     async def read_inbox(self, shard: str, count: int, block_ms: int) -> list[InboxDelivery]:
@@ -95,44 +95,43 @@ class RedisStore(RedisReads):
         )
 
     async def _read(self, stream: bytes, count: int, block_ms: int) -> list[Row]:
-        block: tuple[Argument, ...] = (b"BLOCK", min(block_ms, MAX_BLOCK_MS)) if block_ms > 0 else ()
-        with translated("read"):
-            for last_try in (False, True):
-                try:
-                    reply = await self._link.waiting.execute_command(
-                        "XREADGROUP", b"GROUP", GROUP, self._replica, b"COUNT", count, *block, b"STREAMS", stream, b">"
-                    )
-                except ResponseError as error:
-                    if last_try or not str(error).startswith("NOGROUP"):
-                        raise
-                    await self._make_group(stream)
-                else:
-                    return list(reply[0][1]) if reply else []
-        raise AssertionError("unreachable: the second try returns or raises")
+        waits = min(block_ms, MAX_BLOCK_MS)
+        block: tuple[Argument, ...] = (b"BLOCK", waits) if waits > 0 else ()
+        command = (b"XREADGROUP", b"GROUP", GROUP, self._replica, b"COUNT", count, *block, b"STREAMS", stream, b">")
+        async with bounded("read", waits / 1000 + COMMAND_TIMEOUT_S):
+            try:
+                reply = await self._link.wait_for(*command)
+            except ResponseError as error:
+                if not str(error).startswith("NOGROUP"):
+                    raise
+                await self._make_group(stream)
+                reply = await self._link.wait_for(*command)
+        return _rows(reply[0][1]) if reply else []
 
     async def _make_group(self, stream: bytes) -> None:
         try:
-            await self._link.commands.execute_command("XGROUP", b"CREATE", stream, GROUP, b"0", b"MKSTREAM")
+            await self._link.ask(b"XGROUP", b"CREATE", stream, GROUP, b"0", b"MKSTREAM")
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):  # another replica made it first
                 raise
 
     async def _reclaim(self, stream: bytes, idle_ms: int, count: int) -> list[tuple[Row, int]]:
         """XPENDING and XCLAIM rather than XAUTOCLAIM, which does not say how often an entry was delivered."""
-        commands = self._link.commands
-        whose = {"consumername": self._replica} if idle_ms == 0 else {"idle": idle_ms}
-        with translated("reclaim"):
+        which: tuple[Argument, ...] = (b"-", b"+", count, self._replica)
+        if idle_ms > 0:
+            which = (b"IDLE", idle_ms, b"-", b"+", count)
+        async with bounded("reclaim"):
             try:
-                pending: list[dict[str, Any]] = await commands.xpending_range(stream, GROUP, "-", "+", count, **whose)
+                pending = await self._link.ask(b"XPENDING", stream, GROUP, *which)
             except ResponseError as error:
                 if str(error).startswith("NOGROUP"):
                     return []
                 raise
             if not pending:
                 return []
-            times = {entry["message_id"]: int(entry["times_delivered"]) for entry in pending}
-            rows = await commands.execute_command("XCLAIM", stream, GROUP, self._replica, idle_ms, *times)
-        return [((entry, fields), times[entry] + 1) for entry, fields in rows if fields is not None]
+            times: dict[bytes, int] = {entry: delivered for entry, _, _, delivered in pending}
+            reply = await self._link.ask(b"XCLAIM", stream, GROUP, self._replica, idle_ms, *times)
+        return [(row, times[row[0]] + 1) for row in _rows(reply)]
 
     def _inbox_delivery(self, stream: bytes, row: Row, deliveries: int) -> InboxDelivery:
         entry, problem, raw = self._open(stream, row, decode_entry)
@@ -143,7 +142,7 @@ class RedisStore(RedisReads):
         return OutboxDelivery(delivery=row[0].decode(), effect=effect, deliveries=deliveries, raw=raw, problem=problem)
 
     def _open(self, stream: bytes, row: Row, decode: Callable[[bytes], T]) -> tuple[T | None, str, bytes]:
-        raw = row[1].get(FIELD, b"")
+        raw = row[1]
         try:
             return decode(self._sealer.open(stream, raw)), "", raw
         except RecordForged as error:
@@ -174,7 +173,7 @@ class RedisStore(RedisReads):
             len(commit.inbox_acks), len(commit.outbox_acks),
             *changes, *claims, *away, *due, *effects, *commit.inbox_acks, *commit.outbox_acks,
         ]  # fmt: skip
-        with translated("commit"):
+        async with bounded("commit"):
             reply = await self._link.run("commit", places, arguments)
         if isinstance(reply, int):
             return Committed(sequence=reply)
@@ -198,13 +197,13 @@ class RedisStore(RedisReads):
         """Acknowledge an effect and put its outcome event (if any) into the inbox, atomically."""
         keys = self._keys(shard)
         body = b"" if outcome is None else self._sealer.seal(keys.inbox, encode_entry(outcome))
-        with translated("report"):
+        async with bounded("report"):
             await self._link.run("report", [keys.inbox, keys.outbox], [GROUP, outbox_ack, body])
 
     async def claim_due(self, shard: str, now: Millis, limit: int) -> int:
         """Move due timers into the inbox as TimerFired events, atomically; returns how many."""
         keys = self._keys(shard)
-        with translated("claim due timers"):
+        async with bounded("claim due timers"):
             members: list[bytes] = await self._link.commands.zrange(
                 keys.timers, "-inf", now, byscore=True, offset=0, num=limit
             )
@@ -239,15 +238,24 @@ class RedisStore(RedisReads):
         """Set a poison delivery aside, with its reason, and acknowledge it, atomically."""
         keys = self._keys(shard)
         stream = keys.inbox if queue == "inbox" else keys.outbox
-        with translated("dead letter"):
+        async with bounded("dead letter"):
             await self._link.run(
                 "dead_letter", [stream, keys.dead], [GROUP, delivery, queue, reason, raw, MAX_DEAD_LETTERS]
             )
 
     async def check_writable(self) -> None:
         """Returns when a durable write works; raises StoreUnavailable otherwise."""
-        with translated("check that the store can write"):
-            await self._link.commands.set(probe_key(self._prefix), self._replica)
+        async with bounded("check that the store can write"):
+            await self._link.ask(b"SET", probe_key(self._prefix), self._replica)
+
+
+def _rows(entries: Sequence[tuple[bytes, Sequence[bytes] | None]]) -> list[Row]:
+    """Stream entries as the server gives them: id and a flat list of fields (None: deleted meanwhile)."""
+    return [(entry, _field(flat)) for entry, flat in entries if flat is not None]
+
+
+def _field(flat: Sequence[bytes]) -> bytes:
+    return flat[1] if len(flat) == 2 and flat[0] == FIELD else b""  # anything else is none of ours: poison
 
 
 def _mirror_timers(change: Change, away: list[Argument], due: list[Argument]) -> None:
