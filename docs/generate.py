@@ -56,24 +56,24 @@ def orphans(files: dict[str, str]) -> list[str]:
 def main(arguments: list[str]) -> int:
     """0: written, or all as it should be. 1: something differs. 2: called wrongly."""
     if arguments not in ([], ["--check"]):
-        print("usage: python docs/generate.py [--check]", file=sys.stderr)
+        sys.stderr.write("usage: python docs/generate.py [--check]\n")
         return 2
     files = generated()
     differing = [name for name, text in files.items() if not _same(ROOT / name, text)]
     leftover = orphans(files)
     if arguments:
         for name in differing:
-            print(f"{name}: differs from what its source says; run `make docs`", file=sys.stderr)
+            sys.stderr.write(f"{name}: differs from what its source says; run `make docs`\n")
         for name in leftover:
-            print(f"{name}: nothing generates it any more; run `make docs`", file=sys.stderr)
+            sys.stderr.write(f"{name}: nothing generates it any more; run `make docs`\n")
         return 1 if differing or leftover else 0
     for name in differing:
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / name).write_text(files[name], encoding="utf-8")
-        print(f"wrote {name}")
+        sys.stdout.write(f"wrote {name}\n")
     for name in leftover:
         (ROOT / name).unlink()
-        print(f"removed {name}")
+        sys.stdout.write(f"removed {name}\n")
     return 0
 
 

@@ -33,12 +33,24 @@ def machines() -> tuple[Machine, ...]:
             "incident",
             "An incident",
             incident_machine.TABLE,
-            ("open", "diagnosing", "acting", "verifying", "awaiting_approval", "parked", "mitigated", "resolved", "closed"),
+            (
+                "open",
+                "diagnosing",
+                "acting",
+                "verifying",
+                "awaiting_approval",
+                "parked",
+                "mitigated",
+                "resolved",
+                "closed",
+            ),
             "open",
             frozenset(TERMINAL),
         ),
         Machine("target", "A component", target_machine.TABLE, ("idle", "held", "verifying", "frozen"), "idle"),
-        Machine("system", "A system's automation (`*`)", system_machine.TABLE, ("active", "tripped", "frozen"), "active"),
+        Machine(
+            "system", "A system's automation (`*`)", system_machine.TABLE, ("active", "tripped", "frozen"), "active"
+        ),
     )
 
 
