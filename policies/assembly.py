@@ -7,7 +7,7 @@ whose shape is wrong does not hide what is wrong with its neighbours.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from bot.core.plan import Plan
@@ -107,7 +107,7 @@ class Assembly:
             listed = ", ".join(base.targets.systems) or "none"
             fix = f"add it there; it has: {listed}"
             self.problems.append(document.problem(("system",), f"system {file.system!r} is not in targets.yaml", fix))
-        return Setting(file.system, base.catalogue, base.targets, base.people, base.now)
+        return replace(base, system=file.system)
 
     def _policy(
         self, document: Document, at: Path, policy: PolicyDoc, file: PolicyFile, setting: Setting, system: _System

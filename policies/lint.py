@@ -6,9 +6,7 @@ Findings are collected, never raised. The checks of conditions and readings are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any, TypeAlias
 
 from bot.core.action import ActionSpec
 from bot.core.words import risk_rank
@@ -16,11 +14,9 @@ from policies import lint_evidence, matchers, planning
 from policies.document import CatchAllDoc, PolicyDoc, PolicyFile, RungDoc, StepDoc
 from policies.durations import spell
 from policies.lint_evidence import Finding, Known
-from policies.planning import Setting
+from policies.planning import Schema, Setting
 from policies.problems import Path, UnclearError, did_you_mean
 from policies.rendering import canonical, references, texts
-
-_Schema: TypeAlias = dict[str, Any]  # JSON Schema, as the catalogue gives it
 
 ALWAYS_LABELS = frozenset({"alertname", "severity"})  # what Prometheus and our severity rule expect on every alert
 
@@ -129,7 +125,7 @@ def _step(step: StepDoc, policy: PolicyDoc, known: Known, setting: Setting) -> I
 
 
 def _arguments(step: StepDoc, known: Known, setting: Setting) -> Iterator[Finding]:
-    schema: _Schema = json.loads(setting.catalogue.params_schema(step.action))
+    schema = setting.parameters.get(step.action, {})
     for problem in setting.catalogue.check_arguments(step.action, canonical(step.with_), partial=True):
         inner: Path = tuple(int(p) if p.isdigit() else p for p in problem.path.split(".") if p)
         yield ("with", *inner), *_argument_problem(step, inner, problem.message, schema)
@@ -150,7 +146,7 @@ def _arguments(step: StepDoc, known: Known, setting: Setting) -> Iterator[Findin
                 yield at, message, "write the number"
 
 
-def _argument_problem(step: StepDoc, path: Path, message: str, schema: _Schema) -> tuple[str, str]:
+def _argument_problem(step: StepDoc, path: Path, message: str, schema: Schema) -> tuple[str, str]:
     """The catalogue's finding in this room's words, with what the argument is for."""
     properties = schema.get("properties", {})
     name = str(path[0]) if path else ""
@@ -163,7 +159,7 @@ def _argument_problem(step: StepDoc, path: Path, message: str, schema: _Schema) 
     return message[:1].lower() + message[1:], described
 
 
-def _number_parameters(schema: _Schema) -> frozenset[str]:
+def _number_parameters(schema: Schema) -> frozenset[str]:
     """The parameters that take numbers only."""
     properties = schema.get("properties", {})
     return frozenset(
@@ -171,7 +167,7 @@ def _number_parameters(schema: _Schema) -> frozenset[str]:
     )
 
 
-def _kinds(part: _Schema) -> set[str]:
+def _kinds(part: Schema) -> set[str]:
     kind = part.get("type")
     if isinstance(kind, str):
         return {kind} - {"null"}

@@ -71,7 +71,7 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
     persons_at, persons = _single(sources, "people", PeopleDocument, people.shared_identities, problems)
     systems_at, systems = _single(sources, "targets", TargetsDocument, targets.mistakes, problems)
     readable = _is_readable(persons_at) and _is_readable(systems_at)
-    assembly = Assembly(Setting("", catalogue, systems, persons, now), judging=readable)
+    assembly = Assembly(Setting.of(catalogue, systems, persons, now), judging=readable)
     for source in sources:
         if source.kind == "policies":
             document = safe_yaml.parse(source.name, source.text)
@@ -79,6 +79,10 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
             if not document.problems:
                 assembly.add(document)
     problems += assembly.problems
+    tokens = any(person.api_token for person in persons.people)
+    if isinstance(setup_at, Document) and setup.api.host and readable and not tokens:
+        message = "the operators' API on TCP knows nobody: no person has an api_token"
+        problems.append(setup_at.problem(("api", "host"), message, "add api_token: in people.yaml, or leave host out"))
     names = {UNROUTED, *setup.systems, *assembly.files()}
     book = PolicyBook(assembly.systems(sorted(names))) if not problems else None
     armed: list[tuple[str, str]] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, TypeAlias, cast
 
 import re2
@@ -19,6 +20,7 @@ from policies.problems import UnclearError
 Operator: TypeAlias = Literal["=", "!=", "=~", "!~"]
 
 MAX_MATCHER = 2_000  # characters; a longer one is generated, and belongs into a recording rule
+MAX_EXPRESSIONS = 1_024  # distinct expressions kept compiled between loads; a few kB each
 _RESERVED = frozenset("{}!=~,\\\"'`")
 _PLAIN_ALTERNATIVES = re.compile(r"[\w :/@%,;&#<>'\"=!~-]+(\|[\w :/@%,;&#<>'\"=!~-]+)*")
 _ESCAPES = {"n": "\n", "\\": "\\", '"': '"'}
@@ -92,18 +94,21 @@ def _build(name: str, operator: Operator, value: str) -> Matcher:
         return Matcher(name, operator, value, frozenset({value}))
     if _PLAIN_ALTERNATIVES.fullmatch(value):
         return Matcher(name, operator, value, frozenset(value.split("|")))
+    return Matcher(name, operator, value, None, _regex(value))
+
+
+@lru_cache(maxsize=MAX_EXPRESSIONS)
+def _regex(text: str) -> re2._Regexp:
+    """Compile RE2; memoised because the same text always gives the same program."""
     options = re2.Options()
     options.log_errors = False
     try:
-        regex = re2.compile(value, options)
+        return re2.compile(text, options)
     except re2.error as error:
-        reason = (
-            error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
-        )
-        raise UnclearError(
-            f"the expression {value!r} is not valid RE2: {reason}", "see https://github.com/google/re2/wiki/Syntax"
-        ) from error
-    return Matcher(name, operator, value, None, regex)
+        first = error.args[0] if error.args else ""
+        reason = first.decode(errors="replace") if isinstance(first, bytes) else str(first)
+        fix = "see https://github.com/google/re2/wiki/Syntax"
+        raise UnclearError(f"the expression {text!r} is not valid RE2: {reason}", fix) from error
 
 
 def _word(text: str, at: int, what: str) -> tuple[str, int]:

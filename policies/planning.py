@@ -7,9 +7,10 @@ what cannot be resolved. Law 4 is decided here: `automatic` says whether a step 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 from bot.core.action import ActionSpec, Catalogue
 from bot.core.plan import EvidenceDecl, Page, Plan, Rung, Step, Verify
@@ -35,15 +36,28 @@ ANY_ROLE = "*"  # an action with this role acts on whichever component the step 
 ONCALL = PageDoc(service="trading-oncall")
 
 
+Schema: TypeAlias = dict[str, Any]  # JSON Schema, as the catalogue gives it
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a policy is resolved against. `now` None: nothing is known to be still signed."""
+    """What a policy is resolved against. `now` None: nothing is known to be still signed.
+
+    `parameters` are the argument schemas of the catalogue's actions, read once because making them is slow.
+    """
 
     system: str
     catalogue: Catalogue
     targets: TargetsDocument
     people: PeopleDocument
     now: Millis | None
+    parameters: Mapping[str, Schema]
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, targets: TargetsDocument, people: PeopleDocument, now: Millis | None) -> Setting:
+        """The setting of one load; `system` is filled in for each file."""
+        parameters = {name: json.loads(catalogue.params_schema(name)) for name in catalogue.names()}
+        return cls("", catalogue, targets, people, now, parameters)
 
 
 def plan(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Plan:

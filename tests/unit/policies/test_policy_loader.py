@@ -211,7 +211,7 @@ def test_people_are_found_by_everything_they_are_known_by(load_text: Load) -> No
         ("systems: [trading-core]\nroutes: [{system: x}]", "system 'x' is not listed"),
         ("systems: [trading-core]\nroutes: [{system: trading-core}]", "takes every alert"),
         ("budget: {limit: 3, reserve: 3}", "the reserve is the whole budget"),
-        ("api: {host: 0.0.0.0}", "on TCP has no token"),
+        ("api: {host: 0.0.0.0}", "on TCP knows nobody"),
         ("listen: {auth: {bearer: hunter2}}", "not a reference to a credential"),
     ],
 )
