@@ -92,9 +92,13 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def raw_server(script: Script) -> AsyncIterator[tuple[str, list[int]]]:
     """A TCP server that runs `script` per connection; yields its URL and a list that grows by one per connection."""
     connections: list[int] = []
+    open_ones: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(1)
+        task = asyncio.current_task()
+        assert task is not None
+        open_ones[task] = writer
         try:
             await script(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -105,6 +109,9 @@ async def raw_server(script: Script) -> AsyncIterator[tuple[str, list[int]]]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
+        for writer in open_ones.values():
+            writer.transport.abort()
+        await asyncio.gather(*open_ones, return_exceptions=True)
 
 
 async def request_of(reader: asyncio.StreamReader) -> bytes:
