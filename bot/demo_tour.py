@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bot.demo_config import SYSTEM
 from bot.demo_stage import CLOSE, COOLDOWN, COOLDOWN_MS, HOLD, DemoError, Stage, open_stage
 from bot.demo_view import Card
 from bot.sandbox.children import Unmet, until
@@ -62,7 +63,10 @@ async def tour(as_json: bool) -> int:
         async with open_stage() as stage:
             say(f"Andon's tour: a simulated trading-core, clock ×{stage.scale:g}; no Alertmanager runs here, so the")
             say("sandbox posts the same webhooks itself, each one twice, as a pair of Alertmanagers may")
-            await _play(stage, score)
+            try:
+                await _play(stage, score)
+            except Unmet as problem:
+                score.check("the tour reached its end", False, f"{problem}\n{await _aftermath(stage)}")
             document = await _document(stage, score)
     except (DemoError, Unmet, OSError) as problem:
         score.check("the tour reached its end", False, str(problem))
@@ -116,7 +120,7 @@ async def _acted_once(
     score.incidents.append(card.id)
     await meanwhile()
     cut = await until("Kelly is cut", lambda: _effects_after(stage, effects), within=SOON)
-    score.seconds_to_mitigate.append(await _mitigated(stage, card.id, began))
+    score.seconds_to_mitigate.append(await _healthy_again(stage, card.id, began))
     closed = await until("the incident closes", lambda: _reached(stage, card.id, "closed"), within=SCENE_WITHIN)
     after, asked = await stage.effects(), len(await stage.requests()) - requests
     score.check(
@@ -131,8 +135,9 @@ async def _acted_once(
 async def _frozen(stage: Stage, score: Score) -> None:
     await _calm(stage)
     effects, pages = len(await stage.effects()), len(stage.pages())
-    code, _ = await stage.command("freeze", "--reason", "tour: what happens while automation is off")
-    score.check("freeze is taken", code == 0, f"andon freeze ended with {code}")
+    reason = "tour: what happens while automation is off"
+    (answer,) = (await stage.api("POST", "/freeze", {"system": SYSTEM, "reason": reason}))["decisions"]
+    score.check("freeze is taken", answer["decision"] == "applied", answer["why"])
     await stage.inject(SYMBOLS[2], 2.4)
     say(f"  VaR of {SYMBOLS[2]} jumps to 2.4 %")
     known = set(score.incidents)
@@ -144,20 +149,22 @@ async def _frozen(stage: Stage, score: Score) -> None:
     score.check("frozen: a human is paged", True, f"{paged[0]['service']}: {paged[0]['summary']}")
     acted = len(await stage.effects()) - effects
     score.check("frozen: nothing is done", acted == 0, f"{acted} effect(s)")
-    await stage.command("unfreeze")
+    await stage.api("POST", "/unfreeze", {"system": SYSTEM})
     await stage.calm()
 
 
 async def _audit(stage: Stage, score: Score) -> None:
-    code, output = await stage.command("audit", "verify", "--json")
-    score.check("the audit verifies", code == 0, _audit_words(output))
+    verdict = await stage.api("GET", "/audit/verify")
+    score.check("the audit verifies", verdict["ok"], _audit_words(verdict))
     broken = await stage.break_audit(score.incidents[0])
     code, output = await stage.command("audit", "verify", "--json")
-    found = score.incidents[0] in output and code != 0
-    score.check("a changed audit line is found", found, _audit_words(output))
+    found = code != 0 and score.incidents[0] in output
+    score.check(
+        "a changed audit line is found", found, f"andon audit verify ended with {code}: {_first_problem(output)}"
+    )
     await stage.mend_audit(broken)
-    code, output = await stage.command("audit", "verify", "--json")
-    score.check("put back, it verifies again", code == 0, _audit_words(output))
+    verdict = await stage.api("GET", "/audit/verify")
+    score.check("put back, it verifies again", verdict["ok"], _audit_words(verdict))
 
 
 async def _document(stage: Stage, score: Score) -> dict[str, Any]:
@@ -176,6 +183,16 @@ async def _document(stage: Stage, score: Score) -> dict[str, Any]:
         "approvals": [],
         "seconds_to_mitigate": score.seconds_to_mitigate,
     }
+
+
+async def _aftermath(stage: Stage) -> str:
+    """What a person needs who must find out why a scene stuck: the newest incident's story and the bot's last words."""
+    try:
+        card = (await stage.cards())[0]
+        story = [f"{card.id} is {card.status}: {card.why}; due {dict(card.due)}", *(m.text for m in card.timeline)]
+    except (DemoError, IndexError, OSError) as problem:
+        story = [f"no incident can be read: {problem}"]
+    return "\n".join([*story, *stage.bot_tail()])
 
 
 # --- what the tour waits for ------------------------------------------------------------------------------------------
@@ -221,23 +238,29 @@ async def _pages_after(stage: Stage, count: int) -> list[dict[str, Any]]:
     return stage.pages()[count:]
 
 
-async def _mitigated(stage: Stage, incident: str, began: int) -> float:
-    """Seconds on the demo's clock from the fault until the cut was verified."""
+async def _healthy_again(stage: Stage, incident: str, began: int) -> float:
+    """Seconds on the demo's clock from the fault until fresh evidence showed that it is over.
+
+    That is the step's verification or, where the bot was dead while that could have come true, the resolution.
+    """
 
     async def look() -> int | None:
-        answer = await stage.api("GET", f"/incidents/{incident}")
-        at = answer["incident"]["mitigated_at"]
+        record = (await stage.api("GET", f"/incidents/{incident}"))["incident"]
+        at = record["mitigated_at"] or record["resolved_at"]
         return None if at is None else int(at)
 
-    return round((await until("the cut is verified", look, within=SOON) - began) / 1000, 1)
+    return round((await until("VaR is seen to have fallen", look, within=SCENE_WITHIN) - began) / 1000, 1)
 
 
-def _audit_words(output: str) -> str:
-    """The verdict of `andon audit verify --json` in a few words."""
+def _audit_words(verdict: dict[str, Any]) -> str:
+    """A verification in a few words."""
+    return f"{verdict['chains']} chains, {verdict['entries']} links, {len(verdict['problems'])} problem(s)"
+
+
+def _first_problem(output: str) -> str:
+    """What `andon audit verify --json` complains about first."""
     try:
-        verdict = json.loads(output)
-        problems = verdict["problems"]
-        first = f"; {problems[0]['aggregate']}: {problems[0]['problem']}" if problems else ""
-        return f"{verdict['chains']} chains, {verdict['entries']} links, {len(problems)} problem(s){first}"
-    except (ValueError, KeyError, TypeError):
+        problem = json.loads(output)["problems"][0]
+        return f"{problem['aggregate']}: {problem['problem']}"
+    except (ValueError, KeyError, IndexError, TypeError):
         return output.strip()[:300]

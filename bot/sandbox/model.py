@@ -101,6 +101,14 @@ class RiskModel:
         self.advance(now)
         self._stress_goal[symbol] = 1.0
 
+    def restore(self, now: Millis) -> None:
+        """Back to where it started, at once: no stress, baseline Kelly, and a book that corresponds to it."""
+        self.advance(now)
+        self._kelly = self._book = BASELINE_KELLY
+        self._stress = dict.fromkeys(self._symbols, 1.0)
+        self._stress_goal = dict(self._stress)
+        self._readings = self._read()
+
     def _read(self) -> tuple[Reading, ...]:
         scale = self._book / BASELINE_KELLY
         return tuple(

@@ -39,7 +39,7 @@ def build(system: TradingCore, poster: AlertPoster | None) -> web.Application:
             web.post("/api/stop-trading", face.stop_trading),
             web.post("/api/start-trading", face.start_trading),
             web.post("/faults/var", face.fault_var),
-            web.post("/desk/kelly", face.desk_kelly),
+            web.post("/desk/restore", face.desk_restore),
         ]
     )
     return app
@@ -141,11 +141,9 @@ class _Face:
             await self._system.stress(str(symbol), _number(body, "var_pct", low=0.01, high=100.0))
         return web.json_response({"var_pct": {reading.symbol: reading.var_pct for reading in self._system.readings}})
 
-    async def desk_kelly(self, request: web.Request) -> web.Response:
-        """What a person at the desk does: set Kelly by hand, for instance back up after an incident."""
-        body = await _json_object(request)
-        fraction = _number(body, "kelly_fraction", low=0.0, high=1.0)
-        changed = await self._system.set_kelly(fraction, author="desk", reason=str(body.get("reason", "by hand")))
+    async def desk_restore(self, _request: web.Request) -> web.Response:
+        """What people at the desk do after an incident, and Andon never does by itself: back to normal, Kelly too."""
+        changed = await self._system.restore(reason="back to normal, by hand")
         return web.json_response({"kelly_fraction": self._system.kelly_fraction, "changed": changed})
 
 

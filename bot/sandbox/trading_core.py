@@ -82,6 +82,18 @@ class TradingCore:
         self.ledger.effect("trading", author=author, before=before, after=trading)
         return True
 
+    async def restore(self, *, reason: str) -> bool:
+        """The desk puts everything back: faults over, baseline Kelly, book rebuilt. Returns whether Kelly moved."""
+        before = self._model.kelly_fraction
+        self._model.restore(self.now())
+        changed = self._model.kelly_fraction != before
+        if changed:
+            self.ledger.effect(
+                "kelly_fraction", author="desk", before=before, after=self._model.kelly_fraction, reason=reason
+            )
+        await self._publish()
+        return changed
+
     async def stress(self, symbol: str, var_pct: float) -> None:
         """Inject a VaR fault: the symbol jumps to `var_pct` percent at once."""
         before = next(r.var_pct for r in self.readings if r.symbol == symbol)

@@ -51,6 +51,17 @@ def test_stress_is_at_todays_book_and_clearing_it_runs_off() -> None:
     assert _var(model, "ETH-USD") < 0.95 * 0.10 / BASELINE_KELLY * 1.1
 
 
+def test_restoring_brings_everything_back_at_once() -> None:
+    """Between two scenes of a demo nothing of the first one is left: no stress, no half-rebuilt book."""
+    model = _model()
+    model.stress("BTC-USD", 2.4, 0)
+    model.set_kelly(0.10, 0)
+    model.advance(60_000)
+    model.restore(60_000)
+    assert model.kelly_fraction == BASELINE_KELLY
+    assert 1.05 < _var(model, "BTC-USD") < 1.15
+
+
 def test_the_same_seed_gives_the_same_readings() -> None:
     """Randomness is an argument, and time running backwards changes nothing."""
     one, two = _model(), _model()
