@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -34,9 +35,11 @@ STOP_S = 10.0  # SHUTDOWN only flushes the append-only file; past this the serve
 _POLL_S = 0.01
 _CONNECT_S = 1.0  # to a unix socket: at once, or its server's backlog is full
 MAX_SOCKET_PATH = 100  # sockaddr_un holds 108 bytes on Linux and 104 on macOS, with a NUL
-MAX_RESTARTS = 5  # in a row without a minute of service between them; then the fault is not a passing one
-_SERVED_LONG_ENOUGH_S = 60.0
+_RESTART_DELAYS_S = (0.0, 0.1, 0.5, 2.0, 5.0)  # then the last for ever: a full disk may be cleared at any time
+_SERVED_LONG_ENOUGH_S = 60.0  # after this much service a death starts the delays anew
 _LOG_TAIL_BYTES = 600  # of the server's log that go into an error
+
+log = structlog.get_logger(__name__)
 
 _CONFIG = """\
 # Written by Andon at every start; changes here are lost.
@@ -64,7 +67,8 @@ class EmbeddedValkey:
         self._socket = _socket_path(self._folder)
         self._process: asyncio.subprocess.Process | None = None
         self._lock: int | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._changing = asyncio.Lock()  # one of start, restart and stop at a time
 
     @property
     def url(self) -> str:
@@ -82,51 +86,56 @@ class EmbeddedValkey:
 
         ConfigError when another Andon uses the data directory; StoreUnavailable when the server does not come up.
         """
-        self._stopping = False
-        for folder in (self._data_dir, self._folder, self._socket.parent):
-            _private_folder(folder)
-        if self._lock is None:
-            self._lock = self._lock_data_dir()
-        try:
-            await self._end_orphan()
-            await self._spawn()
-        except BaseException:
-            await self._abandon()
-            raise
+        async with self._changing:
+            self._stopping.clear()
+            for folder in (self._data_dir, self._folder, self._socket.parent):
+                _private_folder(folder)
+            if self._lock is None:
+                self._lock = self._lock_data_dir()
+            try:
+                await self._end_orphan()
+                await self._spawn()
+            except BaseException:
+                await self._end_process()
+                self._free()
+                raise
         return self.url
 
     async def stop(self) -> None:
         """Stop the server and free the data directory. Bounded: a server that does not end in time is killed."""
-        self._stopping = True
-        try:
-            if self._process is not None and self._process.returncode is None:
-                with suppress(ProcessLookupError):
-                    self._process.terminate()
-                try:
-                    async with asyncio.timeout(STOP_S):
-                        await self._process.wait()
-                except TimeoutError:
-                    self._process.kill()
-                    await self._process.wait()
-        finally:
-            self._free()
+        self._stopping.set()
+        async with self._changing:
+            try:
+                await self._end_process(gently=True)
+            finally:
+                self._free()
 
     async def run(self) -> None:
-        """Restart the server whenever it dies, until `stop`. StoreUnavailable when it will not stay up."""
+        """Restart the server whenever it dies, until `stop`. Meanwhile the store answers StoreUnavailable."""
         loop = asyncio.get_running_loop()
-        restarts = 0
-        while not self._stopping and self._process is not None:
+        deaths = 0
+        while not self._stopping.is_set() and self._process is not None:
             began = loop.time()
             code = await self._process.wait()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
-            restarts = 1 if loop.time() - began > _SERVED_LONG_ENOUGH_S else restarts + 1
-            if restarts > MAX_RESTARTS:
-                raise StoreUnavailable(
-                    f"the embedded store died {restarts} times in a row ({code}): {self._log_tail()}"
-                )
-            await self._end_orphan()
-            await self._spawn()
+            deaths = 1 if loop.time() - began > _SERVED_LONG_ENOUGH_S else deaths + 1
+            log.error("embedded_store_died", exit_code=code, deaths=deaths, server_log=self._log_tail())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RESTART_DELAYS_S[min(deaths, len(_RESTART_DELAYS_S)) - 1]):
+                    await self._stopping.wait()
+            try:
+                await self._restart()
+            except (StoreUnavailable, OSError) as error:
+                log.error("embedded_store_not_restarted", reason=str(error))
+            else:
+                log.info("embedded_store_restarted", deaths=deaths)
+
+    async def _restart(self) -> None:
+        async with self._changing:
+            if not self._stopping.is_set():
+                await self._end_orphan()
+                await self._spawn()
 
     # --- starting -------------------------------------------------------------------------------------------------
 
@@ -205,17 +214,27 @@ class EmbeddedValkey:
 
     async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
         async for _ in _until(START_S):
+            if self._stopping.is_set():
+                raise StoreUnavailable("the embedded store is being stopped")
             if process.returncode is not None:
                 raise StoreUnavailable(f"the embedded store did not start ({process.returncode}): {self._log_tail()}")
             if self._socket.exists() and await self._ask(b"PING"):
                 return
         raise StoreUnavailable(f"the embedded store did not answer within {START_S:.0f} s: {self._log_tail()}")
 
-    async def _abandon(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
-        self._free()
+    async def _end_process(self, *, gently: bool = False) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            if gently:
+                process.terminate()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_S):
+                        await process.wait()
+                        return
+            process.kill()
+        await process.wait()
 
     def _free(self) -> None:
         self._process = None
