@@ -75,9 +75,16 @@ class Breaker:
             raise Unknown(f"{self._component} gave no answer within {READ_SECONDS:g} s") from error
 
     async def _attempts(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The first attempt goes plainly, for it is nearly always the only one and the retries' set-up costs 0.1 ms."""
+        try:
+            return await self.once(call)
+        except Rejected:
+            raise
+        except TargetError:
+            pass  # said again by the next attempt, at once: a kept-alive connection may just have been closed
         async for attempt in stamina.retry_context(
             on=_UnansweredError,
-            attempts=READ_ATTEMPTS,
+            attempts=READ_ATTEMPTS - 1,
             timeout=READ_SECONDS,
             wait_initial=FIRST_WAIT_SECONDS,
             wait_max=LONGEST_WAIT_SECONDS,
