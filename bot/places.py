@@ -1,0 +1,36 @@
+"""Where the things of one installation are: its set-up file, its data directory, the operators' socket.
+
+Light enough for every start of the CLI: reads andon.yaml alone and judges nothing. Called by `bot.cli` and `bot.checking`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from bot.adapters.config_files import read_source
+from bot.settings import Settings
+from policies import safe_yaml
+from policies.andon import AndonDocument
+from policies.models import validate
+
+DATA_DIR: Final = "~/.local/state/andon"
+SOCKET: Final = "andon.sock"
+
+
+def read_setup(config: Path) -> AndonDocument:
+    """andon.yaml as far as it can be read; defaults where it cannot (its problems are the loader's to tell)."""
+    source = read_source(config)
+    document = safe_yaml.parse(source.name, source.text)
+    setup = None if document.problems else validate(AndonDocument, document, document.value)[0]
+    return setup or AndonDocument()
+
+
+def data_dir(settings: Settings, setup: AndonDocument) -> Path:
+    """Where the embedded store, the journal, the keys and the socket live."""
+    return (settings.data_dir or Path(setup.store.data_dir or DATA_DIR).expanduser()).resolve()
+
+
+def api_socket(settings: Settings, setup: AndonDocument) -> Path:
+    """The operators' unix socket."""
+    return settings.socket or Path(setup.api.socket or data_dir(settings, setup) / SOCKET)
