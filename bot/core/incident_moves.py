@@ -6,7 +6,6 @@ effects. Everything is pure: the draft is folded from one frozen record into the
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 from bot.core.alert import Alert
@@ -25,7 +24,7 @@ from bot.core.events import SlotGranted, SlotReleased, SlotRequested, StepReport
 from bot.core.ids import intent_id
 from bot.core.incident import Incident, StepOutcome, StepResult
 from bot.core.plan import Page, Plan, Step
-from bot.core.record import Timer
+from bot.core.record import Timer, private_copy
 from bot.core.words import SYSTEM_TARGET, Millis, severity_rank, target_id
 
 TURN_MS: Millis = 300_000  # a step without an outcome for this long parks; a hung dispatcher must not hide an incident
@@ -46,7 +45,7 @@ class Draft:
     """An incident being folded: the record so far and the effects so far."""
 
     def __init__(self, incident: Incident, now: Millis) -> None:
-        self.incident = incident
+        self.incident = private_copy(incident)
         self.now = now
         self.effects: list[Effect] = []
 
@@ -61,8 +60,9 @@ class Draft:
         """The plan's current step."""
         return self.plan.steps[self.incident.cursor]
 
-    def change(self, **fields: Any) -> None:  # the fields are Incident's own; `replace` checks their names
-        self.incident = replace(self.incident, **fields)
+    def change(self, **fields: Any) -> None:  # the fields are Incident's own; its slots refuse other names
+        for name, value in fields.items():
+            object.__setattr__(self.incident, name, value)
 
     def fresh(self, what: str) -> str:
         """An id that this incident has never used before."""

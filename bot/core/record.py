@@ -45,6 +45,18 @@ Decision = Applied | Ignored | Denied
 R = TypeVar("R")
 
 
+def private_copy(record: R) -> R:
+    """A copy that its only owner, a draft, changes in place while it folds one event, and publishes when it is done.
+
+    `dataclasses.replace` runs every field through `__init__` each time; a fold changes ten fields in five moves, and
+    copying once makes it five times as fast.
+    """
+    copy: R = object.__new__(type(record))
+    for name in record.__dataclass_fields__:  # type: ignore[attr-defined]  # every record is a dataclass
+        object.__setattr__(copy, name, getattr(record, name))
+    return copy
+
+
 @dataclass(frozen=True, slots=True)
 class Transition(Generic[R]):
     """The result of folding one event: the new record, what to do, and why."""

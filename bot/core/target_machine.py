@@ -32,7 +32,7 @@ from bot.core.events import (
     TimerFired,
     VerificationEnded,
 )
-from bot.core.record import Applied, Decision, Denied, Ignored, Timer, Transition
+from bot.core.record import Applied, Decision, Denied, Ignored, Timer, Transition, private_copy
 from bot.core.target import MAX_QUEUE, Freeze, Slot, Target, Verifying
 from bot.core.words import Millis, severity_rank
 
@@ -43,12 +43,13 @@ class TargetDraft:
     """A target being folded: the record so far and the effects so far."""
 
     def __init__(self, target: Target, now: Millis) -> None:
-        self.target = target
+        self.target = private_copy(target)
         self.now = now
         self.effects: list[Effect] = []
 
-    def change(self, **fields: Any) -> None:  # the fields are Target's own; `replace` checks their names
-        self.target = replace(self.target, **fields)
+    def change(self, **fields: Any) -> None:  # the fields are Target's own; its slots refuse other names
+        for name, value in fields.items():
+            object.__setattr__(self.target, name, value)
 
     def fresh(self, what: str) -> str:
         self.change(counter=self.target.counter + 1)

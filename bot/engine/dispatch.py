@@ -23,7 +23,6 @@ from bot.core.effects import (
     RunStep,
 )
 from bot.core.events import DiagnosisFound, EvidenceObserved, MessageDelivered, StepNotSent, StepSucceeded, StepUnknown
-from bot.core.words import AggregateId
 from bot.engine.activity import Activity, Hands, Outcome
 from bot.engine.fold import Letter
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
@@ -213,8 +212,9 @@ class Dispatch:
                 assert effect is not None  # poison never gets here
                 event = await self._speak(effect)
                 if event is not None:
-                    letters.append(Letter(event, to=_listener(effect)))
                     acks.append(delivery.delivery)
+                    if event.channel == "pager" or event.error:  # a post that went out stands in the chain already
+                        letters.append(Letter(event, to=effect.incident))
                     self._telemetry.dispatched(self._shard, effect.kind, "error" if event.error else "delivered", 0.0)
             try:
                 if acks:
@@ -254,8 +254,3 @@ class Dispatch:
                 await asyncio.sleep(pause)
         log.error("chat_failed", shard=self._shard, incident_id=message.incident, error=problem)
         return MessageDelivered(id=f"{message.id}/delivered", at=now, channel="chat", reference="", error=problem)
-
-
-def _listener(effect: OutboxEffect) -> AggregateId:
-    """Who is told that the words went out."""
-    return effect.incident

@@ -22,39 +22,35 @@ class ShardShelf:
     def __init__(self, store: Store, shard: str) -> None:
         self._store = store
         self._shard = shard
-        self._records: OrderedDict[AggregateId, Versioned] = OrderedDict()
-        self._keys: OrderedDict[str, AggregateId] = OrderedDict()
+        # None: known not to be there, which a commit's compare-and-set checks like everything else.
+        self._records: OrderedDict[AggregateId, Versioned | None] = OrderedDict()
+        self._keys: OrderedDict[str, AggregateId | None] = OrderedDict()
 
     async def load(self, aggregate: AggregateId) -> Versioned | None:
         """The record, from the cache or the store; None when it does not exist."""
-        held = self._records.get(aggregate)
-        if held is not None:
-            self._records.move_to_end(aggregate)
-            return held
-        await self.prefetch((aggregate,), ())
-        return self._records.get(aggregate)
+        if aggregate not in self._records:
+            await self.prefetch((aggregate,), ())
+        self._records.move_to_end(aggregate)
+        return self._records[aggregate]
 
     async def resolve(self, key: str) -> AggregateId | None:
         """The incident a key points at, from the cache or the store."""
         if key not in self._keys:
             await self.prefetch((), (key,))
-        return self._keys.get(key)
+        return self._keys[key]
 
     async def prefetch(self, aggregates: Iterable[AggregateId], keys: Iterable[str]) -> None:
         """Read what is not cached yet in two round trips at most, so that a batch does not read one by one."""
         unknown = [key for key in keys if key not in self._keys]
         found: dict[str, AggregateId] = {}
+        self._trim(spare=len(unknown))
         if unknown:
             found = await self._store.resolve_keys(self._shard, unknown)
-            self._keys.update(found)
-        wanted = {a for a in (*aggregates, *found.values()) if a not in self._records}
+            self._keys.update((key, found.get(key)) for key in unknown)
+        wanted = sorted({a for a in (*aggregates, *found.values()) if a not in self._records})
         if wanted:
-            self._records.update(await self._store.load(self._shard, sorted(wanted)))
-        self._trim()
-
-    def known(self, key: str) -> AggregateId | None:
-        """The incident a key points at, if the cache knows; never reads."""
-        return self._keys.get(key)
+            loaded = await self._store.load(self._shard, wanted)
+            self._records.update((aggregate, loaded.get(aggregate)) for aggregate in wanted)
 
     def committed(self, commit: Commit) -> None:
         """What we wrote is what is stored now."""
@@ -67,7 +63,6 @@ class ShardShelf:
                 self._keys.pop(record.key, None)
             else:
                 self._records[record.id] = Versioned(record, change.audit.seq, change.audit.hash)
-        self._trim()
 
     def forget(self) -> None:
         """Trust nothing any more: a race was lost, or the store was away."""
@@ -80,8 +75,9 @@ class ShardShelf:
             self._records.pop(name, None)
             self._keys.pop(name, None)
 
-    def _trim(self) -> None:
-        while len(self._records) > MAX_RECORDS:
+    def _trim(self, spare: int) -> None:
+        """Make room before a batch is read, so that nothing of the batch itself is dropped."""
+        while len(self._records) > MAX_RECORDS - spare:
             self._records.popitem(last=False)
-        while len(self._keys) > MAX_RECORDS:
+        while len(self._keys) > MAX_RECORDS - spare:
             self._keys.popitem(last=False)
