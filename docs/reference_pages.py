@@ -35,8 +35,8 @@ _DIRECTIONS = {
 def cli_page(app: typer.Typer) -> str:
     """Every command with its arguments and options."""
     root = typer.main.get_command(app)
-    out = [NOTE, "# Commands\n\n", _text(root), "\n"]
-    out += _options(root, "andon", skip_help=True)
+    out = [NOTE, "# Commands\n\n", _text(root)]
+    out += _options(root)
     out += _commands(root, "andon")
     return "".join(out).rstrip() + "\n"
 
@@ -48,10 +48,10 @@ def _commands(group: click.Command, path: str) -> list[str]:
         if command.hidden:
             continue
         here = f"{path} {name}"
-        out += [f"\n## `{here}`\n\n", _text(command), "\n"]
+        out += [f"\n## `{here}`\n\n", _text(command)]
         if not hasattr(command, "commands"):
-            out += [f"\n```\n{here} {_usage(command)}".rstrip(), "\n```\n"]
-        out += _options(command, here)
+            out.append(f"\n```\n{_usage(command, here)}\n```\n")
+        out += _options(command)
         out += _commands(command, here)
     return out
 
@@ -60,24 +60,34 @@ def _text(command: click.Command) -> str:
     return inspect.cleandoc(command.help or "").replace("\b\n", "").replace("\f", "").strip() + "\n"
 
 
-def _usage(command: click.Command) -> str:
-    context = command.context_class(command, info_name="")
-    return " ".join(piece for piece in command.collect_usage_pieces(context))
+def _usage(command: click.Command, here: str) -> str:
+    words = [here]
+    if any(parameter.param_type_name == "option" for parameter in _told(command)):
+        words.append("[OPTIONS]")
+    return " ".join([*words, *(_argument(p) for p in _told(command) if p.param_type_name == "argument")])
 
 
-def _options(command: click.Command, here: str, *, skip_help: bool = False) -> list[str]:
-    del here
+def _argument(parameter: click.Parameter) -> str:
+    """As it is written on the command line: `INCIDENT`, `[WHERE]`, `[PATHS…]`."""
+    name = (parameter.metavar or parameter.name or "").strip("[]{}")
+    name = name if parameter.metavar else name.upper()
+    if parameter.nargs == -1 and not name.endswith("…"):
+        name += "…"
+    return name if parameter.required else f"[{name}]"
+
+
+def _told(command: click.Command) -> list[click.Parameter]:
+    return [p for p in command.params if p.name not in ("help", "install_completion", "show_completion")]
+
+
+def _options(command: click.Command) -> list[str]:
     rows = []
-    for parameter in command.params:
-        if parameter.name in ("help", "install_completion", "show_completion"):
-            continue
+    for parameter in _told(command):
         names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
         if parameter.param_type_name == "argument":
-            names = f"`{(parameter.metavar or parameter.name or '').upper()}`"
+            names = f"`{_argument(parameter)}`"
         rows.append(f"| {names} | {_cell(getattr(parameter, 'help', None) or '')} | {_default(parameter)} |\n")
-    if not rows:
-        return []
-    return ["\n| | | default |\n|---|---|---|\n", *rows]
+    return ["\n| | | default |\n|---|---|---|\n", *rows] if rows else []
 
 
 def _default(parameter: click.Parameter) -> str:
