@@ -75,14 +75,14 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process = subprocess.Popen([binary, str(folder / "redis.conf")], stdout=subprocess.DEVNULL)
     url = f"unix://{folder}/redis.sock"
     try:
-        _wait_until_it_answers(url)
+        wait_until_it_answers(url)
         yield url
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _wait_until_it_answers(url: str) -> None:
+def wait_until_it_answers(url: str) -> None:
     patient = Retry(ConstantBackoff(0.02), 500)
     with SyncRedis.from_url(url, retry=patient, retry_on_error=[BusyLoadingError, ConnectionError]) as client:
         client.ping()

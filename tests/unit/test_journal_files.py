@@ -1,0 +1,115 @@
+"""The local journal of intents: durable lines, torn ends, rotation, a disk that refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.adapters.journal import KEPT_FILES, FileJournal, open_intents
+from bot.core.events import IntentDeclared
+from bot.errors import StoreUnavailable
+
+
+def intent(name: str, arguments: str = '{"kelly_fraction":0.1}') -> IntentDeclared:
+    return IntentDeclared(
+        id=f"declare-{name}", at=1, intent=name, incident="inc-1", episode=1, step="s1", action="risk.reduce_kelly",
+        target="target:risk-engine", policy="var-breach", policy_hash="h", arguments=arguments, before="{}",
+        direction="lowers", delivery="absolute", fence=1, attempt=1, deadline=2,
+    )  # fmt: skip
+
+
+async def test_an_intent_is_open_until_its_outcome_is_written(tmp_path: Path) -> None:
+    """What was promised and has no outcome is read back whole, in order, by a process that starts anew."""
+    path = tmp_path / "data" / "intents.jsonl"
+    journal = FileJournal(path)
+    for name in ("a", "b", "c"):
+        await journal.intend(intent(name))
+    await journal.conclude("b", "done", 5)
+    assert open_intents(path) == [intent("a"), intent("c")]
+    again = FileJournal(path)
+    await again.conclude("a", "unknown", 6)
+    assert open_intents(path) == [intent("c")]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:
+    """Before the first intent there is no file, and that is no error."""
+    assert open_intents(tmp_path / "none" / "intents.jsonl") == []
+
+
+async def test_a_torn_last_line_harms_nothing_before_or_after_it(tmp_path: Path) -> None:
+    """A crash while writing leaves half a line; it is passed over, and the next line stands on its own."""
+    path = tmp_path / "intents.jsonl"
+    await FileJournal(path).intend(intent("a"))
+    await FileJournal(path).intend(intent("torn"))
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 20)
+    assert open_intents(path) == [intent("a")]
+    await FileJournal(path).intend(intent("b"))
+    assert open_intents(path) == [intent("a"), intent("b")]
+
+
+async def test_lines_that_mean_nothing_are_passed_over(tmp_path: Path) -> None:
+    """Whatever stands in the file, the kill switch reads the rest."""
+    path = tmp_path / "intents.jsonl"
+    path.write_bytes(b'\xff\xfe\n[]\n7\n{}\n{"intent": 1}\n{"intent": "1 {}"}\n{"done": {}}\n\n')
+    await FileJournal(path).intend(intent("a"))
+    assert open_intents(path) == [intent("a")]
+
+
+async def test_many_intents_at_once_are_all_written(tmp_path: Path) -> None:
+    """Calls that share an fsync are each on disk when they return."""
+    path = tmp_path / "intents.jsonl"
+    journal = FileJournal(path)
+
+    async def promise(number: int) -> None:
+        await journal.intend(intent(f"i{number}"))
+        assert f"i{number}" in {found.intent for found in open_intents(path)}
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(50):
+            group.create_task(promise(number))
+    assert len(open_intents(path)) == 50
+
+
+async def test_rotation_bounds_the_disk_and_forgets_no_open_intent(tmp_path: Path) -> None:
+    """Old files go, but what is still open is carried along through every one of them."""
+    path = tmp_path / "intents.jsonl"
+    journal = FileJournal(path, max_bytes=4_000)
+    await journal.intend(intent("open"))
+    for number in range(100):
+        await journal.intend(intent(f"i{number}"))
+        await journal.conclude(f"i{number}", "done", number)
+    assert open_intents(path) == [intent("open")]
+    files = list(tmp_path.iterdir())
+    assert len(files) == 1 + KEPT_FILES
+    assert all(file.stat().st_size < 6_000 and file.stat().st_mode & 0o777 == 0o600 for file in files)
+
+
+async def test_a_disk_that_refuses_is_told_to_everybody_who_waits(tmp_path: Path) -> None:
+    """No caller is told "written" when it was not, also those whose line went in somebody else's batch."""
+    path = tmp_path / "intents.jsonl"
+    path.mkdir()  # opening it for writing fails
+    journal = FileJournal(path)
+    results = await asyncio.gather(*(journal.intend(intent(f"i{n}")) for n in range(5)), return_exceptions=True)
+    assert [type(result) for result in results] == [StoreUnavailable] * 5
+    with pytest.raises(StoreUnavailable):
+        open_intents(path)
+    path.rmdir()
+    await journal.intend(intent("later"))
+    assert open_intents(path) == [intent("later")]
+
+
+async def test_a_caller_that_is_cancelled_takes_nobody_elses_line_along(tmp_path: Path) -> None:
+    """The one whose turn it was goes away in the midst of writing; the others' lines are written all the same."""
+    path = tmp_path / "intents.jsonl"
+    journal = FileJournal(path)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(journal.intend(intent("first")))
+        others = [group.create_task(journal.intend(intent(f"i{n}"))) for n in range(5)]
+        await asyncio.sleep(0)  # all have added their line, and `first` has the turn
+        first.cancel()
+    assert all(other.exception() is None for other in others)
+    assert {found.intent for found in open_intents(path)} >= {f"i{n}" for n in range(5)}
