@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from bot.adapters import redis_safety
 from bot.adapters.clock import ScaledClock, SystemClock
 from bot.adapters.codec import event_text, warm_up
-from bot.adapters.config_files import find_config, read_all, read_source
+from bot.adapters.config_files import find_config, read_all
 from bot.adapters.connectors import Connectors
 from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.evidence import Evidence
@@ -46,11 +46,11 @@ from bot.engine.loop import BLOCK_MS
 from bot.engine.ports import Chat, Clock, Component, Pager, Store
 from bot.engine.runtime import Runtime
 from bot.errors import ConfigError
+from bot.places import api_socket, data_dir, read_setup
 from bot.settings import Settings
 from handlers.routing import Route
-from policies import loader, matchers, safe_yaml
+from policies import loader, matchers
 from policies.andon import UNROUTED, AndonDocument, AuthDoc
-from policies.models import validate
 from policies.people import PeopleDocument
 from remediations.catalogue import CATALOGUE
 
@@ -75,12 +75,7 @@ class Floor:
 def read_floor(settings: Settings, clock: Clock) -> Floor:
     """Read and check every configuration file. Raises ConfigError with every problem, one line each."""
     config = find_config(settings)
-    source = read_source(config)
-    document = safe_yaml.parse(source.name, source.text)
-    setup = AndonDocument()
-    if not document.problems:
-        setup = validate(AndonDocument, document, document.value)[0] or setup
-    loaded = loader.load(read_all(config, setup), CATALOGUE, now=clock.now())
+    loaded = loader.load(read_all(config, read_setup(config)), CATALOGUE, now=clock.now())
     if loaded.problems:
         raise ConfigError("\n".join(str(problem) for problem in loaded.problems))
     return Floor(config, loaded)
@@ -89,13 +84,6 @@ def read_floor(settings: Settings, clock: Clock) -> Floor:
 def make_clock(settings: Settings) -> Clock:
     """Real time, or the scaled clock that `ANDON_CLOCK` asks for."""
     return ScaledClock(*settings.scaled) if settings.scaled is not None else SystemClock()
-
-
-def data_dir(settings: Settings, setup: AndonDocument) -> Path:
-    """Where the embedded store, the journal, the keys and the socket live."""
-    if settings.data_dir is not None:
-        return settings.data_dir
-    return Path(setup.store.data_dir or "~/.local/state/andon").expanduser()
 
 
 @asynccontextmanager
@@ -244,7 +232,7 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
     clock = make_clock(settings)
     floor = read_floor(settings, clock)
     setup = floor.loaded.andon
-    folder = data_dir(settings, setup).resolve()
+    folder = data_dir(settings, setup)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replica = settings.replica or setup.replica or _replica_name(folder)
     warm_up()
@@ -262,7 +250,7 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
         listen = Listen(
             host=setup.listen.host,
             port=setup.listen.port,
-            api_socket=settings.socket or Path(setup.api.socket or folder / "andon.sock"),
+            api_socket=api_socket(settings, setup),
             api_host=setup.api.host,
             api_port=setup.api.port,
         )

@@ -206,7 +206,8 @@ class Reading:
                 if stored is None:
                     return count, ("its record is gone, only the audit is left",)
                 wrong = audit.verify(chain, stored.head, stored.version)
-                if not wrong or chain[-1:] == (await store.audit(shard, aggregate))[-1:]:
+                again = (await store.load(shard, [aggregate])).get(aggregate)
+                if not wrong or (again is not None and again.version == stored.version):
                     break
         except RecordForged as error:
             return count, (f"its record does not carry our seal: {error}",)
