@@ -14,6 +14,7 @@ from functools import cache
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from bot.core.effects import OutboxEffect
 from bot.core.events import Addressed, AlertsReceived, Event, InboxEntry, IntentDeclared
@@ -21,7 +22,7 @@ from bot.core.incident import Incident
 from bot.core.record import SCHEMA_VERSION
 from bot.core.target import Target
 from bot.core.words import AggregateId, JsonText
-from bot.errors import RecordForged
+from bot.errors import InputError, RecordForged
 
 # A record with a field we do not know was written by something we do not know. Readings may hold NaN or Inf.
 _CONFIG = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -54,7 +55,7 @@ def warm_up() -> None:
 def encode_entry(entry: InboxEntry) -> bytes:
     """An inbox entry as bytes."""
     stored = _StoredAddressed(to=entry.to, event=entry.event) if isinstance(entry, Addressed) else entry
-    return _PREFIX + _entries().dump_json(stored)
+    return _encode(_entries(), stored)
 
 
 def decode_entry(raw: bytes) -> InboxEntry:
@@ -65,7 +66,7 @@ def decode_entry(raw: bytes) -> InboxEntry:
 
 def encode_effect(effect: OutboxEffect) -> bytes:
     """An outbox effect as bytes."""
-    return _PREFIX + _effects().dump_json(effect)
+    return _encode(_effects(), effect)
 
 
 def decode_effect(raw: bytes) -> OutboxEffect:
@@ -75,7 +76,7 @@ def decode_effect(raw: bytes) -> OutboxEffect:
 
 def encode_record(record: Incident | Target) -> bytes:
     """An aggregate as bytes."""
-    return _PREFIX + _records().dump_json(record)
+    return _encode(_records(), record)
 
 
 def decode_record(raw: bytes) -> Incident | Target:
@@ -90,7 +91,7 @@ def event_text(event: Event) -> JsonText:
 
 def encode_intent(intent: IntentDeclared) -> bytes:
     """An intent as the local journal keeps it."""
-    return _PREFIX + _intents().dump_json(intent)
+    return _encode(_intents(), intent)
 
 
 def decode_intent(raw: bytes) -> IntentDeclared:
@@ -99,6 +100,13 @@ def decode_intent(raw: bytes) -> IntentDeclared:
     if intent is None:
         raise RecordForged("intent: empty")
     return intent
+
+
+def _encode(adapter: TypeAdapter[T], value: T) -> bytes:
+    try:
+        return _PREFIX + adapter.dump_json(value)
+    except PydanticSerializationError as error:  # half a surrogate pair is text to Python, but cannot be written
+        raise InputError("text", f"cannot be stored: {str(error)[:_MAX_COMPLAINT]}") from error
 
 
 def _decode(adapter: TypeAdapter[T], raw: bytes, what: str) -> T:
