@@ -235,6 +235,8 @@ def audit_export(
     try:
         answer = _run(export)
     except OSError as error:
+        if output is None:
+            raise
         raise InputError("--output", f"{output}: {error.strerror}") from error
     if output:
         typer.echo(f"{answer['entries']} entries written to {output}", err=True)
@@ -344,8 +346,8 @@ def _print(answer: dict[str, Any], shown: Show, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return
-    # Piped into a file or a pager, lines stay whole; on a terminal they fold.
-    screen = Console() if sys.stdout.isatty() else Console(width=200)
+    # Piped into a file or a pager, the width is one that mails and tickets can hold.
+    screen = Console() if sys.stdout.isatty() else Console(width=120)
     screen.print(shown(answer))
 
 

@@ -95,8 +95,11 @@ async def serve(
         raise ConfigError("the operators' API on TCP needs a token for each person; see `api` in andon.yaml")
     runners = (_runner(doors.webhooks), _runner(doors.api))
     async with doors.intake:
+        is_open = False
         try:
-            opened(await _open(*runners, listen))
+            addresses = await _open(*runners, listen)
+            is_open = True
+            opened(addresses)
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(doors.health.watch.run())
                 await stop.wait()
@@ -105,6 +108,8 @@ async def serve(
             doors.health.draining = True
             for runner in runners:  # stops listening, waits for requests under way, closes idle connections
                 await runner.cleanup()
+            if is_open and listen.api_socket is not None:
+                listen.api_socket.unlink(missing_ok=True)
 
 
 def _runner(app: web.Application) -> web.AppRunner:
