@@ -69,11 +69,12 @@ class Row:
 _LIVE: tuple[Status, ...] = ("open", "diagnosing", "acting", "verifying", "awaiting_approval", "parked", "mitigated")
 _COURSE: tuple[Status, ...] = ("open", "diagnosing", "acting", "verifying")
 _WAITING: tuple[Status, ...] = ("awaiting_approval", "parked", "mitigated")
-_PLAN_GOES_ON: tuple[Status, ...] = ("open", "acting", "verifying", "parked", "mitigated", "resolved")
+_PLAN_GOES_ON: tuple[Status, ...] = ("verifying", "parked", "mitigated", "resolved")
 
 # (statuses, event, handler, further statuses it may lead to besides staying)
 _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Status, ...]], ...] = (
-    (_LIVE, AlertFired, alert_fired, ("acting", "diagnosing", "parked")),
+    (("open",), AlertFired, alert_fired, ("acting", "diagnosing", "parked")),
+    (("diagnosing", "acting", "verifying", *_WAITING), AlertFired, alert_fired, ()),
     (("resolved",), AlertFired, alert_fired, ("acting", "diagnosing", "mitigated", "parked")),
     (("diagnosing", "acting", "verifying"), AlertResolved, alert_resolved, ()),
     (("open", *_WAITING), AlertResolved, alert_resolved, ("resolved",)),
@@ -83,10 +84,10 @@ _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Stat
     (("acting",), SlotDenied, denied, ("parked", "resolved")),
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), SlotGranted, granted_too_late, ()),
     (("acting",), StepSucceeded, succeeded, _PLAN_GOES_ON),
-    (("acting",), StepUnneeded, unneeded, _PLAN_GOES_ON),
+    (("acting",), StepUnneeded, unneeded, ("open", *_PLAN_GOES_ON)),
     (("acting",), StepShadowed, shadowed, ("parked", "resolved")),
     (("acting",), ApprovalNeeded, approval_needed, ("awaiting_approval", "resolved")),
-    (("acting",), StepNotSent, not_sent, _PLAN_GOES_ON),
+    (("acting",), StepNotSent, not_sent, ("parked", "resolved")),
     (("acting",), StepUnknown, unknown, ("parked", "resolved")),
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepSucceeded, late, ()),
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepUnneeded, late, ()),
@@ -96,10 +97,10 @@ _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Stat
     (("open", "acting", "verifying", *_WAITING, "resolved"), DiagnosisFound, found, ()),
     (("verifying",), EvidenceObserved, observed, ("acting", "mitigated", "resolved")),
     (("open", *_WAITING), EvidenceObserved, observed, ("parked", "resolved")),
-    (("open", "diagnosing"), TimerFired, timer, ("acting", "resolved")),
+    (("open", "diagnosing"), TimerFired, timer, ("acting",)),
     (("acting",), TimerFired, timer, ("parked", "resolved")),
-    (("verifying",), TimerFired, timer, ("acting", "mitigated", "parked", "resolved")),
-    (_WAITING, TimerFired, timer, ("parked", "resolved")),
+    (("verifying",), TimerFired, timer, ("acting", "parked", "resolved")),
+    (_WAITING, TimerFired, timer, ("parked",)),
     (("resolved",), TimerFired, timer, ("closed",)),
     (_LIVE, OperatorAcked, acked, ()),
     (("resolved",), OperatorAcked, acked, ()),

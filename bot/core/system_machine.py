@@ -222,7 +222,7 @@ _ROWS: tuple[tuple[tuple[SystemState, ...], type, Callable[..., Decision], tuple
     (_ANY, PolicyDisarmed, _disarmed, ()),
     (_ANY, TargetFrozen, _frozen, ("frozen",)),
     (("tripped", "frozen"), TargetUnfrozen, _unfrozen, ("active",)),
-    (_ANY, TimerFired, _freeze_asks, ()),
+    (("frozen",), TimerFired, _freeze_asks, ()),
 )
 
 TABLE: Mapping[tuple[SystemState, type], Row] = {

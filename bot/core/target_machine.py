@@ -276,12 +276,11 @@ _ROWS: tuple[tuple[tuple[TargetState, ...], type, Callable[..., Decision], tuple
     (("idle", "verifying"), IntentDeclared, _declared, ()),
     (("frozen",), IntentDeclared, _declared_frozen, ()),
     (("verifying",), VerificationEnded, _verification_ended, ("idle", "held")),
-    (("idle", "held", "frozen"), VerificationEnded, _verification_ended, ()),
+    (("held", "frozen"), VerificationEnded, _verification_ended, ()),
     (_ANY, TargetFrozen, _frozen, ("frozen",)),
     (("frozen",), TargetFrozen, _frozen, ()),
     (("frozen",), TargetUnfrozen, _unfrozen, ("idle", "held", "verifying")),
     (("idle",), TimerFired, _timer, ("held",)),
-    (("held",), TimerFired, _timer, ()),
     (("verifying",), TimerFired, _timer, ("idle", "held")),
 )
 

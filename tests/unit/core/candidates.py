@@ -1,0 +1,190 @@
+"""For any record: every kind of event it could be told now, current, copied, stale and absurd ones alike.
+
+Used by `test_tables` to walk every reachable corner of the machines breadth first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+
+from bot.core.events import (
+    AlertFired,
+    AlertResolved,
+    ApprovalNeeded,
+    Budget,
+    DiagnosisFound,
+    Event,
+    EvidenceObserved,
+    IntentDeclared,
+    MessageDelivered,
+    OperatorAcked,
+    OperatorResolved,
+    PolicyArmed,
+    PolicyDisarmed,
+    SlotDenied,
+    SlotGranted,
+    SlotQueued,
+    SlotReleased,
+    SlotRequested,
+    StepNotSent,
+    StepShadowed,
+    StepSucceeded,
+    StepUnknown,
+    StepUnneeded,
+    TargetFrozen,
+    TargetUnfrozen,
+    TimerFired,
+    VerificationEnded,
+)
+from bot.core.incident import Incident
+from bot.core.incident_moves import GUARD_RETRIES, RECHECKS_BEFORE_PARKING
+from bot.core.plan import Plan
+from bot.core.record import Timer
+from bot.core.target import Target
+from bot.core.words import Millis
+from tests.unit.core.builders import MINUTE, START, alert, ended, fired
+
+REPORTS = (StepSucceeded, StepShadowed, ApprovalNeeded, StepNotSent, StepUnknown)
+RISK_ENGINE = "target:risk-engine"
+
+
+def incident_events(incident: Incident, plan: Plan) -> Iterator[tuple[Event, Millis]]:
+    """Events for an incident, each with the time it is folded at."""
+    now = _now(incident.timers)
+    for fingerprint in ("a", "b"):
+        known = incident.alerts.get(fingerprint)
+        starts = START if known is None else known.alert.starts_at
+        yield fired(alert(fingerprint, starts=starts), plan), now
+        yield fired(alert(fingerprint, starts=starts + 1), plan), now
+        yield fired(alert(fingerprint, starts=starts - 1), plan), now
+        yield ended(alert(fingerprint, starts=starts)), now
+        yield ended(alert(fingerprint, starts=starts - 1)), now
+    yield OperatorAcked(id="ack", at=now, by="demo-oncall"), now
+    for force in (True, False):
+        yield OperatorResolved(id="resolve", at=now, by="demo-oncall", force=force), now
+    for error in ("", "no route"):
+        yield MessageDelivered(id="told", at=now, channel="chat", reference="1", error=error), now
+    for name in ("var_pattern", "unasked"):
+        yield DiagnosisFound(id="found", at=now, episode=incident.episode, diagnosis=name, finding="a spike"), now
+    yield from _timers(incident.timers)
+    yield from _about_steps(incident, now)
+    yield from _observations(incident, now)
+
+
+def _about_steps(incident: Incident, now: Millis) -> Iterator[tuple[Event, Millis]]:
+    for name in ("cut", "halt"):
+        for episode in (incident.episode, incident.episode - 1):
+            for fence in (0, incident.fence + 1):
+                yield SlotGranted(id="g", at=now, episode=episode, step=name, fence=fence, disposition="act"), now
+            yield SlotQueued(id="q", at=now, episode=episode, step=name, why="behind inc-9"), now
+            yield SlotDenied(id="d", at=now, episode=episode, step=name, why="frozen", frozen=True), now
+    for intent in {incident.run or "int-none", "int-old"}:
+        about = {"id": "o", "at": now, "episode": incident.episode, "step": "cut", "why": "as told", "intent": intent}
+        for kind in REPORTS:
+            yield kind(**about), now  # type: ignore[arg-type]
+        for already in (True, False):
+            yield StepUnneeded(**about, already=already), now  # type: ignore[arg-type]
+
+
+def _observations(incident: Incident, now: Millis) -> Iterator[tuple[Event, Millis]]:
+    for purpose in ("verify", "resolve"):
+        timer = incident.timers.get(f"{purpose}:again")
+        for token in {"stale", timer.token if timer else "none"}:
+            for holds in (True, False, None):
+                yield EvidenceObserved(
+                    id="e", at=now, episode=incident.episode, purpose=purpose, token=token, holds=holds, why="as seen"
+                ), now  # type: ignore[arg-type]  # fmt: skip
+
+
+def _timers(timers: dict[str, Timer]) -> Iterator[tuple[Event, Millis]]:
+    for name, timer in timers.items():
+        yield TimerFired(id=f"t/{timer.token}", at=timer.due, name=name, token=timer.token), timer.due
+        yield TimerFired(id="t/stale", at=timer.due, name=name, token="stale"), timer.due
+    yield TimerFired(id="t/none", at=START, name="no-such-timer", token="none"), START
+
+
+def _now(timers: dict[str, Timer]) -> Millis:
+    return min((timer.due for timer in timers.values()), default=START + 1) - 1
+
+
+def incident_corner(incident: Incident) -> Hashable:
+    """What makes two incidents alike for the machine; everything it never branches on is left out."""
+    plan = incident.plan
+    over = incident.status in ("resolved", "closed")
+    tries = 0 if incident.tries < RECHECKS_BEFORE_PARKING - 1 else 1 if incident.tries < GUARD_RETRIES else 2
+    failed = any(r.episode == incident.episode and r.outcome in ("not_sent", "unverified") for r in incident.results)
+    return (
+        plan.policy_hash if plan else "", incident.status, min(incident.episode, 2), incident.cursor,
+        bool(incident.run), bool(incident.fence), tries, over and incident.resumes == "mitigated", not over and failed,
+        tuple(sorted({name.partition(":")[0] if "rung" in name else name for name in incident.timers})),
+        bool(incident.firing), bool(incident.untracked),
+    )  # fmt: skip
+
+
+def request(incident: str, *, severity: str = "critical", cooldown: Millis = 0, name: str = "cut") -> SlotRequested:
+    return SlotRequested(
+        id=f"{incident}/turn", at=START, incident=incident, episode=1, step=name, action="risk.reduce_kelly",
+        target=RISK_ENGINE, policy="var-breach", mode="auto", severity=severity, direction="lowers",
+        cooldown_ms=cooldown,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def target_events(target: Target) -> Iterator[tuple[Event, Millis]]:
+    """Events for a component or for `*`, each with the time it is folded at."""
+    now = _now(target.timers)
+    for incident, severity in (("inc-1", "critical"), ("inc-2", "warning")):
+        for cooldown in (0, MINUTE):
+            yield request(incident, severity=severity, cooldown=cooldown), now
+        fences = {0, target.fence, target.fence - 1}
+        for fence in fences:
+            for outcome in ("none", "done", "unknown"):
+                for until in (None, now + MINUTE):
+                    yield SlotReleased(
+                        id="r", at=now, incident=incident, step="cut", outcome=outcome, action="risk.reduce_kelly",
+                        fence=fence, verifying_until=until,
+                    ), now  # type: ignore[arg-type]  # fmt: skip
+            for attempt in (1, 2):
+                for direction in ("lowers", "neutral"):
+                    yield _intent(incident, fence, attempt, direction, now), now
+        yield VerificationEnded(id="v", at=now, incident=incident), now
+    for until in (None, now + MINUTE):
+        yield TargetFrozen(id="f", at=now, by="demo-oncall", reason="maintenance", until=until), now
+    yield TargetUnfrozen(id="u", at=now, by="demo-oncall"), now
+    yield PolicyArmed(id="a", at=now, by="demo-oncall", policy="var-breach"), now
+    yield PolicyDisarmed(id="a", at=now, by="demo-oncall", policy="var-breach"), now
+    yield from _timers(target.timers)
+
+
+def _intent(incident: str, fence: int, attempt: int, direction: str, now: Millis) -> IntentDeclared:
+    return IntentDeclared(
+        id=f"i/{attempt}", at=now, intent=f"int-{incident}", incident=incident, episode=1, step="cut",
+        action="risk.reduce_kelly", target=RISK_ENGINE, policy="var-breach", policy_hash="h", arguments="{}",
+        before="{}", direction=direction, delivery="absolute", fence=fence, attempt=attempt, deadline=now + 1,
+        budget=Budget(limit=2, within_ms=MINUTE, reserve=1),
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def target_corner(target: Target) -> Hashable:
+    """What makes two targets alike for their machines."""
+    slot = target.slot
+    return (
+        target.id, (slot.incident, slot.intent and slot.intent.attempt) if slot else None,
+        tuple((waiting.incident, waiting.cooldown_ms) for waiting in target.queue),
+        target.verifying and target.verifying.incident, target.freeze and target.freeze.until is None,
+        bool(target.last_run), min(len(target.recent), 3), target.tripped_at is None, tuple(target.armed),
+        tuple(target.timers),
+    )  # fmt: skip
+
+
+ALIEN_TO_INCIDENTS: tuple[Event, ...] = (
+    request("inc-1"),
+    SlotReleased(id="r", at=START, incident="inc-1", step="cut", outcome="none"),
+    TargetUnfrozen(id="u", at=START, by="demo-oncall"),
+    PolicyArmed(id="a", at=START, by="demo-oncall", policy="var-breach"),
+)
+ALIEN_TO_TARGETS: tuple[Event, ...] = (
+    AlertFired(id="x", at=START, alert=alert()),
+    AlertResolved(id="x", at=START, alert=alert()),
+    OperatorAcked(id="x", at=START, by="demo-oncall"),
+    StepSucceeded(id="x", at=START, episode=1, step="cut", why="as told"),
+)
