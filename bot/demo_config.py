@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,16 @@ def write(place: Place) -> Path:
     _dump(_targets(_load(shipped / "targets.yaml"), place), place.directory / "targets.yaml")
     _dump(_andon(_load(shipped / "andon.yaml"), place, armed), place.andon_yaml)
     return place.andon_yaml
+
+
+def write_with(place: Place, urls: Mapping[str, str]) -> Path:
+    """`write`, once the addresses of the trading system are known."""
+    return write(replace(place, urls=urls))
+
+
+def environment(place: Place) -> dict[str, str]:
+    """The variables that make any `andon` command use this place."""
+    return {**os.environ, "ANDON_CONFIG": str(place.andon_yaml), "ANDON_SOCKET": str(place.socket)}
 
 
 def _shorten(policy: dict[str, Any], place: Place) -> None:

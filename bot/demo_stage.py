@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import socket
 import tempfile
@@ -151,7 +150,7 @@ class Stage:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env=os.environ | {"ANDON_SOCKET": str(self.place.socket), "ANDON_CONFIG": str(self.place.andon_yaml)},
+            env=demo_config.environment(self.place),
         )
         output, _ = await process.communicate()
         return process.returncode or 0, output.decode()
@@ -173,8 +172,7 @@ class Stage:
         stack.push_async_callback(child.end)
         ready = json.loads(await child.first_line(READY_WITHIN))
         self.sandbox_url = ready["url"]
-        urls = {"http": ready["url"], "redis": ready["valkey_url"]}
-        demo_config.write(replace(self.place, urls=urls, hold=HOLD, close=CLOSE, cooldown=COOLDOWN))
+        demo_config.write_with(self.place, {"http": ready["url"], "redis": ready["valkey_url"]})
 
     async def sandbox(self, method: str, path: str, body: object = None) -> Any:
         """One request to the simulated trading-core."""
@@ -282,7 +280,10 @@ def _timeline(moments: Iterable[Moment]) -> tuple[Moment, ...]:
 async def open_stage(scale: float = SCALE) -> AsyncIterator[Stage]:
     """Set the stage, and clear it away whatever happens: children ended by pid, folder removed."""
     folder = Path(tempfile.mkdtemp(prefix="andon-demo-"))
-    place = Place(directory=folder / "configs", data_dir=folder / "data", port=_free_port(), urls={})
+    place = Place(
+        directory=folder / "configs", data_dir=folder / "data", port=_free_port(), urls={},
+        hold=HOLD, close=CLOSE, cooldown=COOLDOWN,
+    )  # fmt: skip
     anchor = wall_ms()
     stage = Stage(folder, ScaledClock(scale, anchor), scale, f"{scale:g}@{anchor}", place)
     try:

@@ -165,6 +165,10 @@ async def _audit(stage: Stage, score: Score) -> None:
     await stage.mend_audit(broken)
     verdict = await stage.api("GET", "/audit/verify")
     score.check("put back, it verifies again", verdict["ok"], _audit_words(verdict))
+    effects = await stage.effects()
+    score.check(
+        "two breaches to act on, two effects in all", len(effects) == 2, f"{len(effects)} in the target's ledger"
+    )
 
 
 async def _document(stage: Stage, score: Score) -> dict[str, Any]:
@@ -254,7 +258,8 @@ async def _healthy_again(stage: Stage, incident: str, began: int) -> float:
 
 def _audit_words(verdict: dict[str, Any]) -> str:
     """A verification in a few words."""
-    return f"{verdict['chains']} chains, {verdict['entries']} links, {len(verdict['problems'])} problem(s)"
+    words = f"{verdict['chains']} chains, {verdict['entries']} links, {len(verdict['problems'])} problem(s)"
+    return "; ".join([words, *(f"{each['aggregate']}: {each['problem']}" for each in verdict["problems"])])
 
 
 def _first_problem(output: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -13,12 +15,27 @@ from tests.acceptance.harness.binaries import binary
 START_WITHIN = 20.0  # seconds; two cores are shared with everything else the suite runs
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running program and its `host:port`."""
+
+    child: Child
+    address: str
+
+
 def free_port() -> int:
     """A TCP port on loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def require(alertmanagers: int) -> None:
+    """Skip (in CI: fail) before anything is started when a program is missing."""
+    binary("prometheus")
+    if alertmanagers:
+        binary("alertmanager")
 
 
 async def answers(session: aiohttp.ClientSession, child: Child, url: str) -> None:
@@ -32,8 +49,8 @@ async def answers(session: aiohttp.ClientSession, child: Child, url: str) -> Non
     await until(f"{child.name} answers at {url}", look, within=START_WITHIN)
 
 
-async def prometheus(session: aiohttp.ClientSession, config: Path, folder: Path) -> tuple[Child, str]:
-    """A Prometheus on a free port; returns it and its `host:port`."""
+async def prometheus(floor: AsyncExitStack, session: aiohttp.ClientSession, config: Path, folder: Path) -> Service:
+    """A Prometheus on a free port, ended with `floor`."""
     address = f"127.0.0.1:{free_port()}"
     child = await Child.start(
         "prometheus",
@@ -46,12 +63,15 @@ async def prometheus(session: aiohttp.ClientSession, config: Path, folder: Path)
         ],
         folder / "prometheus.log",
     )
+    floor.push_async_callback(child.end)
     await answers(session, child, f"http://{address}/-/ready")
-    return child, address
+    return Service(child, address)
 
 
-async def alertmanager(session: aiohttp.ClientSession, config: Path, folder: Path, name: str) -> tuple[Child, str]:
-    """An Alertmanager on a free port, knowing no other one; returns it and its `host:port`."""
+async def alertmanager(
+    floor: AsyncExitStack, session: aiohttp.ClientSession, config: Path, folder: Path, name: str
+) -> Service:
+    """An Alertmanager on a free port, knowing no other one, ended with `floor`."""
     address = f"127.0.0.1:{free_port()}"
     child = await Child.start(
         name,
@@ -65,5 +85,6 @@ async def alertmanager(session: aiohttp.ClientSession, config: Path, folder: Pat
         ],
         folder / f"{name}.log",
     )
+    floor.push_async_callback(child.end)
     await answers(session, child, f"http://{address}/-/ready")
-    return child, address
+    return Service(child, address)
