@@ -185,6 +185,21 @@ async def test_reads_are_repeated_and_bounded() -> None:
         assert len(connections) == 1
 
 
+async def test_a_redirect_is_not_followed() -> None:
+    """Whoever answers with a redirect does not choose where Andon goes; on one connection this would be easy."""
+    asked: list[bytes] = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append((await request_of(reader)).split()[1])
+            writer.write(answer(302, b"", b"Location: /elsewhere\r\n") if asked[-1] != b"/elsewhere" else answer(200))
+
+    async with raw_server(elsewhere) as (url, _), connector(url) as target:
+        with pytest.raises(Unknown, match="302"):
+            await target.read(STATUS)
+    assert set(asked) == {STATUS.encode()}
+
+
 async def test_an_answer_is_bounded() -> None:
     """A read of an endless answer ends, and is no reading; a send was answered 2xx and counts."""
     endless = answer(200, b"x" * (MAX_ANSWER + 10))
