@@ -57,7 +57,7 @@ def compile(text: str) -> Condition:
     if not found:
         raise UnclearError(f"{text.strip()} looks at nothing, so it never changes", "name evidence.NAME or labels.NAME")
     programs = {}
-    for part in (text, *(leaf.text for leaf in _leaves(tree))):
+    for part in (text, *(node.text for node in (*_leaves(tree), *_sums(tree)))):
         try:
             programs[part] = cel.compile(part)
         except ValueError as error:
@@ -109,6 +109,9 @@ def weigh(text: str, readings: Sequence[Reading], labels: Mapping[str, str]) -> 
         if name not in labels:
             return Verdict(None, f"the incident's alerts do not share one value of the label {name}")
     scope: _Scope = {"evidence": values, "labels": dict(labels)}
+    for part in _sums(condition.tree):
+        if (figure := _figure(condition, part.text, scope)) is not None and not math.isfinite(figure):
+            return Verdict(None, f"{_spell(part, scope)} is {figure}, which is no figure to act on")
     holds, problem = _evaluate(condition, text, scope)
     if holds is None:
         return Verdict(None, problem)
@@ -136,6 +139,15 @@ def _evaluate(condition: Condition, text: str, scope: _Scope) -> tuple[bool | No
     if isinstance(result, bool):
         return result, ""
     return None, f"{text} gives {result!r}, not true or false"
+
+
+def _figure(condition: Condition, text: str, scope: _Scope) -> float | None:
+    """What a sum comes to; None when it has no value (then the comparison it is part of has none either)."""
+    try:
+        result = condition.programs[text].execute(scope)
+    except (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError):
+        return None
+    return result if isinstance(result, float) else None
 
 
 def _try(condition: Condition) -> None:
@@ -174,15 +186,27 @@ def _leaves(node: Node) -> list[Node]:
     return [node]
 
 
+def _sums(node: Node) -> list[Node]:
+    """The outermost arithmetic in the comparisons; dividing by a reading of zero gives infinity, not an error."""
+    if isinstance(node, Apply) and node.name in _ARITHMETIC:
+        return [node]
+    match node:
+        case Compare():
+            return [*_sums(node.left), *_sums(node.right)]
+        case Logic() | Apply() | syntax.Items():
+            return [found for part in node.parts for found in _sums(part)]
+        case _:
+            return []
+
+
+_ARITHMETIC = frozenset("+-*/%") | {"negate"}
+
+
 def _explain(condition: Condition, node: Node, scope: _Scope) -> str:
     """The condition in words, with the figures: ``var 2.31 > 1.8``, ``var 1.42 is not > 1.8``."""
     match node:
         case Logic(operator="!", parts=(inner,)):
-            return (
-                f"not ({_explain(condition, inner, scope)})"
-                if isinstance(inner, Logic)
-                else _explain(condition, inner, scope)
-            )
+            return _explain(condition, inner, scope)  # what it says are facts; negating them again would mislead
         case Logic(operator=operator, parts=parts):
             joint = " and " if operator == "&&" else " or "
             return joint.join(

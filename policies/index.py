@@ -76,7 +76,7 @@ def _keys(entry: Entry) -> Iterator[tuple[str, str]]:
 
 
 def _is_fileable(matcher: Matcher) -> bool:
-    return matcher.any_of is not None and matcher.operator in {"=", "=~"} and "" not in matcher.any_of
+    return matcher.any_of is not None and matcher.operator in {"=", "=~"}
 
 
 def _rarest(entry: Entry, shared: Counter[tuple[str, str]]) -> Matcher | None:

@@ -20,7 +20,7 @@ from policies.problems import UnclearError
 Operator: TypeAlias = Literal["=", "!=", "=~", "!~"]
 
 MAX_MATCHER = 2_000  # characters; a longer one is generated, and belongs into a recording rule
-MAX_EXPRESSIONS = 1_024  # distinct expressions kept compiled between loads; a few kB each
+MAX_REMEMBERED = 4_096  # matchers and expressions kept between loads, a few kB each: the same text means the same
 _RESERVED = frozenset("{}!=~,\\\"'`")
 _PLAIN_ALTERNATIVES = re.compile(r"[\w :/@%,;&#<>'\"=!~-]+(\|[\w :/@%,;&#<>'\"=!~-]+)*")
 _ESCAPES = {"n": "\n", "\\": "\\", '"': '"'}
@@ -53,6 +53,7 @@ class Matcher:
         return f"{self.name}{self.operator}{_quote(self.value)}"
 
 
+@lru_cache(maxsize=MAX_REMEMBERED)
 def parse(text: str) -> Matcher:
     """Read one matcher. Raises UnclearError that says at which character it stops making sense."""
     if len(text) > MAX_MATCHER:
@@ -97,7 +98,7 @@ def _build(name: str, operator: Operator, value: str) -> Matcher:
     return Matcher(name, operator, value, None, _regex(value))
 
 
-@lru_cache(maxsize=MAX_EXPRESSIONS)
+@lru_cache(maxsize=MAX_REMEMBERED)
 def _regex(text: str) -> re2._Regexp:
     """Compile RE2; memoised because the same text always gives the same program."""
     options = re2.Options()

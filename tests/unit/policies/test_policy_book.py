@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.alert import Alert
@@ -48,6 +48,13 @@ def test_first_match_wins_unless_it_goes_on(load_text: Load, alert: MakeAlert) -
     assert names(book, alert(alertname="A", symbol="BTC")) == ["special"]
     assert names(book, alert(alertname="A", symbol="ETH")) == ["also", "general"]
     assert names(book, alert(alertname="C")) == ["general"]
+
+
+def test_a_policy_that_goes_on_hides_nothing(load_text: Load, alert: MakeAlert) -> None:
+    """Only a policy that ends matching can make a later one unreachable."""
+    first, second = "name: p, match: ['alertname=\"A\"']", "name: q, match: ['alertname=\"A\"']"
+    assert names(book_of(load_text(policies(first + ", continue: true", second))), alert(alertname="A")) == ["p", "q"]
+    assert "it never matches: 'p' comes before it" in str(load_text(policies(first, second)).problems[0])
 
 
 def test_unmatched_critical_alerts_page_even_without_a_catch_all_in_the_file(load_text: Load, alert: MakeAlert) -> None:
@@ -108,6 +115,7 @@ MATCHERS = st.builds(
 )
 
 
+@settings(deadline=None)  # machines that build are busy
 @given(
     st.lists(st.tuples(st.lists(MATCHERS, min_size=1, max_size=3), st.booleans()), max_size=8),
     st.dictionaries(st.sampled_from(LABELS), st.sampled_from(VALUES)),

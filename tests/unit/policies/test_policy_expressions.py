@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.events import Reading
@@ -75,6 +75,7 @@ def test_paths_are_checked_against_what_is_declared() -> None:
         ("evidence.var > 1.8", var(1.42), Verdict(False, "var 1.42 is not > 1.8")),
         ("evidence.var >= 2", var(2), Verdict(True, "var 2 >= 2")),
         ("!(evidence.var > 1.8)", var(1.42), Verdict(True, "var 1.42 is not > 1.8")),
+        ("!(evidence.var > 2 || evidence.var < 1)", var(1.4), Verdict(True, "var 1.4 is not > 2 or var 1.4 is not < 1")),
         ("evidence.var > 1 && evidence.var < 2", var(3.0), Verdict(False, "var 3 > 1 and var 3 is not < 2")),
         ("evidence.var < 1 || evidence.var > 2", var(3.0), Verdict(True, "var 3 is not < 1 or var 3 > 2")),
         ('labels.symbol == "BTC"', [], Verdict(True, "symbol 'BTC' == \"BTC\"")),
@@ -100,6 +101,8 @@ def test_a_verdict_says_why_with_the_figures(text: str, readings: list[Reading],
         ("evidence.var > 1.8", var(math.nan), "no figure to act on"),
         ("evidence.var > 1.8", var(math.inf), "no figure to act on"),
         ("evidence.var > 1.8", var("2.3"), "cannot be evaluated"),
+        ("2.0 / evidence.var > 1.8", var(0.0), "no figure to act on"),
+        ("evidence.var > 1.8 || 1.0 < -2.0 / (evidence.var - 2.0)", var(2.0), "no figure to act on"),
         ("evidence.var > 1.8", var(True), "cannot be evaluated"),
         ('labels.host == "a"', [], "do not share one value of the label host"),
         ("evidence.var >", var(2.0), "not expected here"),
@@ -149,6 +152,7 @@ WORDS = [
 SCALARS = st.one_of(st.none(), st.booleans(), st.floats(), st.text(max_size=5))
 
 
+@settings(deadline=None)  # machines that build are busy
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(WORDS), max_size=14).map("".join)), SCALARS)
 def test_weighing_never_raises(text: str, value: float | str | bool | None) -> None:
     """Dispatch gets a verdict whatever the text and whatever was read."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import schema
@@ -259,6 +259,7 @@ labels: {a: b}"""
 LINES = st.lists(st.sampled_from(PIECES.splitlines(keepends=True)), max_size=14).map("".join)
 
 
+@settings(deadline=None)  # machines that build are busy
 @given(LINES)
 def test_no_policy_file_makes_loading_raise(text: str) -> None:
     """Whatever is written, the answer is a book or problems."""

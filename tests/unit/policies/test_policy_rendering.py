@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.alert import Alert
@@ -29,6 +29,7 @@ def test_a_path_without_a_value_stops_the_rendering() -> None:
         render('{"reason":"${annotations.summary}"}', {})
 
 
+@settings(deadline=None)  # machines that build are busy
 @given(st.text(max_size=80))
 def test_a_label_is_data_whatever_it_holds(value: str) -> None:
     """Quotes, braces, further placeholders: the JSON keeps its shape and nothing is substituted twice."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import durations, matchers
@@ -38,6 +38,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         durations.parse(text)
 
 
+@settings(deadline=None)  # machines that build are busy
 @given(st.integers(min_value=0, max_value=durations.MAX_MS))
 def test_every_duration_can_be_spelled(ms: int) -> None:
     """Spelling loses nothing."""
@@ -110,6 +111,7 @@ def test_what_is_no_matcher_is_refused(text: str, message: str) -> None:
     assert caught.value.fix
 
 
+@settings(deadline=None)  # machines that build are busy
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(list('ab"=~!{},\\() |.*')), max_size=20).map("".join)))
 def test_a_matcher_is_read_or_refused(text: str) -> None:
     """No text raises anything but UnclearError, and what is read means the same when written out again."""
