@@ -46,7 +46,7 @@ def policy(lane: int) -> dict[str, Any]:
 
 def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
     """p50 and p99, and how many alerts did not lead to a request."""
-    count = 300 if quick else 2_000
+    count = 200 if quick else 2_000
     with (
         serving("tests.bench.target") as target,
         andon(folder / "latency", [policy(lane) for lane in range(LANES)], target_port=target.port) as house,

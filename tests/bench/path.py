@@ -23,7 +23,7 @@ JOINS = {"name": "joins", "match": ['alertname="BenchJoins"'], "group_by": ["lan
 def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
     """Incidents opened per second, and alerts per second into incidents that are open."""
     with andon(folder / "path", [OPENS, JOINS]) as house:
-        count = 1_000 if quick else 6_000
+        count = 600 if quick else 6_000
         say(f"whole path: {count} one-alert incidents")
         _push(house, Order(port=house.port, count=200, shape={"alertname": "BenchOpens"}, first=90_000_000))  # warm
         before = house.open_incidents()
@@ -33,7 +33,7 @@ def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
             raise RuntimeError(f"{count} incidents should have opened, {opened} did")
         yield Figure("path.incidents", rate, "incidents/s", ">= 2000 incidents/s", rate >= 2_000, rate / 2_000)
 
-        webhooks = 200 if quick else 900
+        webhooks = 150 if quick else 900
         say(f"whole path: {webhooks * 50} alerts into {INCIDENT_LANES} open incidents")
         joins = {"alertname": "BenchJoins", "lanes": INCIDENT_LANES}
         _push(house, Order(port=house.port, count=INCIDENT_LANES, shape=joins, first=50_000_000))  # opens them
