@@ -18,6 +18,9 @@ from bot.errors import ConfigError
 from policies.problems import UnclearError, did_you_mean
 
 MAX_TEXT = 1_000  # characters of one rendered value: an argument is a reason or a name, not a report
+# Control characters, line separators and halves of surrogate pairs: they have no place in an argument, and an odd label
+# must not be able to make a protective action invalid.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PLACE = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
 _PATH = re.compile(r"(labels|annotations)\.([a-zA-Z_][a-zA-Z0-9_]*)\Z")
 
@@ -129,7 +132,7 @@ def _substitute(text: str, values: Mapping[str, Mapping[str, Sequence[str]]]) ->
         present = sorted({v for v in values[path[1]].get(path[2], ()) if v})
         if not present:
             raise RenderError(f"no alert of the incident has a value for {found[1]}")
-        return ", ".join(present)
+        return _UNPRINTABLE.sub("\ufffd", ", ".join(present))
 
     rendered = _PLACE.sub(replace, text)
     return rendered if len(rendered) <= MAX_TEXT else rendered[: MAX_TEXT - 1] + "…"

@@ -36,7 +36,15 @@ def test_a_label_is_data_whatever_it_holds(value: str) -> None:
     rendered = json.loads(render('{"a":{"b":["x${labels.l}"]},"n":1}', {"l": (value, "${labels.l}")}))
     assert set(rendered) == {"a", "n"}
     (text,) = rendered["a"]["b"]
-    assert text == "x" + ", ".join(sorted({v for v in (value, "${labels.l}") if v}))
+    assert len(text) == len("x" + ", ".join({v for v in (value, "${labels.l}") if v}))
+    assert "${labels.l}" in text
+
+
+def test_odd_labels_cannot_make_an_argument_invalid() -> None:
+    """A newline, a NUL or half a surrogate in a label would otherwise stop the protective action it appears in."""
+    rendered = render('{"reason":"on ${labels.l}"}', {"l": ("a\nb\x00c\ud800d",)})
+    assert json.loads(rendered) == {"reason": "on a\ufffdb\ufffdc\ufffdd"}
+    rendered.encode()
 
 
 def test_long_texts_are_cut_with_an_ellipsis() -> None:
