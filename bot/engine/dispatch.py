@@ -92,7 +92,7 @@ class Dispatch:
                 continue
             effect = delivery.effect
             if effect is None:
-                await self._set_aside(delivery)
+                await self._hands.engine.set_aside(self._shard, delivery, delivery.problem or "unreadable")
                 continue
             self._under_way.add(delivery.delivery)
             self._idle.clear()
@@ -103,13 +103,6 @@ class Dispatch:
             else:
                 await self._room.acquire()
                 tasks.create_task(self._perform(delivery, effect))
-
-    async def _set_aside(self, delivery: OutboxDelivery) -> None:
-        await self._hands.engine.store.dead_letter(
-            self._shard, "outbox", delivery.delivery, delivery.raw, delivery.problem
-        )
-        self._telemetry.dead_lettered(self._shard)
-        log.error("effect_set_aside", shard=self._shard, delivery=delivery.delivery, reason=delivery.problem)
 
     def _done(self, *deliveries: OutboxDelivery) -> None:
         self._under_way.difference_update(delivery.delivery for delivery in deliveries)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import structlog
 
 from bot.core.effects import PageOncall
 from bot.core.events import Addressed, AlertFired, AlertResolved, AlertsReceived, Event
@@ -17,7 +20,7 @@ from bot.core.record import Decision, Ignored
 from bot.core.words import SYSTEM_TARGET, AggregateId, Millis
 from bot.engine.explain import EventText
 from bot.engine.fold import Letter, Pass
-from bot.engine.ports import Clock, Commit, Conflict, InboxDelivery, Store, Telemetry
+from bot.engine.ports import Clock, Commit, Conflict, InboxDelivery, OutboxDelivery, Store, Telemetry
 from bot.engine.shelf import ShardShelf
 from bot.errors import StoreUnavailable
 from policies.book import PolicyBook
@@ -25,6 +28,8 @@ from policies.book import PolicyBook
 MAX_RACES = 50  # lost races in a row before giving the batch back; more means something else is wrong
 MAX_LETTERS = 512  # letters per commit: about 10 ms of fold, and one script stays well below Redis' slow-script limit
 MAX_DELIVERIES = 20  # an entry that was in hand when the process died this often is taken for the cause
+
+log = structlog.get_logger(__name__)
 
 
 class Engine:
@@ -91,19 +96,21 @@ class Engine:
         if acks:
             await self._commit(shard, letters, tuple(acks), ())
 
-    async def set_aside(self, shard: str, delivery: InboxDelivery, reason: str) -> None:
-        """Dead-letter an entry and page: what was accepted is never lost in silence (law 1)."""
+    async def set_aside(self, shard: str, delivery: InboxDelivery | OutboxDelivery, reason: str) -> None:
+        """Dead-letter a delivery and page: what was accepted is never lost in silence (law 1)."""
+        queue: Literal["inbox", "outbox"] = "inbox" if isinstance(delivery, InboxDelivery) else "outbox"
         page = PageOncall(
-            id=f"dead-letter/{delivery.delivery}",
+            id=f"dead-letter/{queue}/{delivery.delivery}",
             incident=SYSTEM_TARGET,
             service="trading-oncall",
             severity="error",
-            dedup_key=f"{shard}:dead-letter:{delivery.delivery}",
-            summary=f"{shard}: an entry could not be handled and was set aside ({reason})",
+            dedup_key=f"{shard}:dead-letter:{queue}:{delivery.delivery}",
+            summary=f"{shard}: an entry of the {queue} could not be handled and was set aside ({reason})",
         )
         await self.store.commit(shard, Commit(effects=(page,)))
-        await self.store.dead_letter(shard, "inbox", delivery.delivery, delivery.raw, reason)
+        await self.store.dead_letter(shard, queue, delivery.delivery, delivery.raw, reason)
         self._telemetry.dead_lettered(shard)
+        log.error("set_aside", shard=shard, queue=queue, delivery=delivery.delivery, reason=reason)
 
     def _open(self, shard: str, entry: AlertsReceived | Addressed) -> Iterable[Letter]:
         """The letters in one inbox entry; alerts are matched to policies here, just before the fold."""

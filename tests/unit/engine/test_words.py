@@ -1,0 +1,148 @@
+"""Chat and pager: in order, apart, never silent. On the twins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from bot.adapters.codec import event_text
+from bot.core.effects import PageOncall, PostMessage
+from bot.core.events import Budget
+from bot.engine.activity import Hands
+from bot.engine.dispatch import CHAT_TRIES, Dispatch
+from bot.engine.engine import Engine
+from bot.engine.loop import Heartbeat
+from bot.engine.ports import Commit
+from bot.testing import FakeClock, MemoryChat, MemoryJournal, MemoryPager, MemoryStore
+
+SHARD = "trading-core"
+
+
+class Deaf:
+    """Telemetry nobody reads."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+class Desk:
+    """A dispatcher with its chat, pager and store."""
+
+    def __init__(self) -> None:
+        self.store, self.chat, self.pager = MemoryStore(), MemoryChat(), MemoryPager()
+        engine = Engine(
+            store=self.store, book=None, text=event_text, clock=FakeClock(), telemetry=Deaf(), shards=[SHARD]
+        )
+        hands = Hands(
+            engine=engine, toolbox=None, targets=None, evidence=None, journal=MemoryJournal(), chat=self.chat,
+            budget=Budget(),
+        )  # fmt: skip
+        self.dispatch = Dispatch(hands, self.pager, Deaf(), SHARD, Heartbeat())
+
+    async def put(self, *effects: PostMessage | PageOncall) -> None:
+        await self.store.commit(SHARD, Commit(effects=effects))
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():
+                await asyncio.sleep(0.001)
+
+    async def waiting(self) -> int:
+        return (await self.store.lag(SHARD))[1]
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    desk = Desk()
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(desk.dispatch.read_forever(tasks)),
+            tasks.create_task(desk.dispatch.chat_forever()),
+            tasks.create_task(desk.dispatch.page_forever()),
+        ]
+        yield desk
+        for task in running:
+            task.cancel()
+
+
+def post(number: int) -> PostMessage:
+    return PostMessage(id=f"post/{number}", incident="inc-1", channel="#ops", topic="opened", text=f"message {number}")
+
+
+def page(number: int = 1) -> PageOncall:
+    return PageOncall(
+        id=f"page/{number}", incident="inc-1", service="pm", severity="critical", dedup_key=f"k{number}", summary="look"
+    )
+
+
+async def test_messages_come_out_in_order_and_are_acknowledged(desk):
+    """Fifty messages, in the order they were said."""
+    await desk.put(*(post(number) for number in range(50)))
+    await desk.until(lambda: len(desk.chat.posts) == 50)
+    assert desk.chat.texts() == [f"message {number}" for number in range(50)]
+    async with asyncio.timeout(5):
+        await desk.dispatch.drained()
+    assert await desk.waiting() == 0
+
+
+async def test_a_chat_that_is_down_never_delays_a_page(desk):
+    """Twenty messages wait for a dead chat; the page behind them goes out at once."""
+    desk.chat.broken = "channel_not_found"
+    await desk.put(*(post(number) for number in range(20)), page())
+    await desk.until(lambda: len(desk.pager.pages) == 1)
+    assert desk.chat.posts == []
+
+
+async def test_a_message_that_chat_refuses_is_given_up_after_its_tries(desk):
+    """It does not hold up the next one for ever, and the outbox is not filled with it."""
+    tries = 0
+    take = desk.chat.post
+
+    async def refuse_the_first(message):
+        nonlocal tries
+        if message.id == "post/1":
+            tries += 1
+            desk.chat.broken = "no"
+        else:
+            desk.chat.broken = ""
+        return await take(message)
+
+    desk.chat.post = refuse_the_first
+    await desk.put(post(1), post(2))
+    await desk.until(lambda: desk.chat.texts() == ["message 2"])
+    assert tries == CHAT_TRIES
+    async with asyncio.timeout(5):
+        await desk.dispatch.drained()
+    assert await desk.waiting() == 0
+
+
+async def test_a_page_that_nobody_takes_stays_in_the_outbox(desk):
+    """A page is never given up: it waits, and the next reclaim says it again."""
+    desk.pager.broken = "503"
+    await desk.put(page())
+    async with asyncio.timeout(5):
+        while await desk.store.read_outbox(SHARD, 1, 0):
+            await asyncio.sleep(0)
+        await desk.until(desk.dispatch._idle.is_set)
+    assert await desk.waiting() == 1
+    desk.pager.broken = ""
+    async with asyncio.TaskGroup() as tasks:
+        _, outbox = await desk.store.reclaim(SHARD, 0, 10)
+        await desk.dispatch.take(outbox, tasks)
+    await desk.until(lambda: len(desk.pager.pages) == 1)
+    async with asyncio.timeout(5):
+        await desk.dispatch.drained()
+    assert await desk.waiting() == 0
+
+
+async def test_an_effect_that_cannot_be_read_is_set_aside(desk):
+    """A forged effect is never performed; it stands among the dead letters with its reason, and pages."""
+    desk.store.poison(SHARD, "outbox")
+    await desk.put(post(1))  # the store's reader wakes for what comes through a commit
+    await desk.until(lambda: len(desk.pager.pages) == 1)
+    assert [reason for _, reason, _ in await desk.store.dead_letters(SHARD, 9)] == [
+        "the record does not carry our seal"
+    ]
+    assert "set aside" in desk.pager.pages[0].summary
