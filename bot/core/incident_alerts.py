@@ -114,7 +114,8 @@ def alert_resolved(draft: Draft, event: AlertResolved) -> Decision:
         return Ignored("stale: an older firing's end")
     if not known.firing:
         return Ignored("a copy of a known end")
-    ended = replace(known, alert=alert, firing=False, changed_at=draft.now)
+    same = alert.starts_at == known.alert.starts_at  # a newer firing was dismissed by nobody
+    ended = AlertState(alert=alert, firing=False, changed_at=draft.now, dismissed=known.dismissed and same)
     draft.change(alerts={**incident.alerts, alert.fingerprint: ended})
     if draft.incident.firing:
         return Applied(f"{alert.name} ended; {len(draft.incident.firing)} still fire")

@@ -361,6 +361,16 @@ def test_a_dismissed_alert_that_ends_is_no_news() -> None:
     assert isinstance(floor.fire(alert()), Ignored)
 
 
+def test_the_end_of_a_newer_firing_does_not_inherit_an_older_dismissal() -> None:
+    """The newer firing was dismissed by nobody, so when it is told (again) it counts."""
+    floor = parked()
+    _force(floor)
+    newer = alert(starts=START + MINUTE)
+    floor.end(newer)
+    floor.fire(newer)
+    assert (floor.incident().status, floor.incident().firing) == ("parked", (newer,))
+
+
 def test_without_force_what_fires_keeps_the_incident_open() -> None:
     """A tired person must say it twice."""
     floor = parked()
