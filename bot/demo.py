@@ -67,7 +67,7 @@ def _farewell(code: int) -> int:
     return code
 
 
-class _Quit(Exception):  # noqa: N818 - no error: the way out of the task group
+class _Quit(Exception):
     """Somebody pressed q."""
 
 

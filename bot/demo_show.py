@@ -21,7 +21,7 @@ from bot.sandbox.model import BASELINE_KELLY
 
 SYSTEM_SECONDS = 0.25  # between looks at the sandbox: one bar of a sparkline
 BOT_SECONDS = 0.4  # between looks at the bot's API
-CORPSE_SECONDS = 1.5  # a killed bot stays dead this long, for people to see
+CORPSE_SECONDS = 1.0  # a killed bot stays dead this long, for people to see
 FAULT_PCT = 2.4
 MAX_NOTES = 20
 

@@ -29,9 +29,9 @@ from bot.demo_view import Card, Moment
 from bot.errors import AndonError
 from bot.sandbox.children import Child, python, until
 
-SCALE = 20.0  # a restart of the bot takes three seconds: one minute there, less than the 90 s verification may take
-HOLD, CLOSE, COOLDOWN = "30s", "2m", "2m"  # shipped: 2m, 30m, 10m; a demo of half an hour would bore
-COOLDOWN_MS = 120_000
+SCALE = 15.0  # a restart of the bot takes three seconds: 45 there, half of what verification may take
+HOLD, CLOSE, COOLDOWN = "30s", "90s", "90s"  # shipped: 2m, 30m, 10m; a demo of half an hour would bore
+COOLDOWN_MS = 90_000
 COPIES = 2  # every alert comes twice, as from a highly available pair of Alertmanagers; it must not matter
 RESPONSE_MS = 40_000  # VaR follows Kelly with this lag: some 30 s until it is under 1.6 %, two seconds to watch
 READY_WITHIN = 25.0  # seconds; a laptop under load imports everything in five

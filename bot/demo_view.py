@@ -31,6 +31,12 @@ _STATUS_STYLE = {
     "resolved": "bold green",
     "closed": "green",
 }
+_WAITS = (  # by the beginning of the timer's name, longest first
+    ("verify:again", "next look"),
+    ("verify", "verification gives up"),
+    ("rung", "next page"),
+    ("close", "closed"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +135,8 @@ def _system(scene: Scene) -> RenderableType:
         kelly.append(" → ").append(
             f"{scene.kelly:g}", style="bold green" if scene.kelly < scene.kelly_before else "bold"
         )
-    kelly.append(
-        f"     the target's ledger: {_count(scene.effects, 'change')} of state by Andon, "
-        f"{_count(scene.requests, 'request')}",
-        style="dim",
-    )
+    ledger = f"   the target's ledger: {_count(scene.effects, 'effect')}, {_count(scene.requests, 'request')}"
+    kelly.append(ledger, style="dim")
     return Panel(Group(kelly, Text(), table), title="trading-core", title_align="left", border_style="blue")
 
 
@@ -147,7 +150,8 @@ def _incident(scene: Scene, card: Card | None) -> RenderableType:
         head.append(f" · episode {card.episode}")
     lines = [head, Text.assemble(("why  ", "dim"), card.why)]
     if card.due:
-        due = "   ".join(f"{name} in {countdown(at, scene.now)}" for name, at in sorted(card.due.items(), key=_by_due))
+        waits = sorted(card.due.items(), key=_by_due)
+        due = "   ".join(f"{_wait(name)} in {countdown(at, scene.now)}" for name, at in waits)
         lines.append(Text.assemble(("next ", "dim"), due))
     lines.append(Text())
     first = card.timeline[0].at if card.timeline else scene.now
@@ -167,19 +171,24 @@ def _notes(scene: Scene) -> RenderableType:
 def _keys(scene: Scene) -> RenderableType:
     text = Text()
     bot_style = "green" if scene.bot == "running" else "bold red"
-    text.append(f"bot {scene.bot}", style=bot_style).append("  ")
+    text.append(f"bot {scene.bot}", style=bot_style).append(" ")
     if scene.frozen:
-        text.append(" FROZEN ", style="bold white on blue").append("  ")
+        text.append(" FROZEN ", style="bold white on blue").append(" ")
     keys = (
         ("v", "break VaR"),
         ("f", "unfreeze" if scene.frozen else "freeze"),
-        ("k", "kill -9 bot"),
-        ("b", "break audit"),
+        ("k", "kill -9"),
+        ("b", "forge audit"),
         ("q", "quit"),
     )
     for key, meaning in keys:
-        text.append(f" {key} ", style="reverse").append(f" {meaning}  ")
+        text.append(f" {key} ", style="reverse").append(f" {meaning} ")
     return text
+
+
+def _wait(name: str) -> str:
+    """A timer of the incident in plain words; its own name where there are none."""
+    return next((words for start, words in _WAITS if name.startswith(start)), name)
 
 
 def _by_due(item: tuple[str, Millis]) -> Millis:

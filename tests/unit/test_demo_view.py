@@ -1,0 +1,83 @@
+"""The demo's picture: what it must say, at the width of an ordinary terminal, without any terminal."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from bot.demo_view import HISTORY, Card, Moment, Scene, countdown, plain, render, sparkline
+
+SCENE = Scene(
+    now=100_000,
+    scale=15.0,
+    alerts_by="sandbox",
+    bot="running",
+    frozen=False,
+    kelly_before=0.25,
+    kelly=0.25,
+    var={"BTC-USD": (1.1, 2.4), "ETH-USD": (0.95,)},
+    effects=0,
+    requests=0,
+)
+CARD = Card(
+    id="inc-abcdefghij",
+    policy="var-breach",
+    status="verifying",
+    why="waiting for evidence.var < 1.6",
+    symbols=("BTC-USD",),
+    due={"verify": 165_000, "rung:0": 190_000},
+    timeline=tuple(Moment(at * 1_000, f"sentence {at}") for at in range(30)),
+)
+
+
+def _drawn(scene: Scene) -> list[str]:
+    console = Console(width=80, height=24, record=True, file=io.StringIO())
+    console.print(render(scene))
+    return console.export_text().splitlines()
+
+
+def test_the_scaled_clock_and_who_posts_alerts_are_said_plainly() -> None:
+    """Nobody may take the demo's minutes for real ones, or the sandbox for an Alertmanager."""
+    text = "\n".join(_drawn(SCENE))
+    assert "CLOCK ×15: 1 s here is 15 s there" in text
+    assert "no Alertmanager runs here" in text
+    assert "press v" in text
+
+
+def test_an_incident_shows_before_and_after_why_countdowns_and_its_newest_sentences() -> None:
+    """The heart of the picture; old sentences give way to new ones, and timers speak plain words."""
+    lines = _drawn(replace(SCENE, kelly=0.1, effects=1, requests=1, cards=(CARD,)))
+    text = "\n".join(lines)
+    assert "0.25 → 0.1" in text
+    assert "1 effect, 1 request" in text
+    assert "waiting for evidence.var < 1.6" in text
+    assert "verification gives up in 1m05s" in text
+    assert "next page in 1m30s" in text
+    assert "sentence 29" in text
+    assert "sentence 3 " not in text
+    assert len(lines) <= 32
+
+
+def test_freeze_and_a_dead_bot_are_written_out() -> None:
+    """What colour says, words say too."""
+    text = "\n".join(_drawn(replace(SCENE, frozen=True, bot="killed")))
+    assert "FROZEN" in text
+    assert "unfreeze" in text
+    assert "bot killed" in text
+    assert text.splitlines()[-1].rstrip().endswith("quit"), "the keys stay on one line"
+
+
+def test_readings_over_the_threshold_are_red_and_the_line_has_an_end() -> None:
+    """The bars' colour changes exactly over 1.8 %, and old readings fall out."""
+    bars = sparkline([1.8, 1.81])
+    assert [span.style for span in bars.spans] == ["green", "red"]
+    assert len(sparkline([1.0] * (HISTORY + 10)).plain) == HISTORY
+    assert sparkline([-1.0, 99.0]).plain == "▁█"
+
+
+def test_times_are_those_of_the_demos_clock() -> None:
+    """Countdowns never run below now; log lines count from the beginning."""
+    assert [countdown(due, 1_000) for due in (500, 1_000, 6_000, 66_000)] == ["now", "now", "5s", "1m05s"]
+    assert plain(Moment(3_500, "Kelly is 0.1"), 1_000) == "+    2.5s  Kelly is 0.1"
