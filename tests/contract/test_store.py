@@ -115,8 +115,10 @@ async def test_a_due_timer_comes_in_once_though_two_replicas_claim_it(bench: Ben
     """Timers that are due enter the inbox once in all, with an id that follows from the timer; later ones wait."""
     store, other = bench.store, await bench.replica("b")
     await put(store, *(incident(f"inc-{n}", due=100 + n) for n in range(20)), incident("inc-later", due=900))
-    claimed = await asyncio.gather(*(replica.claim_due(SHARD, 500, 15) for replica in (store, other) * 3))
-    assert sum(claimed) == 20
+    claimed = 0
+    while now := sum(await asyncio.gather(*(replica.claim_due(SHARD, 500, 15) for replica in (store, other) * 3))):
+        claimed += now  # they may all have looked at the same fifteen
+    assert claimed == 20
     read = [delivery.entry for delivery in await store.read_inbox(SHARD, 100, 1_000)]
     assert len(read) == 20
     assert Addressed(to="inc-7", event=TimerFired(id="inc-7|due|due-107", at=500, name="due", token="due-107")) in read

@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bot.adapters import redis_safety
-from bot.adapters.embedded import MAX_SOCKET_PATH, EmbeddedValkey
+from bot.adapters.embedded import MAX_SOCKET_PATH, STOP_S, EmbeddedValkey
 from bot.adapters.redis_link import connect
 from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
@@ -172,7 +172,8 @@ async def test_an_orphan_without_a_socket_is_found_too(tmp_path: Path) -> None:
     (tmp_path / "data" / "valkey" / "valkey.sock").unlink()
     server = EmbeddedValkey(tmp_path / "data")
     try:
-        await server.start()
+        async with asyncio.timeout(STOP_S - 2):  # asked to end, not waited for and then killed
+            await server.start()
     finally:
         await server.stop()
 

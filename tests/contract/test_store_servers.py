@@ -22,7 +22,7 @@ from bot.adapters.seal import Sealer
 from bot.engine.ports import Commit
 from bot.errors import ConfigError, StoreUnavailable, StoreUnsafe
 from tests.contract.conftest import KEY, Bench, wait_until_it_answers
-from tests.contract.store_records import SHARD, change, incident, put, webhook
+from tests.contract.store_records import SHARD, change, incident, message, put, webhook
 
 ACL = "user andon on >s3cret ~andon:* +@all -@dangerous +info"
 
@@ -162,6 +162,25 @@ async def test_a_server_that_forgot_its_scripts_and_groups_is_taught_again(bench
     await bench.raw.delete(f"{bench.prefix}:{{{SHARD}}}:inbox")
     await bench.store.append(SHARD, [webhook()])
     assert len(await bench.store.read_inbox(SHARD, 10, 1_000)) == 1
+
+
+@pytest.mark.parametrize("bench", ["valkey", "redis-7.0"], indirect=True)
+async def test_what_is_done_leaves_nothing_behind_in_the_queues(bench: Bench) -> None:
+    """Acknowledged is also no longer pending and no longer stored, whichever way it was done."""
+    store = bench.store
+    await store.append(SHARD, [webhook(f"w{n}") for n in range(3)])
+    await put(store, incident(), effects=tuple(message(f"m{n}") for n in range(3)))
+    inbox = await store.read_inbox(SHARD, 10, 1_000)
+    outbox = await store.read_outbox(SHARD, 10, 1_000)
+    await store.commit(SHARD, Commit(inbox_acks=(inbox[0].delivery,), outbox_acks=(outbox[0].delivery,)))
+    await store.report(SHARD, None, outbox[1].delivery)
+    await store.dead_letter(SHARD, "outbox", outbox[2].delivery, outbox[2].raw, "test")
+    for delivery in inbox[1:]:
+        await store.dead_letter(SHARD, "inbox", delivery.delivery, delivery.raw, "test")
+    for queue in ("inbox", "outbox"):
+        stream = f"{bench.prefix}:{{{SHARD}}}:{queue}"
+        assert (await bench.raw.xpending(stream, "andon"))["pending"] == 0
+        assert await bench.raw.xlen(stream) == 0
 
 
 @pytest.mark.parametrize("bench", ["valkey", "redis-7.0"], indirect=True)

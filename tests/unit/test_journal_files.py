@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -103,13 +105,26 @@ async def test_a_disk_that_refuses_is_told_to_everybody_who_waits(tmp_path: Path
 
 
 async def test_a_caller_that_is_cancelled_takes_nobody_elses_line_along(tmp_path: Path) -> None:
-    """The one whose turn it was goes away in the midst of writing; the others' lines are written all the same."""
+    """The one whose turn it was goes away before its batch is written; the others' lines are written all the same."""
     path = tmp_path / "intents.jsonl"
     journal = FileJournal(path)
+    gates = threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))  # one thread: what is queued behind a gate has not begun
     async with asyncio.TaskGroup() as group:
+        blocked = [loop.run_in_executor(None, gates[0].wait, 10)]
+        before = group.create_task(journal.intend(intent("before")))
+        await asyncio.sleep(0)
+        blocked.append(loop.run_in_executor(None, gates[1].wait, 10))
         first = group.create_task(journal.intend(intent("first")))
         others = [group.create_task(journal.intend(intent(f"i{n}"))) for n in range(5)]
-        await asyncio.sleep(0)  # all have added their line, and `first` has the turn
+        await asyncio.sleep(0)  # all wait for their turn
+        gates[0].set()
+        await before
+        await asyncio.sleep(0)  # `first` has it now, and everybody's line with it
         first.cancel()
+        await asyncio.sleep(0)
+        gates[1].set()
+        await asyncio.gather(*blocked)
     assert all(other.exception() is None for other in others)
     assert {found.intent for found in open_intents(path)} >= {f"i{n}" for n in range(5)}
