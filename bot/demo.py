@@ -41,17 +41,22 @@ What to open and edit next
 def run(*, tour: bool = False, as_json: bool = False) -> int:
     """Run the demo to its end; returns the exit code. Ctrl-C is an ordinary way to end the live one."""
     try:
-        return asyncio.run(play_tour(as_json) if tour else _show())
-    except KeyboardInterrupt:
+        return asyncio.run(_run(tour, as_json))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130 if tour else _farewell(0)
+
+
+async def _run(tour: bool, as_json: bool) -> int:
+    """The tour or the show; a SIGTERM, or a terminal that goes away, ends either as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await (play_tour(as_json) if tour else _show())
 
 
 async def _show() -> int:
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    if task is not None:
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
     sys.stderr.write("starting a Valkey, a simulated trading-core and Andon …\n")
     try:
         async with open_stage() as stage:
