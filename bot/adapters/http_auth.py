@@ -49,13 +49,19 @@ class SourceGate:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = tuple(sources)
+        self._whole = [(_header(source), source.name) for source in sources]
 
     def admit(self, header: str | None) -> str:
         """The sender's name, from its `Authorization` header. Raises Unwelcome (401)."""
         if not self._sources:
             return ANONYMOUS
-        scheme, given = _credentials(header)
         found = ""
+        for sent, name in self._whole:  # as nearly everybody writes it; taking the header apart costs more
+            if hmac.compare_digest((header or "").encode("utf-8", "surrogateescape"), sent):
+                found = name
+        if found:
+            return found
+        scheme, given = _credentials(header)
         for source in self._sources:
             same = hmac.compare_digest(given, source.secret)
             if same and scheme == source.scheme:
@@ -68,6 +74,12 @@ class SourceGate:
                 scheme='Bearer realm="andon"',
             )
         return found
+
+
+def _header(source: Source) -> bytes:
+    if source.scheme == "bearer":
+        return b"Bearer " + source.secret
+    return b"Basic " + base64.b64encode(source.secret)
 
 
 def _credentials(header: str | None) -> tuple[str, bytes]:

@@ -162,7 +162,6 @@ def raw(count: int = 1, **changes: Any) -> bytes:
     return json.dumps(webhook(count, **changes)).encode()
 
 
-
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop go round until `condition` holds; the test's time-out bounds it."""
     while not condition():
