@@ -21,8 +21,8 @@ from bot.demo_stage import CLOSE, COOLDOWN, COOLDOWN_MS, HOLD, DemoError, Stage,
 from bot.demo_view import Card
 from bot.sandbox.children import Unmet, until
 
-SCENE_WITHIN = 20.0  # seconds of real time for a scene to reach its end; they take four to ten
-SOON = 8.0  # seconds for one thing to happen within a scene
+SCENE_WITHIN = 30.0  # seconds of real time for a scene to reach its end; they take four to ten
+SOON = 12.0  # seconds for one thing to happen within a scene; mostly well under one
 SYMBOLS = ("BTC-USD", "SOL-USD", "ETH-USD")  # whose VaR breaks in which scene
 
 
