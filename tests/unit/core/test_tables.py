@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from bot.core import incident_machine, system_machine, target_machine
 from bot.core.effects import Effect, PageOncall, RunStep, Tell
-from bot.core.events import Event, IncidentEvent, SlotGranted, TargetEvent
+from bot.core.events import Event, IncidentEvent, SlotGranted, SlotReleased, TargetEvent
 from bot.core.incident import MAX_ALERTS, Incident, Status
 from bot.core.incident_moves import GUARD_RETRIES, MAX_RESULTS, RECHECKS_BEFORE_PARKING
 from bot.core.plan import Page, Plan
@@ -197,6 +197,20 @@ def test_whoever_is_done_holds_nothing_and_lets_nothing_fire() -> None:
         assert incident.status == "acting" or (incident.run, incident.fence) == ("", 0), incident
         if incident.status in ("resolved", "closed"):
             assert (incident.firing, incident.untracked, incident.paged) == ((), 0, ())
+
+
+def test_a_slot_is_never_left_behind() -> None:
+    """Whatever ends a run under a fence tells the component that this very fence is given back."""
+    for incident in _incidents().corners.values():
+        assert isinstance(incident, Incident)
+        if not incident.fence or incident.plan is None or not incident.plan.steps[incident.cursor].component:
+            continue
+        for event, now in incident_events(incident, incident.plan):
+            transition = incident_machine.step(incident, event, now)
+            if transition.record.fence == incident.fence:
+                continue
+            told = [effect.event for effect in transition.effects if isinstance(effect, Tell)]
+            assert incident.fence in {e.fence for e in told if isinstance(e, SlotReleased)}, event
 
 
 def test_records_stay_bounded() -> None:
