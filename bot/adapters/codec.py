@@ -104,7 +104,7 @@ def decode_intent(raw: bytes) -> IntentDeclared:
 
 def _encode(adapter: TypeAdapter[T], value: T) -> bytes:
     try:
-        return _PREFIX + adapter.dump_json(value)
+        return _PREFIX + adapter.serializer.to_json(value)
     except PydanticSerializationError as error:  # half a surrogate pair is text to Python, but cannot be written
         raise InputError("text", f"cannot be stored: {str(error)[:_MAX_COMPLAINT]}") from error
 
@@ -114,7 +114,7 @@ def _decode(adapter: TypeAdapter[T], raw: bytes, what: str) -> T:
         version = raw.split(b" ", 1)[0][:8].decode("ascii", "replace")
         raise RecordForged(f"{what}: schema version {version!r}, but this Andon reads {SCHEMA_VERSION}")
     try:
-        return adapter.validate_json(raw[len(_PREFIX) :])
+        return adapter.validator.validate_json(raw[len(_PREFIX) :])  # type: ignore[no-any-return]  # made for T
     except ValidationError as error:
         raise RecordForged(f"{what}: {str(error)[:_MAX_COMPLAINT]}") from error
 

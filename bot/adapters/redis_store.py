@@ -183,7 +183,8 @@ class RedisStore(RedisReads):
         record, version, head = change.record, change.expected + 1, change.audit.hash
         sealed = self._sealer.seal(keys.record_context(record.id, version, head), encode_record(record))
         index, opened = "-", 0
-        if isinstance(record, Incident):
+        if isinstance(record, Incident) and (change.expected == 0 or record.status in TERMINAL):
+            # In between nothing changes in the lists: an incident opens with its first record, and only once.
             index, opened = ("c" if record.status in TERMINAL else "o"), record.opened_at
         return (record.id, change.expected, version, head, sealed, format_link(change.audit), index, opened)
 

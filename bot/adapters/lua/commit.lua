@@ -13,7 +13,7 @@
 --
 -- ARGV[1] consumer group; ARGV[2..8] how many of each of the following there are, in this order:
 --   change       id, expected version, new version, audit head, sealed record, audit link, index, opening time
---                (index: "-" no incident, "o" open, "c" closed)
+--                (index: "-" nothing to list, "o" newly open, "c" closed)
 --   claim        incident key, sealed id it must point at now ("" = at nothing), sealed id it points at afterwards
 --   timer away   member
 --   timer set    due, member
