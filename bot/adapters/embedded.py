@@ -64,6 +64,7 @@ class EmbeddedValkey:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir.resolve()
         self._folder = self._data_dir / "valkey"
+        self._served = self._folder / "served"  # there since a server first answered
         self._socket = _socket_path(self._folder)
         self._process: asyncio.subprocess.Process | None = None
         self._lock: int | None = None
@@ -126,7 +127,7 @@ class EmbeddedValkey:
                     await self._stopping.wait()
             try:
                 await self._restart()
-            except (StoreUnavailable, OSError) as error:
+            except (StoreUnavailable, ConfigError, OSError) as error:
                 log.error("embedded_store_not_restarted", reason=str(error))
             else:
                 log.info("embedded_store_restarted", deaths=deaths)
@@ -180,7 +181,16 @@ class EmbeddedValkey:
         with suppress(OSError, ValueError):
             os.kill(int((self._folder / "valkey.pid").read_text().strip()), number)
 
+    def _refuse_to_begin_anew(self) -> None:
+        """Valkey would start empty, without a word, where its append-only file has gone."""
+        if self._served.exists() and not (self._folder / "appendonlydir" / "appendonly.aof.manifest").exists():
+            raise ConfigError(
+                f"{self._folder}: this store has served before, but its append-only file is gone; put "
+                f"{self._folder / 'appendonlydir'} back, or remove {self._folder} to begin with nothing"
+            )
+
     async def _spawn(self) -> None:
+        self._refuse_to_begin_anew()
         config = self._folder / "valkey.conf"
         config.write_text(
             _CONFIG.format(
@@ -211,6 +221,7 @@ class EmbeddedValkey:
             os.close(lock)  # the child holds it on
             os.close(log)
         await self._wait_until_ready(self._process)
+        self._served.touch(mode=0o600)
 
     async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
         async for _ in _until(START_S):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -206,7 +207,7 @@ async def test_a_long_data_directory_gets_a_short_private_socket(tmp_path: Path)
 
 
 async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    """A damaged append-only file is told with the server's own words, and the directory is free afterwards."""
+    """A damaged file is told with the server's own words, a missing one is not taken for a first start."""
     server = EmbeddedValkey(tmp_path / "data")
     await server.start()
     await server.stop()
@@ -214,7 +215,9 @@ async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     manifest.write_text("nonsense\n")
     with pytest.raises(StoreUnavailable, match="did not start"):
         await server.start()
-    for file in manifest.parent.iterdir():
-        file.unlink()
+    manifest.unlink()
+    with pytest.raises(ConfigError, match="append-only file is gone"):
+        await server.start()
+    shutil.rmtree(tmp_path / "data" / "valkey")
     await server.start()
     await server.stop()
