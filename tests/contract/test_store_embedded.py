@@ -206,10 +206,8 @@ async def test_a_long_data_directory_gets_a_short_private_socket(tmp_path: Path)
     path.parent.rmdir()  # nothing is left in it
 
 
-async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+async def test_a_server_that_cannot_start_says_why(server: EmbeddedValkey, tmp_path: Path) -> None:
     """A damaged file is told with the server's own words, a missing one is not taken for a first start."""
-    server = EmbeddedValkey(tmp_path / "data")
-    await server.start()
     await server.stop()
     manifest = tmp_path / "data" / "valkey" / "appendonlydir" / "appendonly.aof.manifest"
     manifest.write_text("nonsense\n")
@@ -219,5 +217,4 @@ async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="append-only file is gone"):
         await server.start()
     shutil.rmtree(tmp_path / "data" / "valkey")
-    await server.start()
-    await server.stop()
+    await server.start()  # and the directory was free each time
