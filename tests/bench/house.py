@@ -35,7 +35,16 @@ class House:
     """A running Andon."""
 
     port: int
+    pid: int
     store: redis.Redis
+
+    def cpu_seconds(self) -> float:
+        """Processor time Andon's own process has used (the store's is not in it). NaN where there is no /proc."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return float("nan")
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime: proc(5)
 
     def waiting(self) -> int:
         """Entries in the inbox and effects in the outbox that are not done."""
@@ -121,7 +130,7 @@ def andon(folder: Path, policies: list[Mapping[str, Any]], *, target_port: int =
         try:
             _ready(port, process, folder / "log")
             with redis.Redis.from_url(EmbeddedValkey(data).url) as store:
-                yield House(port, store)
+                yield House(port, process.pid, store)
         finally:
             process.terminate()
             try:
