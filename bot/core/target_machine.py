@@ -7,6 +7,7 @@ The laws of this file:
 3. While an effect is being verified, lesser plans wait; a more severe plan that lowers exposure does not.
 4. A cool-down delays, it never drops: the plan waits in the queue and is granted when the time is up.
 5. A freeze denies everything, also what already waits. Lifting it starts nothing.
+6. The queue is bounded: when it is full, the least severe and latest plan is turned away, and told.
 
 The system's own target `*` (freeze, arming, budget) has its own machine in `bot.core.system_machine`.
 Called by `bot.engine.fold`. The state diagram is drawn from `TABLE`.

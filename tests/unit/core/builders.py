@@ -36,7 +36,7 @@ from bot.core.incident import Incident
 from bot.core.plan import Page, Plan, Rung, Step, Verify
 from bot.core.record import Decision, Ignored, Timer, Transition
 from bot.core.target import Target
-from bot.core.words import SYSTEM_TARGET, Disposition, Millis, target_id
+from bot.core.words import SYSTEM_TARGET, Millis, target_id
 
 START: Millis = 1_700_000_000_000
 SECOND: Millis = 1_000
@@ -284,7 +284,3 @@ def parked(made: Plan | None = None) -> Floor:
     floor.report(floor.runs[-1], StepUnknown, "no answer in time")
     assert floor.incident().status == "parked"
     return floor
-
-
-def intent_disposition(floor: Floor, disposition: Disposition) -> list[RunStep]:
-    return [run for run in floor.runs if run.disposition == disposition]
