@@ -68,7 +68,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """See Andon handle a VaR breach on a simulated trading system."""
-    from bot.demo import run
+    from bot.demo.live import run
 
     raise typer.Exit(run(tour=tour, as_json=as_json))
 

@@ -92,7 +92,7 @@ async def _listening(app: web.Application, port: int) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-class _Stopped(Exception):  # noqa: N818 - no error: the way out of the task group
+class _Stopped(Exception):
     """Raised inside the task group to end it."""
 
 

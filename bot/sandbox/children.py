@@ -22,7 +22,7 @@ TAIL_LINES = 40  # of a log, when something went wrong
 T = TypeVar("T")
 
 
-class Unmet(Exception):  # noqa: N818 - named for what it says
+class Unmet(Exception):
     """A condition did not become true in time; the message says which, and what was seen last."""
 
 

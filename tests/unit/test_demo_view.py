@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from bot.demo_view import HISTORY, Card, Moment, Scene, countdown, plain, render, sparkline
+from bot.demo.view import HISTORY, Card, Moment, Scene, countdown, plain, render, sparkline
 
 SCENE = Scene(
     now=100_000,

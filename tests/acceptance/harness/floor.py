@@ -18,8 +18,8 @@ from typing import Any
 
 import aiohttp
 
-from bot import demo_config
-from bot.demo_config import Place
+from bot.demo import config as demo_config
+from bot.demo.config import Place
 from bot.sandbox.children import Child, Unmet, python, until
 from tests.acceptance.harness import deploy_files, services
 from tests.acceptance.harness.services import START_WITHIN, Service, free_port

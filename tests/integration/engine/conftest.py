@@ -13,7 +13,7 @@ from bot.core.alert import Alert
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode gives tests no package; the harness is a module
 
-from tests_engine import BREACH, OVER, Floor  # noqa: E402  # after the path it needs
+from tests_engine import BREACH, OVER, Floor  # after the path it needs
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The spine on a real store: one alert, one action, verified, resolved, closed, explained; and after every kind of kill."""
+"""The spine on a real store: one alert, one action, verified, resolved, closed, explained, and killed in between."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from bot.adapters.clock import SystemClock
 from bot.adapters.codec import event_text
 from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
@@ -30,19 +31,6 @@ from policies.book import Match
 
 SHARD = "trading-core"
 KEY = b"k" * 32
-
-
-class RealClock:
-    """Wall time."""
-
-    def now(self) -> int:
-        return int(time.time() * 1000)
-
-    async def sleep_until(self, due: int) -> None:
-        await asyncio.sleep(max(0, due - self.now()) / 1000)
-
-    def real_seconds(self, duration_ms: int) -> float:
-        return duration_ms / 1000
 
 
 class Deaf:
@@ -89,7 +77,7 @@ class RiskEngine:
     def diagnosis(self, name: str) -> None:
         return None
 
-    async def read(self, system: str, declared: dict[str, EvidenceDecl], alerts: object, now: int) -> tuple[Reading, ...]:
+    async def read(self, system: str, declared: dict[str, EvidenceDecl], alerts: object, now: int):
         value = 2.4 * self.kelly / 0.25
         return tuple(Reading(name=name, value=value, taken_at=now) for name in declared)
 
@@ -172,7 +160,7 @@ class Floor:
         self.store = RedisStore(self._url, replica=replica, sealer=Sealer(KEY))
         await self.store.open()
         self.engine = Engine(
-            store=self.store, book=OnePolicy(self.plan), text=event_text, clock=RealClock(), telemetry=Deaf(),
+            store=self.store, book=OnePolicy(self.plan), text=event_text, clock=SystemClock(), telemetry=Deaf(),
             shards=[SHARD],
         )  # fmt: skip
         hands = Hands(
@@ -180,7 +168,7 @@ class Floor:
             budget=Budget(), chat=self.people,
         )  # fmt: skip
         self.runtime = Runtime(hands, self.people, Deaf())
-        self._task = asyncio.get_running_loop().create_task(self.runtime.run())  # noqa: TID251  # the test is the supervisor
+        self._task = asyncio.get_running_loop().create_task(self.runtime.run())  # the test is the supervisor
 
     async def arm(self) -> None:
         armed = PolicyArmed(id="armed", at=1, by="demo-oncall", policy=self.plan.policy)
@@ -256,8 +244,6 @@ BREACH = Alert(
     starts_at=1_000_000,
 )
 OVER = replace(BREACH, status="resolved", ends_at=1_060_000)
-
-
 
 
 async def writer(floor: Floor, alert: Alert) -> None:

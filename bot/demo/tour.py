@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bot.demo_config import SYSTEM
-from bot.demo_stage import CLOSE, COOLDOWN, COOLDOWN_MS, HOLD, DemoError, Stage, open_stage
-from bot.demo_view import Card
+from bot.demo.config import SYSTEM
+from bot.demo.stage import CLOSE, COOLDOWN, COOLDOWN_MS, HOLD, DemoError, Stage, open_stage
+from bot.demo.view import Card
 from bot.sandbox.children import Unmet, until
 
 SCENE_WITHIN = 30.0  # seconds of real time for a scene to reach its end; they take four to ten

@@ -1,7 +1,7 @@
 """What the live demo knows and does: it watches the sandbox and the bot, and carries out what a key asked for.
 
-Made by `bot.demo`, which draws `scene()` and passes keys to `press`. Every wish runs on its own, in order; whatever a
-wish leads to is seen through the same API and ledger as everything else.
+Made by `bot.demo.live`, which draws `scene()` and passes keys to `press`. Every wish runs on its own, in order;
+whatever a wish leads to is seen through the same API and ledger as everything else.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
-from bot.demo_config import PERSON, SYSTEM
-from bot.demo_stage import DemoError, Stage
-from bot.demo_view import HISTORY, Card, Scene
+from bot.demo.config import PERSON, SYSTEM
+from bot.demo.stage import DemoError, Stage
+from bot.demo.view import HISTORY, Card, Scene
 from bot.sandbox.children import Unmet
 from bot.sandbox.model import BASELINE_KELLY
 

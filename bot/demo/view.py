@@ -1,4 +1,4 @@
-"""What the demo looks like: one snapshot of everything in, one rich renderable out. Pure; `bot.demo` shows it.
+"""What the demo looks like: one snapshot of everything in, one rich renderable out. Pure; `bot.demo.live` shows it.
 
 Colours say what the words say already, so a terminal without them loses nothing.
 """

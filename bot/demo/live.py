@@ -1,8 +1,8 @@
 """`andon demo`: a real bot, a simulated trading-core, and keys to break things, live in the terminal.
 
-Called by `bot.cli`. With a terminal it draws `demo_view` several times a second; without one it plays a single breach
-and prints plain lines. `--tour` hands over to `demo_tour`. However it ends, its children are ended by pid, its folder
-is removed, and it says what to look at next.
+Called by `bot.cli`. With a terminal it draws `bot.demo.view` several times a second; without one it plays a single
+breach and prints plain lines. `--tour` hands over to `bot.demo.tour`. However it ends, its children are ended by pid,
+its folder is removed, and it says what to look at next.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.live import Live
 
-from bot.demo_show import Show
-from bot.demo_stage import DemoError, Stage, open_stage
-from bot.demo_tour import tour as play_tour
-from bot.demo_view import plain, render
+from bot.demo.show import Show
+from bot.demo.stage import DemoError, Stage, open_stage
+from bot.demo.tour import tour as play_tour
+from bot.demo.view import plain, render
 from bot.sandbox.children import Unmet
 
 FRAME_SECONDS = 0.2

@@ -1,6 +1,6 @@
 """The demo's stage: a temporary folder, the sandbox and the bot as child processes, and hands to move them.
 
-Used by `bot.demo` (live) and `bot.demo_tour` (unattended). The bot is a real `andon serve`, reached the way everybody
+Used by `bot.demo` (live) and `bot.demo.tour` (unattended). The bot is a real `andon serve`, reached the way everybody
 reaches it: its webhook port, its operators' socket, the CLI. Only the audit is broken behind its back, on request.
 """
 
@@ -21,11 +21,11 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bot import demo_config
 from bot.adapters.clock import ScaledClock, wall_ms
 from bot.adapters.embedded import EmbeddedValkey
-from bot.demo_config import SYSTEM, Place
-from bot.demo_view import Card, Moment
+from bot.demo import config
+from bot.demo.config import SYSTEM, Place
+from bot.demo.view import Card, Moment
 from bot.errors import AndonError
 from bot.sandbox.children import Child, python, until
 
@@ -150,7 +150,7 @@ class Stage:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env=demo_config.environment(self.place),
+            env=config.environment(self.place),
         )
         output, _ = await process.communicate()
         return process.returncode or 0, output.decode()
@@ -172,7 +172,7 @@ class Stage:
         stack.push_async_callback(child.end)
         ready = json.loads(await child.first_line(READY_WITHIN))
         self.sandbox_url = ready["url"]
-        demo_config.write_with(self.place, {"http": ready["url"], "redis": ready["valkey_url"]})
+        config.write_with(self.place, {"http": ready["url"], "redis": ready["valkey_url"]})
 
     async def sandbox(self, method: str, path: str, body: object = None) -> Any:
         """One request to the simulated trading-core."""
