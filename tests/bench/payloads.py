@@ -18,8 +18,7 @@ RECEIVER = "andon"
 class Shape:
     """What one webhook holds.
 
-    `alerts` in one webhook; `lanes`: the label `lane` runs through this many values (a policy may choose by it);
-    `fixed` keeps the number out of the labels that group incidents, so every alert joins the same incident.
+    `alerts` in one webhook; `lanes`: the label `lane` runs through this many values (a policy may choose by it).
     """
 
     alerts: int = 1
@@ -49,7 +48,7 @@ def _alert(shape: Shape, position: int, seq: str, lane: int) -> dict[str, object
         "startsAt": "2026-01-05T10:00:00.123456789Z",
         "endsAt": "0001-01-01T00:00:00Z",
         "generatorURL": "http://prometheus.example:9090/graph?g0.expr=var_pct+%3E+1.8&g0.tab=1",
-        "fingerprint": f"{position:08x}{seq}",
+        "fingerprint": f"{0xA0000000 + position:08x}{seq}",  # never eight zeros: those are the mark
     }
 
 
