@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import stat
@@ -247,6 +248,9 @@ async def test_over_tcp_a_token_is_the_person(services: TwinServices) -> None:
                     await api.get("/status")
                 assert caught.value.status == 401
                 assert caught.value.fix
+        basic = {"Authorization": "Basic " + base64.b64encode(b"token-b").decode()}
+        async with aiohttp.ClientSession(door.addresses.api) as web, web.get("/api/v1/status", headers=basic) as answer:
+            assert answer.status == 401
     assert (await record(services, "target:*")).freeze.by == "beta-lead"
 
 
