@@ -94,7 +94,6 @@ def fire(
     annotation: Annotated[list[str] | None, typer.Option("--annotation", "-a", help="NAME=VALUE, for people.")] = None,
     receiver: Annotated[str, typer.Option(help="As if sent to this Alertmanager receiver.")] = "andon-fire",
     resolved: Annotated[bool, typer.Option("--resolved", help="The alert is over, instead of firing.")] = False,
-    key: Annotated[str, typer.Option("--key", help="The same for the same order, so it can be repeated.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Inject an alert by hand, through the same way as any other, marked as yours."""
@@ -104,7 +103,7 @@ def fire(
         "receiver": receiver,
         "status": "resolved" if resolved else "firing",
     }
-    _ask(lambda api: api.post("/fire", body, key=key), console.fired, as_json)
+    _ask(lambda api: api.post("/fire", body), console.fired, as_json)
 
 
 @app.command()

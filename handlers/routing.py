@@ -38,26 +38,28 @@ def split(webhook: Webhook, routes: Sequence[Route], at: Millis) -> dict[str, Al
 
     Entry ids repeat for the same body and shard. Every entry carries `truncated`: which shard lost alerts is unknown.
     """
-    possible = [route for route in routes if route.receiver in ("", webhook.receiver)]
     if not webhook.alerts:
         return {}
+    first = next((route for route in routes if route.receiver in ("", webhook.receiver)), None)
+    if first is None or first.matches is None:  # one shard for all, the usual case
+        shard = UNROUTED if first is None else first.system
+        return {shard: _entry(webhook, shard, webhook.alerts, at)}
+    possible = [route for route in routes if route.receiver in ("", webhook.receiver)]
     shards: dict[str, list[Alert]] = {}
-    if not possible or possible[0].matches is None:  # one shard for all, the usual case
-        shards[possible[0].system if possible else UNROUTED] = list(webhook.alerts)
-    else:
-        for alert in webhook.alerts:
-            shards.setdefault(_system(alert, possible), []).append(alert)
-    return {
-        shard: AlertsReceived(
-            id=f"{webhook.id}:{shard}",
-            at=at,
-            source=SOURCE,
-            receiver=webhook.receiver,
-            alerts=tuple(alerts),
-            truncated=webhook.truncated,
-        )
-        for shard, alerts in shards.items()
-    }
+    for alert in webhook.alerts:
+        shards.setdefault(_system(alert, possible), []).append(alert)
+    return {shard: _entry(webhook, shard, tuple(alerts), at) for shard, alerts in shards.items()}
+
+
+def _entry(webhook: Webhook, shard: str, alerts: tuple[Alert, ...], at: Millis) -> AlertsReceived:
+    return AlertsReceived(
+        id=f"{webhook.id}:{shard}",
+        at=at,
+        source=SOURCE,
+        receiver=webhook.receiver,
+        alerts=alerts,
+        truncated=webhook.truncated,
+    )
 
 
 def _system(alert: Alert, routes: Sequence[Route]) -> str:

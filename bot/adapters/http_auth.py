@@ -51,9 +51,18 @@ class SourceGate:
         self._sources = tuple(sources)
         self._whole = [(_header(source), source.name) for source in sources]
 
-    def admit(self, header: str | None) -> str:
-        """The sender's name, from its `Authorization` header. Raises Unwelcome (401)."""
+    def admit(self, header: str | None, origin: str | None = None) -> str:
+        """The sender's name, from its `Authorization` header. Raises Unwelcome (401; 403 for a web page).
+
+        Where loopback is trusted without credentials, any page in a browser on this machine could post an alert;
+        browsers say so in `Origin`, and no Alertmanager sends one.
+        """
         if not self._sources:
+            if origin is not None:
+                raise Unwelcome(
+                    "webhooks from web pages are refused",
+                    fix="give listen.auth in andon.yaml a credential, and send it",
+                )
             return ANONYMOUS
         found = ""
         for sent, name in self._whole:  # as nearly everybody writes it; taking the header apart costs more

@@ -2,7 +2,7 @@
 
 Mounted by `http_app`. A command becomes one event, folded and committed by the engine before the answer; the answer is
 the machine's decision with its reason. `Idempotency-Key` makes the event's id, so a repeated request is harmless.
-`fire` goes the way of any webhook instead: parse, route, inbox.
+`fire` goes the way of any webhook instead (parse, route, inbox); with the same `starts_at` it is the same firing.
 """
 
 from __future__ import annotations

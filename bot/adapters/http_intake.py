@@ -67,7 +67,9 @@ class Intake:
 
     async def store(self, entries: Mapping[str, AlertsReceived]) -> None:
         """Return when every entry is durable in its shard. Raises StoreUnavailable; then any of them may be."""
-        alerts = sum([len(entry.alerts) for entry in entries.values()])
+        alerts = 0
+        for entry in entries.values():
+            alerts += len(entry.alerts)
         if not self._open:
             raise StoreUnavailable("this replica is shutting down")
         if self._alerts + alerts > self._max_alerts:

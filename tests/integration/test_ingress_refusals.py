@@ -167,6 +167,16 @@ async def test_loopback_needs_no_credentials(host: str) -> None:
         assert answer.status == 200
 
 
+async def test_a_web_page_cannot_fire_an_alert_on_an_open_loopback() -> None:
+    """Without credentials, a browser on this machine is no Alertmanager: its `Origin` gives it away."""
+    services = TwinServices()
+    async with opened(services) as door, aiohttp.ClientSession(door.addresses.webhooks) as session:
+        headers = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+        async with session.post(PATH, data=raw(), headers=headers) as answer:
+            assert answer.status == 403
+    assert services.store.batches == []
+
+
 async def test_an_address_in_use_is_told_as_configuration(tmp_path: Path) -> None:
     """Two replicas on one port: the second says which address it could not have."""
     async with opened(TwinServices()) as door:
