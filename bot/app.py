@@ -45,7 +45,7 @@ from bot.engine.engine import Engine
 from bot.engine.loop import BLOCK_MS
 from bot.engine.ports import Chat, Clock, Component, Pager, Store
 from bot.engine.runtime import Runtime
-from bot.errors import ConfigError
+from bot.errors import AndonError, ConfigError
 from bot.places import api_socket, data_dir, read_setup
 from bot.settings import Settings
 from handlers.routing import Route
@@ -87,13 +87,15 @@ def make_clock(settings: Settings) -> Clock:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, floor: Floor, folder: Path, replica: str) -> AsyncIterator[RedisStore]:
-    """The store, checked and opened: the embedded one unless a URL is configured."""
+async def open_store(
+    settings: Settings, floor: Floor, folder: Path, replica: str
+) -> AsyncIterator[tuple[RedisStore, EmbeddedValkey | None]]:
+    """The store, checked and opened, with the embedded server behind it unless a URL is configured."""
     setup = floor.loaded.andon.store
     url = settings.store_url.get_secret_value() if settings.store_url is not None else setup.url
     async with AsyncExitStack() as stack:
-        if not url:
-            server = EmbeddedValkey(folder)
+        server = EmbeddedValkey(folder) if not url else None
+        if server is not None:
             stack.push_async_callback(server.stop)
             url = await server.start()
         client = connect(url)
@@ -115,7 +117,7 @@ async def open_store(settings: Settings, floor: Floor, folder: Path, replica: st
         store = RedisStore(url, replica=replica, sealer=Sealer.from_file(folder / "seal.key"))
         stack.push_async_callback(store.close)
         await store.open()
-        yield store
+        yield store, server
 
 
 class House:
@@ -236,7 +238,7 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replica = settings.replica or setup.replica or _replica_name(folder)
     warm_up()
-    async with open_store(settings, floor, folder, replica) as store, AsyncExitStack() as stack:
+    async with open_store(settings, floor, folder, replica) as (store, server), AsyncExitStack() as stack:
         house = House(
             floor=floor, store=store, clock=clock, folder=folder, replica=replica,
             chat=TerminalChat(), pager=TerminalPager(),
@@ -255,11 +257,17 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
             api_port=setup.api.port,
         )
         log.info("starting", replica=replica, config=str(floor.config), data_dir=str(folder))
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(house.runtime.run())
-            await serve_http(build(house), listen, doors_close, opened)
-            house.runtime.stop()
-            await running
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                keeping = tasks.create_task(server.run()) if server is not None else None
+                running = tasks.create_task(house.runtime.run())
+                await serve_http(build(house), listen, doors_close, opened)
+                house.runtime.stop()
+                await running
+                if keeping is not None:
+                    keeping.cancel()
+        except* AndonError as failures:
+            raise failures.exceptions[0] from failures
         log.info("stopped", replica=replica)
 
 

@@ -1,6 +1,6 @@
 """Where the things of one installation are: its set-up file, its data directory, the operators' socket.
 
-Light enough for every start of the CLI: it reads andon.yaml alone and judges nothing. Called by the CLI and by `bot.app`.
+Light enough for every start of the CLI: it reads andon.yaml alone, and judges nothing. For the CLI and `bot.app`.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ class SlotGranted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotQueued:
-    """The incident waits for its turn; `why` says behind whom or until when."""
+    """The incident waits for its turn; `why` says behind whom or until when (`until`, where that is known)."""
 
     kind: Literal["slot_queued"] = "slot_queued"
     id: str
@@ -176,6 +176,7 @@ class SlotQueued:
     episode: int
     step: str
     why: str
+    until: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

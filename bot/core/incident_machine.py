@@ -95,7 +95,7 @@ _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Stat
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepUnknown, late, ()),
     (("diagnosing",), DiagnosisFound, found, ("acting",)),
     (("open", "acting", "verifying", *_WAITING, "resolved"), DiagnosisFound, found, ()),
-    (("verifying",), EvidenceObserved, observed, ("acting", "mitigated", "resolved")),
+    (("verifying",), EvidenceObserved, observed, ("acting", "mitigated", "parked", "resolved")),
     (("open", *_WAITING), EvidenceObserved, observed, ("parked", "resolved")),
     (("open", "diagnosing"), TimerFired, timer, ("acting",)),
     (("acting",), TimerFired, timer, ("parked", "resolved")),

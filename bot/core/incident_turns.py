@@ -84,7 +84,7 @@ def queued(draft: Draft, event: SlotQueued) -> Decision:
     if not _is_current(draft, event):
         return Ignored("a place in a queue for a step that is no longer current")
     draft.change(why=event.why)
-    draft.arm("turn", draft.now + TURN_MS)
+    draft.arm("turn", max(draft.now, event.until or 0) + TURN_MS)
     return Applied(event.why)
 
 

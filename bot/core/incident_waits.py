@@ -27,6 +27,9 @@ from bot.core.incident_moves import (
     seek_resolution,
 )
 from bot.core.record import Applied, Decision, Ignored
+from bot.core.words import Millis
+
+LAST_LOOK_MS: Millis = 10_000  # how long the last look at a verification's evidence may take; a reading takes 2 s
 
 
 def found(draft: Draft, event: DiagnosisFound) -> Decision:
@@ -47,7 +50,9 @@ def observed(draft: Draft, event: EvidenceObserved) -> Decision:
     if event.purpose == "resolve":
         return _weigh_resolution(draft, event)
     if event.holds is not True:
-        return Applied(f"not yet: {event.why}")
+        if "verify" in draft.incident.timers:
+            return Applied(f"not yet: {event.why}")
+        return _unverified(draft, event.why)
     draft.disarm("verify", "verify:again")
     verified = StepResult(step=draft.step.id, episode=event.episode, outcome="verified", at=draft.now, why=event.why)
     draft.change(results=(*draft.incident.results, verified)[-MAX_RESULTS:])
@@ -92,8 +97,17 @@ def _try_again(draft: Draft, _: TimerFired) -> Decision:
 
 
 def _verification_over(draft: Draft, _: TimerFired) -> Decision:
+    """Time is up. One last look decides: Andon itself may have been away, and the effect there all the while."""
     verify = draft.step.verify
-    why = f"{draft.step.action} was done, but {verify.until if verify else 'its effect'} did not come true in time"
+    assert verify is not None  # only a step with a verification arms this timer
+    observe(draft, "verify", verify.until, draft.now + LAST_LOOK_MS)
+    return Applied("time is up; one last look at the evidence")
+
+
+def _unverified(draft: Draft, seen: str) -> Decision:
+    verify = draft.step.verify
+    assert verify is not None  # only a step with a verification gets here
+    why = f"{draft.step.action} was done, but {verify.until} did not come true in time ({seen})"
     draft.disarm("verify:again")
     unverified = StepResult(
         step=draft.step.id, episode=draft.incident.episode, outcome="unverified", at=draft.now, why=why
@@ -107,6 +121,8 @@ def _verification_over(draft: Draft, _: TimerFired) -> Decision:
 def _verify_again(draft: Draft, _: TimerFired) -> Decision:
     verify = draft.step.verify
     assert verify is not None  # only a step with a verification arms this timer
+    if "verify" not in draft.incident.timers:
+        return _unverified(draft, "the last look had no answer")
     observe(draft, "verify", verify.until, draft.now + verify.every_ms)
     return Applied("looking at the evidence again")
 

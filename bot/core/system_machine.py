@@ -32,7 +32,7 @@ from bot.core.events import (
     TimerFired,
 )
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
-from bot.core.target import MAX_RECENT, Armed, Freeze, Target
+from bot.core.target import MAX_LOOSE, MAX_RECENT, Armed, Freeze, Target
 from bot.core.target_machine import TargetDraft
 from bot.core.words import SYSTEM_TARGET, Disposition
 
@@ -88,6 +88,8 @@ def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
     target = draft.target
     if event.policy not in target.armed:
         return Denied(f"policy {event.policy} was disarmed meanwhile")
+    if any(intent.intent == event.intent and intent.attempt >= event.attempt for intent in target.loose):
+        return Denied(f"attempt {event.attempt} of this intent was declared before")
     recent = tuple(at for at in target.recent if at > draft.now - event.budget.within_ms)
     if event.attempt == 1:
         lowers = event.direction == "lowers"
@@ -95,7 +97,10 @@ def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
         if len(recent) >= min(allowed, MAX_RECENT):
             return _trip(draft, event, len(recent))
         draft.change(recent=(*recent, draft.now)[-MAX_RECENT:])
-    if event.target != SYSTEM_TARGET:
+    if event.target == SYSTEM_TARGET:
+        others = tuple(intent for intent in target.loose if intent.intent != event.intent)
+        draft.change(loose=(*others, event)[-MAX_LOOSE:])
+    else:
         draft.effects.append(Tell(to=event.target, event=event))
     return Applied(f"within budget: {len(draft.target.recent)} of {event.budget.limit}")
 

@@ -10,6 +10,7 @@ from bot.core.record import Timer
 from bot.core.words import AggregateId, Millis, Severity
 
 MAX_QUEUE = 64  # waiting plans per target; beyond it a request is denied, so a storm cannot grow the record
+MAX_LOOSE = 64  # such intents kept: more than can be under way at once
 MAX_RECENT = 256  # remembered action times per target, enough for any sane budget window
 
 
@@ -69,5 +70,6 @@ class Target:
     tripped_at: Millis | None = None  # on `*`: automation only suggests since then
     armed: dict[str, Armed] = field(default_factory=dict)  # on `*`
     disarmed: dict[str, Armed] = field(default_factory=dict)  # on `*`: by a person; configuration cannot arm these
+    loose: tuple[IntentDeclared, ...] = ()  # on `*`: newest intents of actions without a component, hence without slot
     timers: dict[str, Timer] = field(default_factory=dict)
     counter: int = 0

@@ -160,7 +160,9 @@ def _requested(draft: TargetDraft, event: SlotRequested) -> Decision:
     obstacle = _obstacle(draft.target, event, draft.now)
     assert obstacle is not None  # else it would have been served
     why = f"waits {obstacle[0]}" if obstacle[0].startswith("behind") else f"waits: {obstacle[0]}"
-    queued = SlotQueued(id=draft.fresh("queue"), at=draft.now, episode=event.episode, step=event.step, why=why)
+    queued = SlotQueued(
+        id=draft.fresh("queue"), at=draft.now, episode=event.episode, step=event.step, why=why, until=obstacle[1]
+    )
     draft.effects.append(Tell(to=event.incident, event=queued))
     return Applied(why)
 

@@ -132,14 +132,13 @@ class Activity:
 
     async def _earlier_intent(self) -> IntentDeclared | None:
         """The intent an earlier delivery of this effect declared, if it died in between."""
-        if not self._step.component:
-            return None
-        aggregate = target_id(self._step.component)
+        aggregate = target_id(self._step.component) if self._step.component else SYSTEM_TARGET
         stored = (await self._hands.engine.store.load(self._shard, [aggregate])).get(aggregate)
-        if stored is None or not isinstance(stored.record, Target) or stored.record.slot is None:
+        if stored is None or not isinstance(stored.record, Target):
             return None
-        intent = stored.record.slot.intent
-        return intent if intent is not None and intent.intent == self._effect.id else None
+        slot = stored.record.slot
+        declared = (slot.intent if slot is not None else None, *stored.record.loose)
+        return next((i for i in declared if i is not None and i.intent == self._effect.id), None)
 
     async def _prepare(self, action: Action, earlier: IntentDeclared | None) -> Ready | Outcome:
         """Everything that can be learned before the intent; an outcome when it already decides."""

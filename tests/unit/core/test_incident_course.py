@@ -248,9 +248,10 @@ def _two_steps(on_failure: str) -> Floor:
 
 
 def test_a_failed_verification_goes_on_where_the_policy_says_continue() -> None:
-    """The effect did not show within its time: the next step runs."""
+    """The effect did not show within its time, nor in the last look: the next step runs."""
     floor = _two_steps("continue")
     floor.wait(90 * SECOND)
+    floor.observe(False)
     assert floor.runs[-1].step.id == "halt"
     assert floor.incident().results[-1].outcome == "unverified"
     assert floor.target().verifying is None
@@ -261,6 +262,7 @@ def test_a_failed_verification_parks_where_the_policy_says_stop_or_escalate(on_f
     """No further step runs by itself."""
     floor = _two_steps(on_failure)
     floor.wait(90 * SECOND)
+    floor.observe(False)
     assert (floor.incident().status, len(floor.runs)) == ("parked", 1)
     assert floor.target().verifying is None
     assert floor.open_pages == {"inc-1:trading-oncall"}
@@ -275,12 +277,30 @@ def test_stop_does_not_page_for_a_lesser_incident() -> None:
 
 
 def test_the_evidence_is_looked_at_every_few_seconds_while_verifying() -> None:
-    """One observation now and one every `every_ms`, none after the deadline."""
+    """One observation now, one every `every_ms`, and a last one when time is up."""
     floor = verifying()
     floor.wait(12 * SECOND)
     assert len(floor.asked(ObserveEvidence)) == 3
     floor.wait(5 * MINUTE)
-    assert len(floor.asked(ObserveEvidence)) <= 18
+    assert len(floor.asked(ObserveEvidence)) <= 19
+
+
+def test_a_last_look_counts_after_andon_itself_was_away() -> None:
+    """The deadline passed while nobody ran; the effect is there, so it is verified late rather than escalated."""
+    floor = verifying()
+    floor.wait(90 * SECOND)
+    assert floor.incident().status == "verifying"
+    floor.observe(True)
+    assert floor.incident().status == "mitigated"
+    assert floor.open_pages == set()
+
+
+def test_a_last_look_without_an_answer_is_a_failure() -> None:
+    """Evidence that stays silent does not keep an incident verifying for ever."""
+    floor = verifying()
+    floor.wait(2 * MINUTE)
+    assert floor.incident().status == "parked"
+    assert "the last look had no answer" in floor.incident().why
 
 
 def test_an_observation_that_nobody_waits_for_any_more_changes_nothing() -> None:

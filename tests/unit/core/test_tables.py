@@ -170,7 +170,7 @@ def test_no_event_told_twice_runs_or_pages_twice() -> None:
 
 # What each status waits for, besides the ladder: at least one of these is armed. Parked waits for a human.
 WAITS: Mapping[Status, tuple[str, ...]] = {
-    "open": ("retry",), "diagnosing": ("diagnosis",), "acting": ("turn",), "verifying": ("verify",),
+    "open": ("retry",), "diagnosing": ("diagnosis",), "acting": ("turn",), "verifying": ("verify", "verify:again"),
     "awaiting_approval": ("approval",), "mitigated": ("patience", "resolve:again"), "resolved": ("close",),
 }  # fmt: skip
 
