@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 MAX_WAITING_ALERTS: Final = 20_000  # about 2 kB each: 40 MB of alerts in flight, then senders are told to come back
 MAX_BATCH_ENTRIES: Final = 256  # past this an append gains little and holds up everybody in it
 MAX_BATCH_ALERTS: Final = 4_000  # about 2 MB on the wire
+ROUNDS_TO_JOIN: Final = 2  # of the loop, microseconds each: requests just read join this write, half as many are needed
 APPEND_SECONDS: Final = 5.0  # a store slower than this is away; Alertmanager's own deadline is 10 s or more
 
 
@@ -101,6 +102,8 @@ class Intake:
         """Write batch after batch until nothing waits."""
         try:
             while lane.waiting:
+                for _ in range(ROUNDS_TO_JOIN):
+                    await asyncio.sleep(0)
                 batch = _take(lane)
                 error = await self._append(shard, [entry for entry, _ in batch])
                 for _, done in batch:
