@@ -166,12 +166,14 @@ class RedisStore(RedisReads):
             places += (keys.record(change.record.id), keys.audit(change.record.id))
             changes += self._change(keys, change)
             _mirror_timers(change, away, due)
+        places += (keys.record(aggregate) for aggregate, _ in commit.seen)
+        seen = [part for pair in commit.seen for part in pair]
         claims = [part for claim in commit.claims for part in self._claim(keys, claim)]
         effects = [self._sealer.seal(keys.outbox, encode_effect(effect)) for effect in commit.effects]
         arguments: list[Argument] = [
             GROUP, len(commit.changes), len(commit.claims), len(away), len(due) // 2, len(effects),
-            len(commit.inbox_acks), len(commit.outbox_acks),
-            *changes, *claims, *away, *due, *effects, *commit.inbox_acks, *commit.outbox_acks,
+            len(commit.inbox_acks), len(commit.outbox_acks), len(commit.seen), len(commit.absent),
+            *changes, *claims, *away, *due, *effects, *commit.inbox_acks, *commit.outbox_acks, *seen, *commit.absent,
         ]  # fmt: skip
         async with bounded("commit"):
             reply = await self._link.run("commit", places, arguments)

@@ -68,6 +68,7 @@ class Pass:
         self._working: dict[AggregateId, Working] = {}
         self._keys: dict[str, AggregateId | None] = {}
         self._claims: dict[str, KeyClaim] = {}
+        self._absent: set[str] = set()  # keys that pointed at nothing, where that decided something
         self._effects: list[OutboxEffect] = []
         self.decisions: dict[str, Decision] = {}  # event id -> the last word on it
 
@@ -88,9 +89,13 @@ class Pass:
     def commit(self, inbox_acks: tuple[str, ...] = (), outbox_acks: tuple[str, ...] = ()) -> Commit:
         """Everything this pass changed, as one commit."""
         changed = {aggregate: working for aggregate, working in self._working.items() if working.events}
+        seen = {aggregate: working for aggregate, working in self._working.items() if not working.events}
+        untouched = {claim.incident for claim in self._claims.values()} - changed.keys()
         return Commit(
             changes=tuple(self._change(working) for working in changed.values()),
             claims=tuple(claim for claim in self._claims.values() if claim.incident in changed),
+            seen=tuple((a, w.base.version if w.base else 0) for a, w in seen.items() if a not in untouched),
+            absent=tuple(sorted(self._absent - self._claims.keys())),
             effects=tuple(self._effects),
             inbox_acks=inbox_acks,
             outbox_acks=outbox_acks,
@@ -106,6 +111,8 @@ class Pass:
             if isinstance(record, Incident) and record.status != "closed" and record.id == current:
                 return current
         if not isinstance(letter.event, AlertFired):
+            if current is None:
+                self._absent.add(letter.key)
             return ""
         # The previous incident's id is part of the new one's: the same firing may come back after a close.
         fresh = incident_id(self._shard, letter.key, f"{letter.event.id}|{current or ''}")

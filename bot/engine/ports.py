@@ -67,10 +67,16 @@ class KeyClaim:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one atomic server-side script writes, or refuses whole."""
+    """What one atomic server-side script writes, or refuses whole.
+
+    `seen` and `absent` are what decided without being changed: records (by id and version; 0: not there) and keys that
+    pointed at nothing. They are compared too, or a copy of an alert could be told from a stale record.
+    """
 
     changes: tuple[Change, ...] = ()
     claims: tuple[KeyClaim, ...] = ()
+    seen: tuple[tuple[AggregateId, int], ...] = ()
+    absent: tuple[str, ...] = ()
     effects: tuple[OutboxEffect, ...] = ()
     inbox_acks: tuple[str, ...] = ()  # inbox deliveries done with this commit
     outbox_acks: tuple[str, ...] = ()  # outbox deliveries done with this commit

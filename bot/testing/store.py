@@ -202,6 +202,8 @@ class MemoryStore:
         place = self._shard(shard)
         stale = [c.record.id for c in commit.changes if _version(place, c.record.id) != c.expected]
         stale += [claim.key for claim in commit.claims if place.keys.get(claim.key) != claim.expected]
+        stale += [aggregate for aggregate, version in commit.seen if _version(place, aggregate) != version]
+        stale += [key for key in commit.absent if key in place.keys]
         if stale:
             return Conflict(stale=tuple(stale))
         for change in commit.changes:
@@ -214,7 +216,8 @@ class MemoryStore:
             place.inbox.items.pop(delivery, None)
         for delivery in commit.outbox_acks:
             place.outbox.items.pop(delivery, None)
-        place.sequence += 1
+        if commit.changes or commit.claims or commit.effects or commit.inbox_acks or commit.outbox_acks:
+            place.sequence += 1
         self._reply("commit")
         return Committed(sequence=place.sequence)
 

@@ -279,3 +279,37 @@ async def test_a_page_keeps_every_character(bench: Bench) -> None:
     )
     await put(bench.store, incident(), effects=(page,))
     assert [delivery.effect for delivery in await bench.store.read_outbox(SHARD, 10, 1_000)] == [page]
+
+
+async def test_what_was_only_seen_is_compared_too(bench: Bench) -> None:
+    """A decision to do nothing counts only if what it was made on still stands: stale sight is a conflict."""
+    store = bench.store
+    await put(store, incident())
+    assert isinstance(await store.commit(SHARD, Commit(seen=(("inc-1", 1), ("inc-none", 0)))), Committed)
+    assert await store.commit(SHARD, Commit(seen=(("inc-1", 0),))) == Conflict(stale=("inc-1",))
+    assert await store.commit(SHARD, Commit(seen=(("inc-none", 3),))) == Conflict(stale=("inc-none",))
+
+
+async def test_stale_sight_refuses_the_whole_commit(bench: Bench) -> None:
+    """The acknowledgement that goes with a decision made on a stale record is not carried out."""
+    store = bench.store
+    await put(store, incident())
+    await store.append(SHARD, [webhook()])
+    (delivery,) = await store.read_inbox(SHARD, 10, 1_000)
+    commit = Commit(inbox_acks=(delivery.delivery,), seen=(("inc-1", 7),))
+    assert await store.commit(SHARD, commit) == Conflict(stale=("inc-1",))
+    assert await store.lag(SHARD) == (1, 0)
+
+
+async def test_a_key_that_pointed_at_nothing_is_compared_too(bench: Bench) -> None:
+    """'No incident is open for it' holds only while the key still points at nothing."""
+    store = bench.store
+    assert isinstance(await store.commit(SHARD, Commit(absent=("key-1",))), Committed)
+    await store.commit(SHARD, Commit(changes=(change(incident()),), claims=(KeyClaim("key-1", None, "inc-1"),)))
+    assert await store.commit(SHARD, Commit(absent=("key-1",))) == Conflict(stale=("key-1",))
+
+
+async def test_looking_alone_raises_no_commit_sequence(bench: Bench) -> None:
+    """Only what was written counts as a commit."""
+    first = await put(bench.store, incident())
+    assert await bench.store.commit(SHARD, Commit(seen=(("inc-1", 1),))) == first

@@ -10,8 +10,9 @@
 -- KEYS[7] open        zset    the same, only those not closed
 -- KEYS[8] sequence    string  number of commits
 -- KEYS[9], KEYS[10]   hash, list   record and audit chain of the first change; then of the second, …
+-- then                hash    the record of each aggregate that was only seen
 --
--- ARGV[1] consumer group; ARGV[2..8] how many of each of the following there are, in this order:
+-- ARGV[1] consumer group; ARGV[2..10] how many of each of the following there are, in this order:
 --   change       id, expected version, new version, audit head, sealed record, audit link, index, opening time
 --                (index: "-" nothing to list, "o" newly open, "c" closed)
 --   claim        incident key, sealed id it must point at now ("" = at nothing), sealed id it points at afterwards
@@ -20,24 +21,29 @@
 --   effect       sealed effect
 --   inbox ack    entry id
 --   outbox ack   entry id
+--   seen         id, version it was read at (0: not there)
+--   absent       incident key that pointed at nothing
 --
--- Returns the shard's commit sequence, or a list of the aggregate ids and incident keys that have changed meanwhile.
+-- Returns the shard's commit sequence (raised only if anything was written), or a list of the aggregate ids and incident keys that have changed meanwhile.
 -- Reads and checks everything before the first write: a script that fails midway keeps what it wrote.
 
 local CHUNK = 1000 -- values handed to one command; Lua's unpack takes about 7,000
 local group = ARGV[1]
 local n = {}
-for i = 2, 8 do
+for i = 2, 10 do
   n[#n + 1] = tonumber(ARGV[i])
 end
-local changes_at = 9
+local changes_at = 11
 local claims_at = changes_at + 8 * n[1]
 local away_at = claims_at + 3 * n[2]
 local set_at = away_at + n[3]
 local effects_at = set_at + 2 * n[4]
 local inbox_at = effects_at + n[5]
 local outbox_at = inbox_at + n[6]
-if #ARGV ~= outbox_at + n[7] - 1 or #KEYS ~= 8 + 2 * n[1] then
+local seen_at = outbox_at + n[7]
+local absent_at = seen_at + 2 * n[8]
+local seen_keys_at = 9 + 2 * n[1]
+if #ARGV ~= absent_at + n[9] - 1 or #KEYS ~= seen_keys_at + n[8] - 1 then
   return redis.error_reply('ERR commit: ' .. #KEYS .. ' keys and ' .. #ARGV .. ' arguments do not fit the counts')
 end
 
@@ -81,6 +87,17 @@ for i = 0, n[2] - 1 do
     stale[#stale + 1] = ARGV[at]
   end
 end
+for i = 0, n[8] - 1 do
+  local version = redis.call('HGET', KEYS[seen_keys_at + i], 'ver') or '0'
+  if version ~= ARGV[seen_at + 2 * i + 1] then
+    stale[#stale + 1] = ARGV[seen_at + 2 * i]
+  end
+end
+for i = absent_at, absent_at + n[9] - 1 do
+  if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
+    stale[#stale + 1] = ARGV[i]
+  end
+end
 if #stale > 0 then
   return stale
 end
@@ -92,6 +109,10 @@ for i = 0, n[4] - 1 do
   if not tonumber(ARGV[set_at + 2 * i]) then
     return redis.error_reply('ERR commit: a due time is not a number')
   end
+end
+
+if n[1] + n[2] + n[5] + n[6] + n[7] == 0 then
+  return tonumber(sequence)
 end
 
 -- Write ---------------------------------------------------------------------------------------------------------

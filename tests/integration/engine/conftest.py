@@ -1,8 +1,7 @@
-"""Fixtures around the harness in `tests_engine`: one real Valkey and one running engine per test."""
+"""Fixtures around the harness in `floor`: one real Valkey and one running engine per test."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +9,7 @@ import pytest
 
 from bot.adapters.embedded import EmbeddedValkey
 from bot.core.alert import Alert
-
-sys.path.insert(0, str(Path(__file__).parent))  # importlib mode gives tests no package; the harness is a module
-
-from tests_engine import BREACH, OVER, Floor  # after the path it needs
+from tests.integration.engine.floor import BREACH, OVER, Floor
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ async def test_a_freeze_between_grant_and_sending_stops_the_send(floor, breach):
 
 async def test_not_armed_means_not_touched(valkey, breach):
     """As shipped nothing is armed: the would-have is recorded and paged, and nothing is sent."""
-    from tests_engine import Floor
+    from tests.integration.engine.floor import Floor
 
     floor = Floor(valkey)
     await floor.start()
@@ -124,7 +124,7 @@ async def test_a_kill_after_the_send_changes_nothing_twice(floor, breach):
 
 async def test_a_once_action_is_never_sent_again(valkey, breach):
     """Delivery `once`: killed after the send and without proof, a human decides."""
-    from tests_engine import PLAN, STEP, Floor
+    from tests.integration.engine.floor import PLAN, STEP, Floor
 
     floor = Floor(valkey, replace(PLAN, steps=(replace(STEP, delivery="once"),)))
     await floor.start()
@@ -182,7 +182,7 @@ async def test_an_alert_stored_while_nobody_ran_is_handled_at_the_next_start(flo
     await floor.kill()
     await floor.start()
     await floor.kill()
-    from tests_engine import writer
+    from tests.integration.engine.floor import writer
 
     await writer(floor, breach)
     await floor.start()
@@ -192,7 +192,7 @@ async def test_an_alert_stored_while_nobody_ran_is_handled_at_the_next_start(flo
 
 async def test_two_replicas_share_the_work_and_act_once(floor, valkey, breach, over):
     """Two bots on one store: one claim per episode, one request, one chain."""
-    from tests_engine import Floor
+    from tests.integration.engine.floor import Floor
 
     second = Floor(valkey)
     second.risk, second.people = floor.risk, floor.people

@@ -214,6 +214,34 @@ async def test_a_stale_cache_loses_the_race_and_reads_again(store, telemetry):
     assert (await store.incidents(SHARD, closed=True, limit=1))[0].incident.acknowledged_by == "demo-oncall"
 
 
+async def test_a_copy_is_told_from_what_is_stored_not_from_a_stale_cache(store, telemetry):
+    """The cache says "fires already", the store says "ended": the alert that fires again must not be taken for a copy."""
+    one, two = make_engine(store, telemetry), make_engine(store.twin("second"), telemetry)
+    await store.append(SHARD, [webhook(ALERT, replace(ALERT, fingerprint="b" * 16))])
+    await drain(one)
+    await store.append(SHARD, [webhook(replace(ALERT, status="resolved", ends_at=2_000))])
+    await drain(two)
+    await store.append(SHARD, [webhook(ALERT)])
+    await drain(one)
+    incidents = [line.incident for line in await store.incidents(SHARD, closed=True, limit=9)]
+    again = next(incident for incident in incidents if ALERT.fingerprint in incident.alerts)
+    assert again.alerts[ALERT.fingerprint].firing
+
+
+async def test_an_end_is_not_lost_to_a_stale_key(store, telemetry):
+    """The cache says "no such incident", another replica opened it meanwhile: the end reaches it."""
+    one, two = make_engine(store, telemetry), make_engine(store.twin("second"), telemetry)
+    over = replace(ALERT, status="resolved", ends_at=2_000)
+    await store.append(SHARD, [webhook(over)])
+    await drain(one)
+    await store.append(SHARD, [webhook(ALERT)])
+    await drain(two)
+    await store.append(SHARD, [webhook(over)])
+    await drain(one)
+    (line,) = await store.incidents(SHARD, closed=True, limit=9)
+    assert line.incident.firing == ()
+
+
 async def test_a_lost_reply_is_not_a_second_effect(engine, store):
     """The commit happened, its reply was lost: folding again finds it done, and the outbox holds it once."""
     store.lose_reply.add("commit")
