@@ -31,8 +31,8 @@ COMMAND_TIMEOUT_S = 5.0  # a script over hundreds of changes takes milliseconds;
 CONNECT_TIMEOUT_S = 2.0
 MAX_BLOCK_MS = 10_000  # of one waiting read; its time limit is this and a command's
 
-ScriptName: TypeAlias = Literal["append", "commit", "report", "claim_due", "dead_letter"]
-_SCRIPTS: tuple[ScriptName, ...] = ("append", "commit", "report", "claim_due", "dead_letter")
+ScriptName: TypeAlias = Literal["append", "commit", "claim_due", "dead_letter"]
+_SCRIPTS: tuple[ScriptName, ...] = ("append", "commit", "claim_due", "dead_letter")
 Argument: TypeAlias = bytes | str | int | float
 Command: TypeAlias = tuple[Argument, ...]
 

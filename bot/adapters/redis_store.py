@@ -1,7 +1,7 @@
 """The durable store on Redis or Valkey: the queues and the writes. Implements `bot.engine.ports.Store`.
 
-Made by `bot/app.py`, called by ingress (append), the engine's loop (read, load, commit), dispatch (report) and the
-sweeper (claim_due). Every write is one server-side script (`lua/`), so it happens whole or not at all, and with
+Made by `bot/app.py`, called by ingress (append), the engine (read, load, commit, reclaim) and the sweeper
+(claim_due). Every write is one server-side script (`lua/`), so it happens whole or not at all, and with
 `appendfsync always` it is on disk when the call returns.
 """
 
@@ -195,13 +195,6 @@ class RedisStore(RedisReads):
         context = keys.claim_context(claim.key)
         expected = b"" if claim.expected is None else self._sealer.seal(context, claim.expected.encode())
         return (claim.key, expected, self._sealer.seal(context, claim.incident.encode()))
-
-    async def report(self, shard: str, outcome: Addressed | None, outbox_ack: str) -> None:
-        """Acknowledge an effect and put its outcome event (if any) into the inbox, atomically."""
-        keys = self._keys(shard)
-        body = b"" if outcome is None else self._sealer.seal(keys.inbox, encode_entry(outcome))
-        async with bounded("report"):
-            await self._link.run("report", [keys.inbox, keys.outbox], [GROUP, outbox_ack, body])
 
     async def claim_due(self, shard: str, now: Millis, limit: int) -> int:
         """Move due timers into the inbox as TimerFired events, atomically; returns how many."""

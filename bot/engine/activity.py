@@ -170,7 +170,7 @@ class Activity:
             return StepUnneeded(**self._report(f"the guard does not hold: {verdict.why}"))
         if step.on_no_evidence == "act" and step.direction == "lowers":
             return f"no evidence ({verdict.why}), and the policy says to act without it"
-        return ApprovalNeeded(**self._report(f"the evidence cannot be told: {verdict.why}"))
+        return self._ask(f"the evidence cannot be told: {verdict.why}")
 
     def _weigh_inspection(self, inspection: Inspection, guard: str) -> Ready | Outcome:
         """What the target's state, the disposition and the approval rules make of it."""
@@ -179,7 +179,7 @@ class Activity:
             case AlreadySo(why=why):
                 return StepUnneeded(**self._report(why), already=True)
             case CannotTell(why=why):
-                return ApprovalNeeded(**self._report(why))
+                return self._ask(why)
             case Unfit(why=why):
                 return self._not_sent(why)
             case Proceed():
@@ -189,7 +189,7 @@ class Activity:
             return StepShadowed(**self._report(f"would run {would} ({self._effect.why})", after=inspection.wanted))
         verdict = self._authorise()
         if isinstance(verdict, guardrails.Ask):
-            return ApprovalNeeded(**self._report(f"{verdict.reason}; asks to run {would}", after=inspection.wanted))
+            return self._ask(f"{verdict.reason}; asks to run {would}", after=inspection.wanted)
         return Ready(inspection, guard)
 
     def _authorise(self) -> guardrails.Allow | guardrails.Ask:
@@ -326,6 +326,12 @@ class Activity:
 
     def _succeeded(self, ready: Ready, after: JsonText, why: str) -> StepSucceeded:
         return StepSucceeded(**self._report(why, after), restore=ready.proceed.restore)
+
+    def _ask(self, why: str, after: JsonText = "{}") -> ApprovalNeeded | StepShadowed:
+        """A person must decide; what only watches says that it would ask, and asks nobody."""
+        if self._effect.disposition == "shadow":
+            return StepShadowed(**self._report(f"would ask a person: {why} ({self._effect.why})", after))
+        return ApprovalNeeded(**self._report(why, after))
 
     def _not_sent(self, why: str) -> StepNotSent:
         return StepNotSent(**self._report(why))

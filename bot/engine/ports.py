@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 from bot.core.alert import Alert
 from bot.core.audit import AuditEntry as AuditEntry
 from bot.core.effects import OutboxEffect, PageOncall, PostMessage, ResolvePage
-from bot.core.events import Addressed, InboxEntry, IntentDeclared, Reading
+from bot.core.events import InboxEntry, IntentDeclared, Reading
 from bot.core.incident import Incident
 from bot.core.plan import EvidenceDecl
 from bot.core.target import Target
@@ -161,10 +161,6 @@ class Store(Protocol):
 
     async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
         """Write it all or nothing, in one round trip, durable on return."""
-        ...
-
-    async def report(self, shard: str, outcome: Addressed | None, outbox_ack: str) -> None:
-        """Acknowledge an effect and put its outcome event (if any) into the inbox, atomically."""
         ...
 
     async def claim_due(self, shard: str, now: Millis, limit: int) -> int:

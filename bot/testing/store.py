@@ -164,14 +164,6 @@ class MemoryStore:
             [_outbox_delivery(name, item) for name, item in outbox],
         )
 
-    async def report(self, shard: str, outcome: Addressed | None, outbox_ack: str) -> None:
-        """Outcome in, effect away."""
-        place = self._shard(shard)
-        if outcome is not None:
-            place.inbox.add(_Item(outcome))
-        place.outbox.items.pop(outbox_ack, None)
-        self._reply("report")
-
     async def dead_letter(
         self, shard: str, queue: Literal["inbox", "outbox"], delivery: str, raw: bytes, reason: str
     ) -> None:

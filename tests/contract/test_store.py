@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bot.core.audit import verify
 from bot.core.effects import PageOncall
-from bot.core.events import Addressed, MessageDelivered, TimerFired
+from bot.core.events import Addressed, TimerFired
 from bot.core.incident import Incident
 from bot.core.target import Target
 from bot.engine.ports import Commit, Committed, Conflict, KeyClaim
@@ -141,18 +141,16 @@ async def test_timers_are_mirrored_by_difference(bench: Bench) -> None:
 
 
 async def test_an_outcome_comes_in_as_its_effect_goes(bench: Bench) -> None:
-    """A report acknowledges the effect and appends its outcome; without an outcome it only acknowledges."""
+    """An effect is acknowledged in the commit that folds its outcome, and is not delivered again."""
     store = bench.store
     await put(store, incident(), effects=(message("m1"), message("m2")))
     first, second = await store.read_outbox(SHARD, 10, 1_000)
-    outcome = Addressed(
-        to="inc-1", event=MessageDelivered(id="m1-done", at=5, channel="chat", reference="post-1", error="")
-    )
-    await store.report(SHARD, outcome, first.delivery)
-    assert await store.lag(SHARD) == (1, 1)
-    await store.report(SHARD, None, second.delivery)
-    assert await store.lag(SHARD) == (1, 0)
-    assert [delivery.entry for delivery in await store.read_inbox(SHARD, 10, 1_000)] == [outcome]
+    before = (await store.load(SHARD, ["inc-1"]))["inc-1"]
+    folded = change(replace(incident(), why="delivered"), before)
+    await store.commit(SHARD, Commit(changes=(folded,), outbox_acks=(first.delivery,)))
+    assert await store.lag(SHARD) == (0, 1)
+    await store.commit(SHARD, Commit(outbox_acks=(second.delivery,)))
+    assert await store.lag(SHARD) == (0, 0)
     assert (await store.reclaim(SHARD, 0, 10))[1] == []
 
 

@@ -124,7 +124,7 @@ async def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     store = RedisStore(f"redis://127.0.0.1:{free_port()}", replica="a", sealer=Sealer(KEY))
     calls = [
         store.open(), store.append(SHARD, [webhook()]), store.read_inbox(SHARD, 1, 1_000), store.load(SHARD, ["inc-1"]),
-        store.commit(SHARD, Commit(changes=(change(incident()),))), store.report(SHARD, None, "1-0"),
+        store.commit(SHARD, Commit(changes=(change(incident()),))),
         store.claim_due(SHARD, 1, 1), store.next_due(SHARD), store.check_writable(), store.reclaim(SHARD, 0, 1),
         store.lag(SHARD), store.incidents(SHARD, closed=False, limit=1), store.audit(SHARD, "inc-1"),
     ]  # fmt: skip
@@ -173,7 +173,7 @@ async def test_what_is_done_leaves_nothing_behind_in_the_queues(bench: Bench) ->
     inbox = await store.read_inbox(SHARD, 10, 1_000)
     outbox = await store.read_outbox(SHARD, 10, 1_000)
     await store.commit(SHARD, Commit(inbox_acks=(inbox[0].delivery,), outbox_acks=(outbox[0].delivery,)))
-    await store.report(SHARD, None, outbox[1].delivery)
+    await store.commit(SHARD, Commit(outbox_acks=(outbox[1].delivery,)))
     await store.dead_letter(SHARD, "outbox", outbox[2].delivery, outbox[2].raw, "test")
     for delivery in inbox[1:]:
         await store.dead_letter(SHARD, "inbox", delivery.delivery, delivery.raw, "test")

@@ -256,7 +256,8 @@ class Weather(RuleBasedStateMachine):
     def somebody_or_something_leads_on(self) -> None:
         """Law 9, and no page outlives its incident."""
         waits = {"open": {"retry"}, "diagnosing": {"diagnosis"}, "acting": {"turn"},
-                 "verifying": {"verify", "verify:again"}, "awaiting_approval": {"approval"}, "mitigated": {"patience", "resolve:again"},
+                 "verifying": {"verify", "verify:again"},
+                 "awaiting_approval": {"approval"}, "mitigated": {"patience", "resolve:again"},
                  "resolved": {"close"}}  # fmt: skip
         for incident in self._incidents():
             if not incident.episode or incident.status in ("parked", "closed"):

@@ -215,7 +215,7 @@ async def test_a_stale_cache_loses_the_race_and_reads_again(store, telemetry):
 
 
 async def test_a_copy_is_told_from_what_is_stored_not_from_a_stale_cache(store, telemetry):
-    """The cache says "fires already", the store says "ended": the alert that fires again must not be taken for a copy."""
+    """The cache says "fires already", the store says "ended": an alert that fires again is then no copy."""
     one, two = make_engine(store, telemetry), make_engine(store.twin("second"), telemetry)
     await store.append(SHARD, [webhook(ALERT, replace(ALERT, fingerprint="b" * 16))])
     await drain(one)
