@@ -40,10 +40,11 @@ from bot.core.plan import Plan
 from bot.core.record import Decision
 from bot.core.system_machine import CONFIGURATION
 from bot.core.words import SYSTEM_TARGET, AggregateId
+from bot.engine.action_ports import Component
 from bot.engine.activity import Hands
 from bot.engine.engine import Engine
 from bot.engine.loop import BLOCK_MS
-from bot.engine.ports import Chat, Clock, Component, Pager, Store
+from bot.engine.ports import Chat, Clock, Pager, Store
 from bot.engine.runtime import Runtime
 from bot.errors import AndonError, ConfigError
 from bot.places import api_socket, data_dir, read_setup

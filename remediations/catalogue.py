@@ -1,7 +1,7 @@
 """Every action and diagnosis by name: what policies may ask for, and what runs when they do.
 
 `CATALOGUE` is injected by the composition root: into policy loading and lint as `core.action.Catalogue`, into the
-engine as `ports.Toolbox`. A new action is one file beside this one and one line in `_actions` below; the contract suite
+engine as `action_ports.Toolbox`. A new action is one file beside this one and one line in `_actions` below; the contract suite
 (`tests/contract/test_action_contract.py`) then runs on it by itself.
 """
 
@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from bot.core.action import ActionSpec, ParamProblem
 from bot.core.words import JsonText
-from bot.engine.ports import Action, Diagnosis
+from bot.engine.action_ports import Action, Diagnosis
 from bot.errors import ConfigError
 from remediations import http_call, notify, reduce_kelly, var_concentration
 from remediations.params import Params, canonical, check, parse
@@ -44,7 +44,7 @@ def _diagnoses() -> dict[str, type[Diagnosis]]:
 
 
 class ActionCatalogue:
-    """A read-only catalogue; implements `core.action.Catalogue` and `engine.ports.Toolbox`."""
+    """A read-only catalogue; implements `core.action.Catalogue` and `engine.action_ports.Toolbox`."""
 
     def __init__(self, actions: Mapping[str, Entry], diagnoses: Mapping[str, type[Diagnosis]]) -> None:
         for name, entry in actions.items():

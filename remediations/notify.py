@@ -13,7 +13,7 @@ from pydantic import Field
 
 from bot.core.action import ActionSpec
 from bot.core.words import JsonText
-from bot.engine.ports import ActionContext, Inspection, Proceed, ReadBack, Unfit
+from bot.engine.action_ports import ActionContext, Inspection, Proceed, ReadBack, Unfit
 from bot.errors import DeliveryError, NotSent
 from remediations.params import Params, Text, canonical, parse
 

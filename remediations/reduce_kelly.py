@@ -16,7 +16,7 @@ from pydantic import Field
 
 from bot.core.action import ActionSpec
 from bot.core.words import JsonText
-from bot.engine.ports import ActionContext, AlreadySo, CannotTell, Inspection, Proceed, ReadBack
+from bot.engine.action_ports import ActionContext, AlreadySo, CannotTell, Inspection, Proceed, ReadBack
 from bot.errors import NotSent
 from remediations.params import Params, Text, canonical, parse
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from bot.core.alert import Alert
 from bot.core.events import Reading
 from bot.core.plan import EvidenceDecl
-from bot.engine.ports import ActionContext, EvidenceReader, Finding
+from bot.engine.action_ports import ActionContext, EvidenceReader, Finding
 from remediations.params import canonical
 
 VAR_KEY = "metrics:var_pct:"  # plain-hash fallback of the TimeSeries keys; trading-core runbook, "Key Redis Keys"

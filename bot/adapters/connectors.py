@@ -1,4 +1,4 @@
-"""The connectors to every component of every trading system; implements `ports.Targets`.
+"""The connectors to every component of every trading system; implements `action_ports.Targets`.
 
 Built once by the composition root from targets.yaml (credentials are resolved then, so a missing one stops the start),
 used by actions through `Targets` and by the evidence reader through `redis`, `prometheus` and `http`. Nothing connects
@@ -15,7 +15,7 @@ from bot.adapters.connectors_breaker import Breaker
 from bot.adapters.http_target import SEND_SECONDS, HttpConnector
 from bot.adapters.targets_redis import RedisReader
 from bot.core.events import Reading
-from bot.engine.ports import Component, ReadPoint
+from bot.engine.action_ports import Component, ReadPoint
 from bot.errors import TargetError
 from policies.targets import ComponentDoc, ReadDoc, TargetsDocument
 

@@ -1,4 +1,4 @@
-"""Declared evidence, read: implements `ports.EvidenceReader`.
+"""Declared evidence, read: implements `action_ports.EvidenceReader`.
 
 Called by the step activity, by verification and by diagnoses. Every declaration becomes exactly one reading: its query
 filled in per distinct label set (`over: alerts`) or with the labels all alerts share, asked concurrently, joined by

@@ -16,7 +16,8 @@ from bot.core.events import Event
 from bot.core.plan import Plan
 from bot.core.record import Decision
 from bot.core.words import AggregateId
-from bot.engine.ports import Clock, Component, Store
+from bot.engine.action_ports import Component
+from bot.engine.ports import Clock, Store
 from handlers.routing import Route
 
 

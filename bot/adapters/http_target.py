@@ -1,4 +1,4 @@
-"""One component's HTTP API: implements `ports.HttpTarget`, and knows what became of every request.
+"""One component's HTTP API: implements `action_ports.HttpTarget`, and knows what became of every request.
 
 Made by `bot.adapters.connectors`. Only requests in the component's allow list leave; redirects are not followed,
 proxies and cookies not used, answers bounded. What an error proves is the heart of it:
@@ -25,7 +25,7 @@ from yarl import URL
 import bot
 from bot.adapters.connectors_breaker import Breaker
 from bot.core.words import JsonText
-from bot.engine.ports import HttpReply
+from bot.engine.action_ports import HttpReply
 from bot.errors import NotSent, Rejected, Unknown
 
 CONNECT_SECONDS = 1.0  # to a trading system's own network; slower than that is down

@@ -30,21 +30,20 @@ from bot.core.events import (
 from bot.core.record import Applied
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET, JsonText, Millis, target_id
-from bot.engine.engine import Engine
-from bot.engine.ports import (
+from bot.engine.action_ports import (
     Action,
     ActionContext,
     AlreadySo,
     CannotTell,
-    Chat,
     EvidenceReader,
     Inspection,
-    Journal,
     Proceed,
     Targets,
     Toolbox,
     Unfit,
 )
+from bot.engine.engine import Engine
+from bot.engine.ports import Chat, Journal
 from bot.errors import NotSent, Rejected, StoreUnavailable, TargetError, Unknown
 from policies import expressions, guardrails, rendering
 

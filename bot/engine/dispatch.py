@@ -23,10 +23,11 @@ from bot.core.effects import (
     RunStep,
 )
 from bot.core.events import DiagnosisFound, EvidenceObserved, MessageDelivered, StepNotSent, StepSucceeded, StepUnknown
+from bot.engine.action_ports import ActionContext
 from bot.engine.activity import Activity, Hands, Outcome
 from bot.engine.fold import Letter
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
-from bot.engine.ports import ActionContext, OutboxDelivery, Pager, Telemetry
+from bot.engine.ports import OutboxDelivery, Pager, Telemetry
 from bot.errors import AndonError, DeliveryError, StoreError, StoreUnavailable
 from policies import expressions, rendering
 

@@ -6,18 +6,16 @@ Every call is bounded in time by its implementation and raises errors of `bot.er
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from bot.core.alert import Alert
 from bot.core.audit import AuditEntry as AuditEntry
 from bot.core.effects import OutboxEffect, PageOncall, PostMessage, ResolvePage
-from bot.core.events import InboxEntry, IntentDeclared, Reading
+from bot.core.events import InboxEntry, IntentDeclared
 from bot.core.incident import Incident
-from bot.core.plan import EvidenceDecl
 from bot.core.target import Target
-from bot.core.words import AggregateId, JsonText, Millis
+from bot.core.words import AggregateId, Millis
 
 Record: TypeAlias = Incident | Target
 
@@ -213,174 +211,6 @@ class Journal(Protocol):
     async def conclude(self, intent: str, outcome: Literal["done", "not_sent", "unknown"], at: Millis) -> None:
         """Append the intent's outcome (fsynced)."""
         ...
-
-
-# --- trading systems ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    """An HTTP answer, its body bounded by the connector."""
-
-    status: int
-    body: bytes
-
-
-class HttpTarget(Protocol):
-    """One component's HTTP API, restricted to the requests its allowlist names. Timeouts, reads retried, breaker.
-
-    `read` may be retried; `send` never is: one call, at most one request. Errors: NotSent, Rejected, Unknown.
-    """
-
-    async def read(self, path: str) -> HttpReply: ...
-
-    async def send(self, method: str, path: str, body: JsonText, *, idempotency_key: str, fence: int) -> HttpReply: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPoint:
-    """Where a field of a component's state can be read: an HTTP path with a JSON path, or a Redis hash field."""
-
-    kind: Literal["http", "redis_hash"]
-    path: str
-    field: str
-    component: str
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One component of a trading system, as targets.yaml lists it."""
-
-    system: str
-    name: str
-    role: str
-    reads: Mapping[str, ReadPoint]
-    floors: Mapping[str, float]
-
-
-class Targets(Protocol):
-    """Connectors to the components of the trading systems. Lookups raise TargetError when not configured."""
-
-    def component(self, system: str, name: str) -> Component: ...
-
-    def http(self, system: str, name: str) -> HttpTarget: ...
-
-    async def read_field(self, system: str, name: str, field: str) -> Reading:
-        """A field of the component's own state, through its `read:` entry in targets.yaml. Never raises: an error is
-        in the reading (also when the component has no such entry)."""
-        ...
-
-
-class EvidenceReader(Protocol):
-    """Reads declared evidence. Never raises: what could not be read comes back as a reading with an error."""
-
-    async def read(
-        self, system: str, declared: Mapping[str, EvidenceDecl], alerts: Sequence[Alert], now: Millis
-    ) -> tuple[Reading, ...]:
-        """One reading per declaration; stale ones carry an error that says how old they are."""
-        ...
-
-
-# --- actions -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ActionContext:
-    """What an action may use while it runs: its place, its deadline, and the connectors."""
-
-    system: str
-    component: str
-    targets: Targets
-    now: Millis
-    intent: str = ""
-    fence: int = 0
-    alerts: tuple[Alert, ...] = ()
-    declared: Mapping[str, EvidenceDecl] = field(default_factory=dict)  # the plan's evidence, for diagnoses
-    evidence: EvidenceReader | None = None  # how a diagnosis reads; None: it can only look at the alerts
-    say: Callable[[str], Awaitable[str]] | None = None  # posts to the incident's channel; DeliveryError when not taken
-
-
-@dataclass(frozen=True, slots=True)
-class Proceed:
-    """The action has something to do: from `before` to `wanted` (canonical JSON objects), with these pins."""
-
-    before: JsonText
-    wanted: JsonText
-    arguments: JsonText  # absolute, frozen in the intent
-    restore: JsonText = "{}"
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadySo:
-    """The target is as wanted already: no slot, no budget, no request."""
-
-    before: JsonText
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class CannotTell:
-    """The target's state cannot be read, so a person must decide (`why`)."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unfit:
-    """The action must not be done here (`why`): a precondition does not hold."""
-
-    why: str
-    before: JsonText = "{}"
-
-
-Inspection: TypeAlias = Proceed | AlreadySo | CannotTell | Unfit
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBack:
-    """What the target looks like afterwards; `as_wanted` None: it could not be read."""
-
-    after: JsonText
-    as_wanted: bool | None
-    why: str = ""
-
-
-class Action(Protocol):
-    """One action, as the dispatcher runs it. One file each in `remediations/`."""
-
-    async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
-        """Read the target and say what would change. No effect."""
-        ...
-
-    async def send(self, context: ActionContext, proceed: Proceed) -> None:
-        """Do it: at most one request. Raises NotSent, Rejected or Unknown; returning means the target accepted it."""
-        ...
-
-    async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
-        """Read the target again and compare with what was wanted."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a diagnosis found: one sentence, and canonical JSON with the figures."""
-
-    summary: str
-    detail: JsonText = "{}"
-
-
-class Diagnosis(Protocol):
-    """One read-only look at a system; bounded in time and output by the dispatcher."""
-
-    async def look(self, context: ActionContext) -> Finding: ...
-
-
-class Toolbox(Protocol):
-    """The implementations behind the catalogue's names."""
-
-    def action(self, name: str) -> Action | None: ...
-
-    def diagnosis(self, name: str) -> Diagnosis | None: ...
 
 
 # --- people ------------------------------------------------------------------------------------------------------

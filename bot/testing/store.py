@@ -18,16 +18,7 @@ from bot.core.effects import OutboxEffect
 from bot.core.events import Addressed, InboxEntry, IntentDeclared, TimerFired
 from bot.core.incident import TERMINAL, Incident
 from bot.core.words import AggregateId, Millis
-from bot.engine.ports import (
-    Change,
-    Commit,
-    Committed,
-    Conflict,
-    InboxDelivery,
-    IncidentLine,
-    OutboxDelivery,
-    Versioned,
-)
+from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, IncidentLine, OutboxDelivery, Versioned
 from bot.errors import StoreUnavailable
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Trading systems and evidence that answer as told. Implement `ports.Targets`, `HttpTarget` and `EvidenceReader`."""
+"""Trading systems and evidence that answer as told. Implement `action_ports.Targets`, `HttpTarget` and `EvidenceReader`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bot.core.alert import Alert
 from bot.core.events import Reading
 from bot.core.plan import EvidenceDecl
 from bot.core.words import JsonText, Millis
-from bot.engine.ports import Component, HttpReply, ReadPoint
+from bot.engine.action_ports import Component, HttpReply, ReadPoint
 from bot.errors import TargetError
 
 

@@ -26,7 +26,8 @@ from bot.core.events import Event
 from bot.core.plan import Plan
 from bot.core.record import Decision, Ignored
 from bot.core.words import AggregateId
-from bot.engine.ports import Component, Store
+from bot.engine.action_ports import Component
+from bot.engine.ports import Store
 from handlers.routing import Route
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bot.adapters.connectors import Connectors
-from bot.engine.ports import Action, ActionContext, AlreadySo, CannotTell, Proceed, Unfit
+from bot.engine.action_ports import Action, ActionContext, AlreadySo, CannotTell, Proceed, Unfit
 from bot.errors import DeliveryError, NotSent, Rejected, Unknown
 from remediations.catalogue import CATALOGUE
 from tests.contract.runbook_api import RunbookApi, targets

@@ -20,7 +20,7 @@ from bot.adapters.evidence import MAX_PARTS, READ_SECONDS, Evidence
 from bot.core.alert import Alert
 from bot.core.events import Reading
 from bot.core.plan import EvidenceDecl
-from bot.engine.ports import ActionContext
+from bot.engine.action_ports import ActionContext
 from bot.sandbox.children import until
 from policies.targets import TargetsDocument
 from remediations.catalogue import CATALOGUE

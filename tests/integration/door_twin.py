@@ -20,8 +20,8 @@ from bot.core.events import Event, InboxEntry
 from bot.core.plan import Plan
 from bot.core.record import Decision
 from bot.core.words import AggregateId
+from bot.engine.action_ports import Component
 from bot.engine.engine import Engine
-from bot.engine.ports import Component
 from bot.testing import FakeClock, MemoryStore
 from handlers.routing import Route
 from policies.book import PolicyBook

@@ -23,9 +23,9 @@ from bot.core.incident import Incident
 from bot.core.plan import EvidenceDecl, Plan, Step, Verify
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
+from bot.engine.action_ports import AlreadySo, Proceed, ReadBack
 from bot.engine.activity import Hands
 from bot.engine.engine import Engine
-from bot.engine.ports import AlreadySo, Proceed, ReadBack
 from bot.engine.runtime import Runtime
 from policies.book import Match
 

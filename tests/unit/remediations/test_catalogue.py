@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bot.engine.ports import ActionContext, Proceed
+from bot.engine.action_ports import ActionContext, Proceed
 from bot.errors import ConfigError, DeliveryError, NotSent
 from bot.testing import MemoryTargets
 from remediations import notify, reduce_kelly

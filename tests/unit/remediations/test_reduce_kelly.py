@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.engine.ports import ActionContext, AlreadySo, CannotTell, HttpReply, Proceed
+from bot.engine.action_ports import ActionContext, AlreadySo, CannotTell, HttpReply, Proceed
 from bot.errors import ConfigError, NotSent
 from bot.testing import MemoryHttpTarget, MemoryTargets
 from remediations.reduce_kelly import PATH, ReduceKelly
