@@ -1,8 +1,8 @@
 """Every action and diagnosis by name: what policies may ask for, and what runs when they do.
 
 `CATALOGUE` is injected by the composition root: into policy loading and lint as `core.action.Catalogue`, into the
-engine as `action_ports.Toolbox`. A new action is one file beside this one and one line in `_actions` below; the contract suite
-(`tests/contract/test_action_contract.py`) then runs on it by itself.
+engine as `action_ports.Toolbox`. A new action is one file beside this one and one line in `_actions` below; the
+contract suite (`tests/contract/test_action_contract.py`) then runs on it by itself.
 """
 
 from __future__ import annotations

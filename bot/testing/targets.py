@@ -1,4 +1,4 @@
-"""Trading systems and evidence that answer as told. Implement `action_ports.Targets`, `HttpTarget` and `EvidenceReader`."""
+"""Trading systems and evidence that answer as told: `Targets`, `HttpTarget`, `EvidenceReader` of `action_ports`."""
 
 from __future__ import annotations
 
