@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -284,19 +284,16 @@ async def prometheus(tmp_path: Path, exporter_text: str) -> AsyncIterator[Eviden
         "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
         f"scrape_configs: [{{job_name: t, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
     )
-    async with aiohttp.ClientSession() as session:
-        child, address = await services.prometheus(session, config, tmp_path)
-        try:
-            async with reader(prometheus=f"http://{address}") as evidence:
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as floor:
+        floor.push_async_callback(runner.cleanup)
+        served = await services.prometheus(floor, session, config, tmp_path)
+        async with reader(prometheus=f"http://{served.address}") as evidence:
 
-                async def scraped() -> bool:
-                    return not (await one(evidence, promql("sum(var_pct)"), now=wall_ms())).error
+            async def scraped() -> bool:
+                return not (await one(evidence, promql("sum(var_pct)"), now=wall_ms())).error
 
-                await until("Prometheus has scraped", scraped, within=10.0)
-                yield evidence
-        finally:
-            await child.end()
-            await runner.cleanup()
+            await until("Prometheus has scraped", scraped, within=10.0)
+            yield evidence
 
 
 @pytest.mark.slow
