@@ -19,7 +19,7 @@ from bot.adapters.redis_reads import RedisReads, format_link
 from bot.core.events import Addressed, InboxEntry, TimerFired
 from bot.core.incident import TERMINAL, Incident
 from bot.core.record import SCHEMA_VERSION
-from bot.core.words import Millis
+from bot.core.words import AggregateId, Millis
 from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, KeyClaim, OutboxDelivery
 from bot.errors import ConfigError, RecordForged
 
@@ -80,15 +80,17 @@ class RedisStore(RedisReads):
         rows = await self._read(outbox, count, block_ms)
         return [self._outbox_delivery(outbox, row, 1) for row in rows]
 
-    async def reclaim(self, shard: str, idle_ms: int, count: int) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
+    async def reclaim(
+        self, shard: str, idle_ms: int, count: int, *, starting: bool = False
+    ) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
         """Deliveries that any replica, this one included, holds for longer than `idle_ms`.
 
         `idle_ms` 0 takes only what this replica's own name held before it restarted. Call it again until it returns
         nothing; what is in hand and not yet acknowledged comes back too, so act on a batch before asking anew.
         """
         keys = self._keys(shard)
-        inbox = await self._reclaim(keys.inbox, idle_ms, count)
-        outbox = await self._reclaim(keys.outbox, idle_ms, count)
+        inbox = await self._reclaim(keys.inbox, idle_ms, count, starting)
+        outbox = await self._reclaim(keys.outbox, idle_ms, count, starting)
         return (
             [self._inbox_delivery(keys.inbox, row, times) for row, times in inbox],
             [self._outbox_delivery(keys.outbox, row, times) for row, times in outbox],
@@ -115,8 +117,8 @@ class RedisStore(RedisReads):
             if not str(error).startswith("BUSYGROUP"):  # another replica made it first
                 raise
 
-    async def _reclaim(self, stream: bytes, idle_ms: int, count: int) -> list[tuple[Row, int]]:
-        """XPENDING and XCLAIM rather than XAUTOCLAIM, which does not say how often an entry was delivered."""
+    async def _reclaim(self, stream: bytes, idle_ms: int, count: int, starting: bool) -> list[tuple[Row, int]]:
+        """XPENDING and XCLAIM rather than XAUTOCLAIM, which does not say how often an entry was delivered, and counts."""
         which: tuple[Argument, ...] = (b"-", b"+", count, self._replica)
         if idle_ms > 0:
             which = (b"IDLE", idle_ms, b"-", b"+", count)
@@ -129,9 +131,16 @@ class RedisStore(RedisReads):
                 raise
             if not pending:
                 return []
-            times: dict[bytes, int] = {entry: delivered for entry, _, _, delivered in pending}
-            reply = await self._link.ask(b"XCLAIM", stream, GROUP, self._replica, idle_ms, *times)
-        return [(row, times[row[0]] + 1) for row in _rows(reply)]
+            by_count: dict[int, list[bytes]] = {}
+            for entry, _, _, delivered in pending:
+                by_count.setdefault(delivered + (1 if starting else 0), []).append(entry)
+            claimed: list[tuple[Row, int]] = []
+            for times, entries in by_count.items():  # RETRYCOUNT is one number for all entries of a call
+                reply = await self._link.ask(
+                    b"XCLAIM", stream, GROUP, self._replica, idle_ms, *entries, b"RETRYCOUNT", times
+                )
+                claimed += [(row, times) for row in _rows(reply)]
+        return claimed
 
     def _inbox_delivery(self, stream: bytes, row: Row, deliveries: int) -> InboxDelivery:
         entry, problem, raw = self._open(stream, row, decode_entry)
@@ -168,12 +177,13 @@ class RedisStore(RedisReads):
             _mirror_timers(change, away, due)
         places += (keys.record(aggregate) for aggregate, _ in commit.seen)
         seen = [part for pair in commit.seen for part in pair]
+        pointers = [part for key, to in commit.pointers for part in (key, self._pointer(keys, key, to))]
         claims = [part for claim in commit.claims for part in self._claim(keys, claim)]
         effects = [self._sealer.seal(keys.outbox, encode_effect(effect)) for effect in commit.effects]
         arguments: list[Argument] = [
             GROUP, len(commit.changes), len(commit.claims), len(away), len(due) // 2, len(effects),
-            len(commit.inbox_acks), len(commit.outbox_acks), len(commit.seen), len(commit.absent),
-            *changes, *claims, *away, *due, *effects, *commit.inbox_acks, *commit.outbox_acks, *seen, *commit.absent,
+            len(commit.inbox_acks), len(commit.outbox_acks), len(commit.seen), len(commit.pointers),
+            *changes, *claims, *away, *due, *effects, *commit.inbox_acks, *commit.outbox_acks, *seen, *pointers,
         ]  # fmt: skip
         async with bounded("commit"):
             reply = await self._link.run("commit", places, arguments)
@@ -191,10 +201,12 @@ class RedisStore(RedisReads):
         return (record.id, change.expected, version, head, sealed, format_link(change.audit), index, opened)
 
     def _claim(self, keys: ShardKeys, claim: KeyClaim) -> tuple[Argument, ...]:
+        before, after = (self._pointer(keys, claim.key, to) for to in (claim.expected, claim.incident))
+        return (claim.key, before, after)
+
+    def _pointer(self, keys: ShardKeys, key: str, to: AggregateId | None) -> bytes:
         # A seal is the same whenever it is made, so the script compares sealed pointers as plain bytes.
-        context = keys.claim_context(claim.key)
-        expected = b"" if claim.expected is None else self._sealer.seal(context, claim.expected.encode())
-        return (claim.key, expected, self._sealer.seal(context, claim.incident.encode()))
+        return b"" if to is None else self._sealer.seal(keys.claim_context(key), to.encode())
 
     async def claim_due(self, shard: str, now: Millis, limit: int) -> int:
         """Move due timers into the inbox as TimerFired events, atomically; returns how many."""

@@ -173,7 +173,7 @@ def unknown(draft: Draft, event: StepUnknown) -> Decision:
 def late(draft: Draft, event: StepReport) -> Decision:
     """An outcome that arrives after the incident moved on: kept and told. Its turn was given back by then."""
     outcome = _LATE_OUTCOMES[type(event)]
-    if any(result.intent and result.intent == event.intent for result in draft.incident.results):
+    if any((r.intent, r.outcome) == (event.intent, outcome) for r in draft.incident.results if r.intent):
         return Ignored("a copy of a known outcome")
     record(draft, outcome, event)
     if outcome in ("succeeded", "unknown"):

@@ -44,14 +44,15 @@ from bot.engine.action_ports import (
 )
 from bot.engine.engine import Engine
 from bot.engine.ports import Chat, Journal
-from bot.errors import NotSent, Rejected, StoreUnavailable, TargetError, Unknown
+from bot.errors import AndonError, ConfigError, NotSent, Rejected, StoreUnavailable, TargetError, Unknown
 from policies import expressions, guardrails, rendering
 
 ATTEMPTS = 3  # sends of one intent at the most; the slot is held meanwhile, so more would keep others waiting
 RETRY_SECONDS = 0.2  # between attempts: long enough for a connection to come back, short against a 1 s reaction
 SEND_SECONDS = 5.0  # one send, answer included; what takes longer is Unknown
 LOOK_SECONDS = 3.0  # evidence, inspection, read-back: each
-INTENT_DEADLINE_MS: Millis = 20_000  # an intent older than this is never sent
+DECLARE_SECONDS = 5.0  # from declaring an intent to its first byte; past this it is never sent
+INTENT_DEADLINE_MS: Millis = 20_000  # an intent older than this is not recorded either
 
 Outcome = StepSucceeded | StepUnneeded | StepShadowed | ApprovalNeeded | StepNotSent | StepUnknown
 
@@ -92,6 +93,10 @@ class Ready:
     why: str
 
 
+class TakenElsewhere(AndonError):
+    """Another worker has declared this attempt: its outcome counts, and this delivery is left to it."""
+
+
 class Activity:
     """One run of one step. Made anew for every delivery; holds no state worth keeping."""
 
@@ -106,7 +111,7 @@ class Activity:
         self._unanswered = False  # an attempt left and nothing proves what became of it
 
     async def run(self) -> Outcome:
-        """The whole activity. Raises StoreUnavailable only; then the effect is delivered again."""
+        """The whole activity. Raises StoreUnavailable or TakenElsewhere; then the effect stays in the outbox."""
         action = self._hands.toolbox.action(self._step.action)
         if action is None:
             return self._not_sent(f"no action named {self._step.action} is installed")
@@ -119,13 +124,24 @@ class Activity:
             if outcome is not None:
                 return outcome
             await asyncio.sleep(RETRY_SECONDS)
-            again = await self._inspect(action)
-            if isinstance(again, AlreadySo):
-                return self._succeeded(ready, again.before, f"an attempt without an answer took effect: {again.why}")
-            if not isinstance(again, Proceed):
-                return self._unknown(f"no answer from the target, and now {again.why}")
-            ready = Ready(again, ready.why)
+            again = await self._look_again(action, ready)
+            if not isinstance(again, Ready):
+                return again
+            ready = again
         return self._unknown(f"{ATTEMPTS} attempts, and none had an answer that proves anything")
+
+    async def _look_again(self, action: Action, ready: Ready) -> Ready | Outcome:
+        """Between two attempts: is there still something to do?"""
+        again = await self._inspect(action)
+        match again:
+            case Proceed():
+                return Ready(again, ready.why)
+            case AlreadySo(before=before, why=why) if self._unanswered:
+                return self._succeeded(ready, before, f"an attempt without an answer took effect: {why}")
+            case AlreadySo(why=why):
+                return StepUnneeded(**self._report(why), already=True)
+            case CannotTell(why=why) | Unfit(why=why):
+                return self._failed(f"the target could not be reached, and now {why}")
 
     # --- before ---------------------------------------------------------------------------------------------------
 
@@ -151,7 +167,11 @@ class Activity:
             self._hands.evidence.read(self._shard, plan.evidence, alerts, now), self._inspect(action)
         )
         if earlier is not None:
-            return await self._take_up(action, earlier, inspection)
+            return self._take_up(earlier, inspection)
+        return self._weigh(inspection)
+
+    def _weigh(self, inspection: Inspection) -> Ready | Outcome:
+        """Guard, target and approval rules: Ready when nothing speaks against it."""
         guard = self._weigh_guard()
         if not isinstance(guard, str):
             return guard
@@ -173,7 +193,8 @@ class Activity:
 
     def _weigh_inspection(self, inspection: Inspection, guard: str) -> Ready | Outcome:
         """What the target's state, the disposition and the approval rules make of it."""
-        self._before = getattr(inspection, "before", "{}")
+        if not self._unanswered:
+            self._before = getattr(inspection, "before", "{}")
         match inspection:
             case AlreadySo(why=why):
                 return StepUnneeded(**self._report(why), already=True)
@@ -204,34 +225,43 @@ class Activity:
             plan, self._step, current, self._arguments, rendered_current, self._effect.disposition, engine.clock.now()
         )
 
-    async def _take_up(self, action: Action, earlier: IntentDeclared, inspection: Inspection) -> Ready | Outcome:
-        """An earlier delivery declared this intent and died: absolute actions go on, others are only looked at."""
+    def _take_up(self, earlier: IntentDeclared, inspection: Inspection) -> Ready | Outcome:
+        """An earlier delivery declared this intent and died: absolute actions go on, others are only looked at.
+
+        Going on is acting: guard, evidence, current policy and signatures must hold now, not only when it was declared.
+        """
         self._before, self._arguments, self._unanswered = earlier.before, earlier.arguments, True
         if isinstance(inspection, AlreadySo):
             why = f"declared before an interruption, and {inspection.why}"
             return StepSucceeded(**self._report(why, after=inspection.before))
-        if earlier.delivery == "absolute" and isinstance(inspection, Proceed) and earlier.attempt < ATTEMPTS:
-            return Ready(inspection, "taken up again after an interruption")
-        return self._unknown("declared before an interruption; nothing proves what became of it")
+        if earlier.delivery != "absolute" or earlier.attempt >= ATTEMPTS:
+            return self._unknown("declared before an interruption; nothing proves what became of it")
+        ready = self._weigh(inspection)
+        if isinstance(ready, Ready):
+            return Ready(ready.proceed, f"taken up again after an interruption: {ready.why}")
+        return self._unknown(f"declared before an interruption, and not sent again: {ready.why}")
 
     # --- sending --------------------------------------------------------------------------------------------------
 
     async def _attempt(self, action: Action, ready: Ready, attempt: int) -> Outcome | None:
         """Declare, send, read back. None: unanswered, and this action may be tried again."""
         self._before, self._arguments = ready.proceed.before, ready.proceed.arguments
+        monotonic = asyncio.get_running_loop().time
+        latest = monotonic() + DECLARE_SECONDS
         refusal = await self._declare(ready, attempt)
         if refusal:
-            return self._unknown(refusal) if self._unanswered else self._not_sent(refusal)
-        context = self._context()
+            return self._failed(refusal)
+        if monotonic() > latest:  # a disk, a pause or a stopped process ate the time; somebody may have taken over
+            return self._failed("too much time has passed since it was declared")
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await action.send(context, ready.proceed)
+                await action.send(self._context(), ready.proceed)
         except NotSent as error:
             if attempt < ATTEMPTS and self._step.delivery == "absolute":
                 return None
-            return self._unknown(str(error)) if self._unanswered else self._not_sent(str(error))
+            return self._failed(str(error))
         except Rejected as error:
-            return self._not_sent(f"the target refused: {error}")
+            return self._failed(f"the target refused: {error}")
         except (Unknown, TargetError, TimeoutError) as error:
             self._unanswered = True
             if self._step.delivery == "absolute":
@@ -250,18 +280,26 @@ class Activity:
             before=ready.proceed.before, direction=step.direction, delivery=step.delivery, fence=effect.fence,
             attempt=attempt, deadline=now + INTENT_DEADLINE_MS, budget=self._hands.budget,
         )  # fmt: skip
-        decision, journalled = await asyncio.gather(
-            engine.tell(self._shard, SYSTEM_TARGET, intent), self._hands.journal.intend(intent), return_exceptions=True
-        )
-        if isinstance(decision, BaseException):
-            raise decision
-        if not isinstance(decision, Applied):
-            await self._hands.journal.conclude(effect.id, "not_sent", now)
-            return decision.reason
-        if isinstance(journalled, StoreUnavailable):
-            return f"the local journal cannot be written: {journalled}"
-        if isinstance(journalled, BaseException):
-            raise journalled
+        try:
+            async with asyncio.timeout(DECLARE_SECONDS):
+                decision, journalled = await asyncio.gather(
+                    engine.tell(self._shard, SYSTEM_TARGET, intent), self._journal(intent)
+                )
+        except TimeoutError:
+            return "the intent could not be made durable in time"
+        if isinstance(decision, Applied):
+            return journalled
+        other = await self._earlier_intent()
+        if other is not None and other.attempt >= attempt:
+            raise TakenElsewhere(f"attempt {other.attempt} of {effect.id} is another worker's")
+        return decision.reason
+
+    async def _journal(self, intent: IntentDeclared) -> str:
+        """The second place where the intent is durable. Returns why it is not, or ""."""
+        try:
+            await self._hands.journal.intend(intent)
+        except StoreUnavailable as error:
+            return f"the local journal cannot be written: {error}"
         return ""
 
     async def _look_back(self, action: Action, ready: Ready) -> Outcome:
@@ -291,7 +329,9 @@ class Activity:
             async with asyncio.timeout(LOOK_SECONDS):
                 return await action.inspect(self._context(), self._arguments)
         except (TargetError, TimeoutError) as error:
-            return CannotTell(f"the target cannot be read: {error or 'no answer in time'}")
+            return CannotTell(f"the target cannot be read: {str(error) or 'no answer in time'}")
+        except ConfigError as error:
+            return Unfit(f"its arguments do not fit: {error}")
 
     # --- words ----------------------------------------------------------------------------------------------------
 
@@ -331,6 +371,10 @@ class Activity:
         if self._effect.disposition == "shadow":
             return StepShadowed(**self._report(f"would ask a person: {why} ({self._effect.why})", after))
         return ApprovalNeeded(**self._report(why, after))
+
+    def _failed(self, why: str) -> StepNotSent | StepUnknown:
+        """It was not sent now; whether an earlier attempt took effect is another question."""
+        return self._unknown(why) if self._unanswered else self._not_sent(why)
 
     def _not_sent(self, why: str) -> StepNotSent:
         return StepNotSent(**self._report(why))

@@ -9,7 +9,10 @@ action is `bot.engine.activity`'s law, and for a page the dedup key's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Literal, TypeAlias
 
 import structlog
 
@@ -22,41 +25,62 @@ from bot.core.effects import (
     RunDiagnosis,
     RunStep,
 )
-from bot.core.events import DiagnosisFound, EvidenceObserved, MessageDelivered, StepNotSent, StepSucceeded, StepUnknown
+from bot.core.events import (
+    DiagnosisFound,
+    EvidenceObserved,
+    MessageDelivered,
+    StepNotSent,
+    StepReport,
+    StepSucceeded,
+    StepUnknown,
+)
+from bot.core.words import SYSTEM_TARGET
 from bot.engine.action_ports import ActionContext
-from bot.engine.activity import Activity, Hands, Outcome
+from bot.engine.activity import Activity, Hands, Outcome, TakenElsewhere
 from bot.engine.fold import Letter
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
 from bot.engine.ports import OutboxDelivery, Pager, Telemetry
-from bot.errors import AndonError, DeliveryError, StoreError, StoreUnavailable
+from bot.errors import AndonError, DeliveryError, RecordForged, StoreError, StoreUnavailable
 from policies import expressions, rendering
 
 MAX_ACTIVITIES = 64  # at once per shard; each holds a connection or two to a trading system
-MAX_WORDS = 1_024  # messages waiting for chat and pager in this process; the outbox holds the rest
+MAX_WAITING = 4_096  # activities, and pages, waiting in this process; the outbox holds the rest
+MAX_POSTS = 1_024  # messages waiting for chat in this process
+MAX_FINISHED = 10_000  # deliveries remembered as done, longer than any reclaim's reply takes
+MAX_FAILURES = 5  # of one activity on a defect of ours, before it is set aside and paged
+ACTIVITY_SECONDS = 40.0  # three attempts of send and look at their worst; below RECLAIM_IDLE_MS
 WORDS_PER_COMMIT = 128
 READ_BATCH = 64
 DIAGNOSIS_SECONDS = 5.0
 CHAT_TRIES = 3  # then the message is given up and the audit says so; the pager is never given up
 FINDING_CHARACTERS = 2_000  # of a diagnosis kept in the record
 
-log = structlog.get_logger(__name__)
+Work: TypeAlias = RunStep | RunDiagnosis | ObserveEvidence
+_CONCLUSIONS: Mapping[type, Literal["done", "not_sent", "unknown"]] = {
+    StepSucceeded: "done",
+    StepUnknown: "unknown",
+    StepNotSent: "not_sent",
+}
 
-Words = PageOncall | ResolvePage | PostMessage
+log = structlog.get_logger(__name__)
 
 
 class Dispatch:
-    """Performs one shard's effects."""
+    """Performs one shard's effects. Nothing here waits for room: what there is no room for is handed out again."""
 
     def __init__(self, hands: Hands, pager: Pager, telemetry: Telemetry, shard: str, heartbeat: Heartbeat) -> None:
         self._hands = hands
-        self._pager_port = pager
+        self._pages = pager
         self._telemetry = telemetry
         self._shard = shard
         self._heartbeat = heartbeat
-        self._room = asyncio.Semaphore(MAX_ACTIVITIES)
-        self._chat: asyncio.Queue[OutboxDelivery] = asyncio.Queue(MAX_WORDS)
-        self._pager: asyncio.Queue[OutboxDelivery] = asyncio.Queue(MAX_WORDS)  # apart: chat must never delay a page
-        self._under_way: set[str] = set()  # deliveries in hand, so that a reclaim does not start them twice
+        self._activities: deque[tuple[OutboxDelivery, Work]] = deque()  # waiting for one of MAX_ACTIVITIES
+        self._running: set[asyncio.Task[None]] = set()
+        self._chat: asyncio.Queue[OutboxDelivery] = asyncio.Queue(MAX_POSTS)
+        self._pager: asyncio.Queue[OutboxDelivery] = asyncio.Queue(MAX_WAITING)  # apart: chat never delays a page
+        self._in_hand: set[str] = set()  # deliveries under way or waiting here, so that a reclaim starts none twice
+        self._finished: OrderedDict[str, None] = OrderedDict()  # the newest done ones, for a reclaim that read before
+        self._failed: OrderedDict[str, int] = OrderedDict()  # how often an activity failed on a defect
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -67,7 +91,7 @@ class Dispatch:
             try:
                 deliveries = await self._hands.engine.store.read_outbox(self._shard, READ_BATCH, BLOCK_MS)
                 self._heartbeat.beat(f"outbox:{self._shard}")
-                await self.take(deliveries, tasks)
+                self.take(deliveries, tasks)
                 failures = 0
             except StoreError as error:
                 log.warning("store_unavailable", shard=self._shard, loop="outbox", error=str(error))
@@ -86,66 +110,123 @@ class Dispatch:
         """Returns when nothing is under way."""
         await self._idle.wait()
 
-    async def take(self, deliveries: Sequence[OutboxDelivery], tasks: asyncio.TaskGroup) -> None:
-        """Start what was delivered; waits when too much is under way already."""
-        for delivery in deliveries:
-            if delivery.delivery in self._under_way:
-                continue
-            effect = delivery.effect
-            if effect is None:
-                await self._hands.engine.set_aside(self._shard, delivery, delivery.problem or "unreadable")
-                continue
-            self._under_way.add(delivery.delivery)
-            self._idle.clear()
-            if isinstance(effect, PostMessage):
-                await self._chat.put(delivery)
-            elif isinstance(effect, PageOncall | ResolvePage):
-                await self._pager.put(delivery)
-            else:
-                await self._room.acquire()
-                tasks.create_task(self._perform(delivery, effect))
+    def abandon(self) -> None:
+        """Cut off what is still under way; the next start takes it up again."""
+        for task in self._running:
+            task.cancel()
 
-    def _done(self, *deliveries: OutboxDelivery) -> None:
-        self._under_way.difference_update(delivery.delivery for delivery in deliveries)
-        if not self._under_way:
+    def take(self, deliveries: Sequence[OutboxDelivery], tasks: asyncio.TaskGroup) -> None:
+        """Start what was delivered. What there is no room for stays with the store, which hands it out again."""
+        for delivery in deliveries:
+            if delivery.delivery in self._in_hand or delivery.delivery in self._finished:
+                continue
+            if self._accept(delivery, tasks):
+                self._in_hand.add(delivery.delivery)
+                self._idle.clear()
+
+    def _accept(self, delivery: OutboxDelivery, tasks: asyncio.TaskGroup) -> bool:
+        effect = delivery.effect
+        match effect:
+            case None:
+                tasks.create_task(self._set_aside(delivery, delivery.problem or "unreadable"))
+            case PostMessage():
+                return _put(self._chat, delivery)
+            case PageOncall() | ResolvePage():
+                return _put(self._pager, delivery)
+            case RunStep() | RunDiagnosis() | ObserveEvidence():
+                if len(self._activities) >= MAX_WAITING:
+                    return False
+                self._activities.append((delivery, effect))
+                self._start(tasks)
+        return True
+
+    def _start(self, tasks: asyncio.TaskGroup) -> None:
+        while self._activities and len(self._running) < MAX_ACTIVITIES:
+            delivery, effect = self._activities.popleft()
+            task = tasks.create_task(self._perform(delivery, effect, tasks))
+            self._running.add(task)
+            task.add_done_callback(partial(self._next, tasks))
+
+    def _next(self, tasks: asyncio.TaskGroup, ended: asyncio.Task[None]) -> None:
+        self._running.discard(ended)
+        if not ended.cancelled():
+            self._start(tasks)
+
+    def _done(self, *deliveries: OutboxDelivery, finished: bool) -> None:
+        """No longer in hand; `finished` when it is acknowledged, else the store hands it out again."""
+        for delivery in deliveries:
+            self._in_hand.discard(delivery.delivery)
+            if finished:
+                self._finished[delivery.delivery] = None
+        while len(self._finished) > MAX_FINISHED:
+            self._finished.popitem(last=False)
+        if not self._in_hand:
             self._idle.set()
+
+    async def _set_aside(self, delivery: OutboxDelivery, reason: str) -> None:
+        finished = False
+        try:
+            await self._hands.engine.set_aside(self._shard, delivery, reason)
+            finished = True
+        except StoreError as error:
+            log.warning("store_unavailable", shard=self._shard, loop="dead letters", error=str(error))
+        finally:
+            self._done(delivery, finished=finished)
 
     # --- activities -----------------------------------------------------------------------------------------------
 
-    async def _perform(self, delivery: OutboxDelivery, effect: RunStep | RunDiagnosis | ObserveEvidence) -> None:
+    async def _perform(self, delivery: OutboxDelivery, effect: Work, tasks: asyncio.TaskGroup) -> None:
+        """One activity, bounded. Whatever ends it without an outcome leaves the effect in the outbox."""
         clock = asyncio.get_running_loop().time
-        started = clock()
-        outcome = "error"
+        started, outcome, problem = clock(), "error", ""
         try:
-            event = await self._outcome(effect)
+            async with asyncio.timeout(ACTIVITY_SECONDS):
+                event = await self._outcome(effect)
             await self._hands.engine.tell(self._shard, effect.incident, event, outbox_acks=(delivery.delivery,))
             outcome = event.kind
-        except StoreUnavailable as error:
-            log.warning("store_unavailable", shard=self._shard, loop="activity", effect=effect.id, error=str(error))
-        except Exception:  # supervision point: the effect stays in the outbox and is delivered again
+            await self._conclude(event)
+        except (StoreUnavailable, TakenElsewhere, TimeoutError) as error:
+            log.warning("activity_left", shard=self._shard, effect=effect.id, error=str(error) or "no end in time")
+        except Exception as error:  # supervision point: tried again, and after a few times set aside and paged
             log.exception("activity_failed", shard=self._shard, effect=effect.id, incident_id=effect.incident)
+            problem = f"{type(error).__name__}: {error}"
         finally:
-            self._done(delivery)
-            self._room.release()
             self._telemetry.dispatched(self._shard, effect.kind, outcome, clock() - started)
+            if problem and self._fails_for_good(delivery):
+                tasks.create_task(self._set_aside(delivery, problem))
+            else:
+                self._done(delivery, finished=outcome != "error")
+
+    def _fails_for_good(self, delivery: OutboxDelivery) -> bool:
+        """Whether an activity has failed on a defect often enough to be taken for poison."""
+        failed = self._failed.pop(delivery.delivery, 0) + 1
+        if failed >= MAX_FAILURES:
+            return True
+        self._failed[delivery.delivery] = failed
+        while len(self._failed) > MAX_WAITING:
+            self._failed.popitem(last=False)
+        return False
 
     async def _outcome(
         self, effect: RunStep | RunDiagnosis | ObserveEvidence
     ) -> Outcome | DiagnosisFound | EvidenceObserved:
         match effect:
             case RunStep():
-                outcome = await Activity(self._hands, self._shard, effect).run()
-                await self._conclude(outcome)
-                return outcome
+                return await Activity(self._hands, self._shard, effect).run()
             case ObserveEvidence():
                 return await self._observe(effect)
             case RunDiagnosis():
                 return await self._diagnose(effect)
 
-    async def _conclude(self, outcome: Outcome) -> None:
-        word = {StepSucceeded: "done", StepUnknown: "unknown", StepNotSent: "not_sent"}.get(type(outcome))
-        if word is not None and outcome.intent:
-            await self._hands.journal.conclude(outcome.intent, word, outcome.at)  # type: ignore[arg-type]  # the three words above
+    async def _conclude(self, event: Outcome | DiagnosisFound | EvidenceObserved) -> None:
+        """Close the intent in the local journal, once its outcome is stored; a full disk only loses the note."""
+        word = _CONCLUSIONS.get(type(event))
+        if word is None or not isinstance(event, StepReport) or not event.intent:
+            return
+        try:
+            await self._hands.journal.conclude(event.intent, word, event.at)
+        except StoreUnavailable as error:
+            log.warning("journal_unavailable", intent=event.intent, error=str(error))
 
     async def _observe(self, effect: ObserveEvidence) -> EvidenceObserved:
         now = self._hands.engine.clock.now()
@@ -200,23 +281,36 @@ class Dispatch:
             while len(batch) < WORDS_PER_COMMIT and not words.empty():
                 batch.append(words.get_nowait())
             letters: list[Letter] = []
-            acks: list[str] = []
+            said: list[OutboxDelivery] = []
             for delivery in batch:
                 effect = delivery.effect
                 assert effect is not None  # poison never gets here
                 event = await self._speak(effect)
-                if event is not None:
-                    acks.append(delivery.delivery)
-                    if event.channel == "pager" or event.error:  # a post that went out stands in the chain already
-                        letters.append(Letter(event, to=effect.incident))
-                    self._telemetry.dispatched(self._shard, effect.kind, "error" if event.error else "delivered", 0.0)
-            try:
-                if acks:
-                    await self._hands.engine.tell_all(self._shard, letters, outbox_acks=tuple(acks))
-            except StoreUnavailable as error:
-                log.warning("store_unavailable", shard=self._shard, loop="words", error=str(error))
-            finally:
-                self._done(*batch)
+                if event is None:
+                    continue
+                said.append(delivery)
+                self._telemetry.dispatched(self._shard, effect.kind, "error" if event.error else "delivered", 0.0)
+                # A post that went out stands in the chain already, and `*` keeps no list of its pages.
+                if (event.channel == "pager" or event.error) and effect.incident != SYSTEM_TARGET:
+                    letters.append(Letter(event, to=effect.incident))
+            finished = await self._confirm(letters, said)
+            self._done(*said, finished=finished)
+            self._done(*(delivery for delivery in batch if delivery not in said), finished=False)
+
+    async def _confirm(self, letters: list[Letter], said: list[OutboxDelivery]) -> bool:
+        """Acknowledge what was said, and tell those it was about."""
+        engine = self._hands.engine
+        acks = tuple(delivery.delivery for delivery in said)
+        try:
+            await engine.tell_all(self._shard, letters, outbox_acks=acks)
+        except RecordForged as error:
+            # A record that cannot be trusted is told nothing; what was said is acknowledged all the same.
+            log.error("record_forged", shard=self._shard, error=str(error))
+            return await self._confirm([], said) if letters else False
+        except StoreUnavailable as error:
+            log.warning("store_unavailable", shard=self._shard, loop="words", error=str(error))
+            return False
+        return True
 
     async def _speak(self, effect: OutboxEffect) -> MessageDelivered | None:
         """Say it. None: the pager did not take it; it stays in the outbox and is tried again with the next reclaim."""
@@ -224,9 +318,9 @@ class Dispatch:
         try:
             match effect:
                 case PageOncall():
-                    reference = await self._pager_port.page(effect)
+                    reference = await self._pages.page(effect)
                 case ResolvePage():
-                    reference = await self._pager_port.resolve(effect)
+                    reference = await self._pages.resolve(effect)
                 case PostMessage():
                     return await self._post(effect)
                 case _:
@@ -248,3 +342,12 @@ class Dispatch:
                 await asyncio.sleep(pause)
         log.error("chat_failed", shard=self._shard, incident_id=message.incident, error=problem)
         return MessageDelivered(id=f"{message.id}/delivered", at=now, channel="chat", reference="", error=problem)
+
+
+def _put(queue: asyncio.Queue[OutboxDelivery], delivery: OutboxDelivery) -> bool:
+    """Whether there was room."""
+    try:
+        queue.put_nowait(delivery)
+    except asyncio.QueueFull:
+        return False
+    return True

@@ -144,6 +144,7 @@ class Engine:
                 folding = Pass(shard, shelf, self._text, self.clock.now())
                 for letter in letters:
                     await folding.deliver(letter)
+                await folding.settle()
                 commit = folding.commit(inbox_acks, outbox_acks)
                 try:
                     outcome = await self._write(shard, commit)

@@ -24,9 +24,7 @@ from bot.core.words import SYSTEM_TARGET, AggregateId, JsonText, Millis
 from bot.engine.explain import EventText, body, effect_line, event_line
 from bot.engine.ports import Change, Commit, KeyClaim, Record, Versioned
 
-MAX_CASCADE = (
-    4_096  # letters one letter may cause; far above any real plan, so a loop between machines shows as an error
-)
+MAX_CASCADE = 64  # letters one letter may cause; a plan needs five, so a loop between machines shows as an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +66,33 @@ class Pass:
         self._working: dict[AggregateId, Working] = {}
         self._keys: dict[str, AggregateId | None] = {}
         self._claims: dict[str, KeyClaim] = {}
-        self._absent: set[str] = set()  # keys that pointed at nothing, where that decided something
+        self._unopened: dict[str, AggregateId | None] = {}  # keys without an open incident, if that decided
+        self._post: deque[tuple[AggregateId, Event]] = deque()
         self._effects: list[OutboxEffect] = []
+        self._delivered = 0
         self.decisions: dict[str, Decision] = {}  # event id -> the last word on it
 
     async def deliver(self, letter: Letter) -> None:
-        """Fold one letter and everything the machines tell each other because of it."""
+        """Fold one letter; what the machines tell each other because of it waits until `settle`."""
         address = letter.to or await self._address(letter)
         if not address:
             self.decisions[letter.event.id] = Ignored("no incident is open for it")
             return
-        post: deque[tuple[AggregateId, Event]] = deque([(address, letter.event)])
-        for _ in range(MAX_CASCADE):
-            if not post:
+        self._post.extend((tell.to, tell.event) for tell in await self._fold(address, letter.event))
+        self._delivered += 1
+
+    async def settle(self) -> None:
+        """Fold what the machines tell each other, to the end.
+
+        After all letters: an incident asks for its turn with every alert of the batch, not only with the first.
+        """
+        for _ in range(MAX_CASCADE * self._delivered):
+            if not self._post:
                 return
-            to, event = post.popleft()
-            post.extend((tell.to, tell.event) for tell in await self._fold(to, event))
-        raise AssertionError(f"{letter.event.kind} caused more than {MAX_CASCADE} letters")
+            to, event = self._post.popleft()
+            self._post.extend((tell.to, tell.event) for tell in await self._fold(to, event))
+        if self._post:
+            raise AssertionError(f"{self._delivered} letters caused more than {MAX_CASCADE} each")
 
     def commit(self, inbox_acks: tuple[str, ...] = (), outbox_acks: tuple[str, ...] = ()) -> Commit:
         """Everything this pass changed, as one commit."""
@@ -95,7 +103,7 @@ class Pass:
             changes=tuple(self._change(working) for working in changed.values()),
             claims=tuple(claim for claim in self._claims.values() if claim.incident in changed),
             seen=tuple((a, w.base.version if w.base else 0) for a, w in seen.items() if a not in untouched),
-            absent=tuple(sorted(self._absent - self._claims.keys())),
+            pointers=tuple((key, to) for key, to in self._unopened.items() if key not in self._claims),
             effects=tuple(self._effects),
             inbox_acks=inbox_acks,
             outbox_acks=outbox_acks,
@@ -111,8 +119,7 @@ class Pass:
             if isinstance(record, Incident) and record.status != "closed" and record.id == current:
                 return current
         if not isinstance(letter.event, AlertFired):
-            if current is None:
-                self._absent.add(letter.key)
+            self._unopened[letter.key] = current
             return ""
         # The previous incident's id is part of the new one's: the same firing may come back after a close.
         fresh = incident_id(self._shard, letter.key, f"{letter.event.id}|{current or ''}")

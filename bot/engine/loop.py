@@ -18,7 +18,7 @@ from bot.errors import StoreError, StoreUnavailable
 BATCH = 256  # inbox entries per read; past 500 the gain is small and one crash redelivers more
 BLOCK_MS = 2_000  # below the client's 5 s socket timeout; also how often an idle loop proves that it lives
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)  # while the store is away
-RECLAIM_IDLE_MS = 30_000  # longer than any activity may run (20 s), so a live worker is not robbed
+RECLAIM_IDLE_MS = 45_000  # longer than an activity may run (`dispatch.ACTIVITY_SECONDS`), so no live worker is robbed
 RECLAIM_EVERY_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
@@ -43,15 +43,23 @@ class Heartbeat:
 async def fold_forever(
     engine: Engine, shard: str, heartbeat: Heartbeat, when_idle: Callable[[], Awaitable[None]]
 ) -> None:
-    """Absorb the shard's inbox until cancelled. `when_idle` is called when nothing came for `BLOCK_MS`."""
+    """Absorb the shard's inbox until cancelled.
+
+    A batch in hand is kept until the store takes it. `when_idle` looks for what was handed to this replica and never
+    arrived; it is called when nothing came for `BLOCK_MS`, and after every failure to read.
+    """
+    deliveries: list[InboxDelivery] = []
     failures = 0
     while True:
         try:
-            deliveries = await engine.store.read_inbox(shard, BATCH, BLOCK_MS)
+            if not deliveries:
+                deliveries = await engine.store.read_inbox(shard, BATCH, BLOCK_MS)
             heartbeat.beat(f"inbox:{shard}")
+            idle = not deliveries
             if deliveries:
                 await absorb(engine, shard, deliveries)
-            else:
+                deliveries = []
+            if idle or failures:
                 await when_idle()
             failures = 0
         except StoreError as error:

@@ -67,14 +67,14 @@ class KeyClaim:
 class Commit:
     """What one atomic server-side script writes, or refuses whole.
 
-    `seen` and `absent` are what decided without being changed: records (by id and version; 0: not there) and keys that
-    pointed at nothing. They are compared too, or a copy of an alert could be told from a stale record.
+    `seen` and `pointers` are what decided without being changed: records (by id and version; 0: not there), and keys
+    with what they pointed at. They are compared too, or a copy of an alert could be told from a stale record.
     """
 
     changes: tuple[Change, ...] = ()
     claims: tuple[KeyClaim, ...] = ()
     seen: tuple[tuple[AggregateId, int], ...] = ()
-    absent: tuple[str, ...] = ()
+    pointers: tuple[tuple[str, AggregateId | None], ...] = ()
     effects: tuple[OutboxEffect, ...] = ()
     inbox_acks: tuple[str, ...] = ()  # inbox deliveries done with this commit
     outbox_acks: tuple[str, ...] = ()  # outbox deliveries done with this commit
@@ -142,10 +142,13 @@ class Store(Protocol):
         """New effects for this replica; waits up to `block_ms` (real time) for the first."""
         ...
 
-    async def reclaim(self, shard: str, idle_ms: int, count: int) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
-        """Deliveries that another replica (or this one, before a restart) holds for longer than `idle_ms`.
+    async def reclaim(
+        self, shard: str, idle_ms: int, count: int, *, starting: bool = False
+    ) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
+        """Deliveries that any replica holds for longer than `idle_ms`; with 0, those of this replica's own name.
 
-        `idle_ms` 0 takes only what this replica's own name held before it restarted.
+        Only `starting` counts as a further delivery: what is handed out again and again while the store is in trouble
+        is not therefore poison.
         """
         ...
 

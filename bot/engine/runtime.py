@@ -22,6 +22,8 @@ from bot.errors import StoreError
 
 DRAIN_SECONDS = 15.0  # an activity is bounded by 20 s; what is cut off is taken up again at the next start
 
+RECLAIM_BATCH = 1_000  # deliveries taken up in one go
+
 log = structlog.get_logger(__name__)
 
 
@@ -50,7 +52,7 @@ class Runtime:
             for shard, dispatch in self._dispatch.items():
                 speakers.append(tasks.create_task(_eternal("chat", dispatch.chat_forever())))
                 speakers.append(tasks.create_task(_eternal("pager", dispatch.page_forever())))
-                await self._reclaim(shard, 0, tasks)
+                await self._reclaim(shard, 0, tasks, starting=True)
                 own = partial(self._reclaim, shard, 0, tasks)  # given to us on a connection that broke meanwhile
                 folding = fold_forever(self._engine, shard, self.heartbeat, own)
                 readers.append(tasks.create_task(_eternal("inbox", folding)))
@@ -64,6 +66,8 @@ class Runtime:
                     await asyncio.gather(*(dispatch.drained() for dispatch in self._dispatch.values()))
             except TimeoutError:
                 log.warning("stopped_while_busy", seconds=DRAIN_SECONDS)
+                for dispatch in self._dispatch.values():
+                    dispatch.abandon()
             for speaker in speakers:
                 speaker.cancel()
 
@@ -72,17 +76,18 @@ class Runtime:
             await asyncio.sleep(RECLAIM_EVERY_SECONDS)
             try:
                 await self._reclaim(shard, RECLAIM_IDLE_MS, tasks)
+                _, left = await self._engine.store.reclaim(shard, 0, RECLAIM_BATCH)  # there was no room, or no pager
+                self._dispatch[shard].take(left, tasks)
             except StoreError as error:
                 log.warning("store_unavailable", shard=shard, loop="reclaim", error=str(error))
 
-    async def _reclaim(self, shard: str, idle_ms: int, tasks: asyncio.TaskGroup) -> None:
+    async def _reclaim(self, shard: str, idle_ms: int, tasks: asyncio.TaskGroup, *, starting: bool = False) -> None:
         """Take up what was delivered and never acknowledged: ours after a restart, else a dead replica's."""
-        inbox, outbox = await self._engine.store.reclaim(shard, idle_ms, 1_000)
+        inbox, outbox = await self._engine.store.reclaim(shard, idle_ms, RECLAIM_BATCH, starting=starting)
         if inbox:
             log.info("inbox_reclaimed", shard=shard, entries=len(inbox))
             await absorb(self._engine, shard, inbox)
-        if outbox:
-            tasks.create_task(self._dispatch[shard].take(outbox, tasks))
+        self._dispatch[shard].take(outbox, tasks)
 
 
 async def _eternal(name: str, work: Coroutine[Any, Any, None]) -> None:

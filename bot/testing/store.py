@@ -56,14 +56,14 @@ class _Queue(Generic[T]):
             self.arrived.clear()
         return fresh
 
-    def retake(self, replica: str, now: float, idle_s: float, limit: int) -> list[tuple[str, _Item[T]]]:
+    def retake(self, replica: str, now: float, idle_s: float, limit: int, starting: bool) -> list[tuple[str, _Item[T]]]:
         held = [
             (name, item)
             for name, item in self.items.items()
             if item.holder and (item.holder == replica if idle_s == 0 else now - item.since >= idle_s)
         ][:limit]
         for _, item in held:
-            item.holder, item.since, item.deliveries = replica, now, item.deliveries + 1
+            item.holder, item.since, item.deliveries = replica, now, item.deliveries + (1 if starting else 0)
         return held
 
 
@@ -145,11 +145,13 @@ class MemoryStore:
                     await queue.arrived.wait()
         return queue.take(self.replica, self._monotonic(), count)
 
-    async def reclaim(self, shard: str, idle_ms: int, count: int) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
+    async def reclaim(
+        self, shard: str, idle_ms: int, count: int, *, starting: bool = False
+    ) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
         """What is held for longer than `idle_ms`; with 0, what this replica's name holds."""
         place, now = self._shard(shard), self._monotonic()
-        inbox = place.inbox.retake(self.replica, now, idle_ms / 1000, count)
-        outbox = place.outbox.retake(self.replica, now, idle_ms / 1000, count)
+        inbox = place.inbox.retake(self.replica, now, idle_ms / 1000, count, starting)
+        outbox = place.outbox.retake(self.replica, now, idle_ms / 1000, count, starting)
         return (
             [_inbox_delivery(name, item) for name, item in inbox],
             [_outbox_delivery(name, item) for name, item in outbox],
@@ -186,7 +188,7 @@ class MemoryStore:
         stale = [c.record.id for c in commit.changes if _version(place, c.record.id) != c.expected]
         stale += [claim.key for claim in commit.claims if place.keys.get(claim.key) != claim.expected]
         stale += [aggregate for aggregate, version in commit.seen if _version(place, aggregate) != version]
-        stale += [key for key in commit.absent if key in place.keys]
+        stale += [key for key, to in commit.pointers if place.keys.get(key) != to]
         if stale:
             return Conflict(stale=tuple(stale))
         for change in commit.changes:

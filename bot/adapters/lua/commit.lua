@@ -22,7 +22,7 @@
 --   inbox ack    entry id
 --   outbox ack   entry id
 --   seen         id, version it was read at (0: not there)
---   absent       incident key that pointed at nothing
+--   pointer      incident key, sealed id it was seen to point at ("" = at nothing)
 --
 -- Returns the shard's commit sequence (raised only if anything was written), or a list of the aggregate ids and incident keys that have changed meanwhile.
 -- Reads and checks everything before the first write: a script that fails midway keeps what it wrote.
@@ -41,9 +41,9 @@ local effects_at = set_at + 2 * n[4]
 local inbox_at = effects_at + n[5]
 local outbox_at = inbox_at + n[6]
 local seen_at = outbox_at + n[7]
-local absent_at = seen_at + 2 * n[8]
+local pointers_at = seen_at + 2 * n[8]
 local seen_keys_at = 9 + 2 * n[1]
-if #ARGV ~= absent_at + n[9] - 1 or #KEYS ~= seen_keys_at + n[8] - 1 then
+if #ARGV ~= pointers_at + 2 * n[9] - 1 or #KEYS ~= seen_keys_at + n[8] - 1 then
   return redis.error_reply('ERR commit: ' .. #KEYS .. ' keys and ' .. #ARGV .. ' arguments do not fit the counts')
 end
 
@@ -93,9 +93,10 @@ for i = 0, n[8] - 1 do
     stale[#stale + 1] = ARGV[seen_at + 2 * i]
   end
 end
-for i = absent_at, absent_at + n[9] - 1 do
-  if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
-    stale[#stale + 1] = ARGV[i]
+for i = 0, n[9] - 1 do
+  local at = pointers_at + 2 * i
+  if (redis.call('HGET', KEYS[4], ARGV[at]) or '') ~= ARGV[at + 1] then
+    stale[#stale + 1] = ARGV[at]
   end
 end
 if #stale > 0 then

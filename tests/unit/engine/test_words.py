@@ -11,10 +11,11 @@ from bot.adapters.codec import event_text
 from bot.core.effects import PageOncall, PostMessage
 from bot.core.events import Budget
 from bot.engine.activity import Hands
-from bot.engine.dispatch import CHAT_TRIES, Dispatch
+from bot.engine.dispatch import CHAT_TRIES, MAX_POSTS, Dispatch
 from bot.engine.engine import Engine
 from bot.engine.loop import Heartbeat
 from bot.engine.ports import Commit
+from bot.errors import RecordForged
 from bot.testing import FakeClock, MemoryChat, MemoryJournal, MemoryPager, MemoryStore
 
 SHARD = "trading-core"
@@ -95,6 +96,41 @@ async def test_a_chat_that_is_down_never_delays_a_page(desk):
     assert desk.chat.posts == []
 
 
+async def test_a_chat_that_hangs_with_thousands_waiting_delays_no_page(desk):
+    """More posts than this process keeps: the rest stays with the store, and the page behind them goes out."""
+    hanging = asyncio.Event()
+    take = desk.chat.post
+
+    async def hang(message):
+        await hanging.wait()
+        return await take(message)
+
+    desk.chat.post = hang
+    for start in range(0, MAX_POSTS + 300, 100):
+        await desk.put(*(post(number) for number in range(start, start + 100)))
+    await desk.put(page())
+    await desk.until(lambda: len(desk.pager.pages) == 1)
+    hanging.set()
+    await desk.until(lambda: len(desk.chat.posts) >= MAX_POSTS)
+
+
+async def test_a_record_that_is_forged_stops_neither_pages_nor_the_bot(desk):
+    """The page goes out and is acknowledged; the record that cannot be trusted is told nothing."""
+    load = desk.store.load
+
+    async def forged(shard, ids):
+        if any(name.startswith("inc-") for name in ids):
+            raise RecordForged("inc-1: its MAC does not hold")
+        return await load(shard, ids)
+
+    desk.store.load = forged
+    await desk.put(page())
+    await desk.until(lambda: len(desk.pager.pages) == 1)
+    async with asyncio.timeout(5):
+        await desk.dispatch.drained()
+    assert await desk.waiting() == 0
+
+
 async def test_a_message_that_chat_refuses_is_given_up_after_its_tries(desk):
     """It does not hold up the next one for ever, and the outbox is not filled with it."""
     tries = 0
@@ -130,7 +166,7 @@ async def test_a_page_that_nobody_takes_stays_in_the_outbox(desk):
     desk.pager.broken = ""
     async with asyncio.TaskGroup() as tasks:
         _, outbox = await desk.store.reclaim(SHARD, 0, 10)
-        await desk.dispatch.take(outbox, tasks)
+        desk.dispatch.take(outbox, tasks)
     await desk.until(lambda: len(desk.pager.pages) == 1)
     async with asyncio.timeout(5):
         await desk.dispatch.drained()

@@ -1,0 +1,150 @@
+"""What must not happen when time, disks and other workers misbehave. Real engine, real store, a twin of the target."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from bot.core.events import Reading
+from bot.engine import activity, runtime
+from bot.errors import Rejected, Unknown
+from tests.integration.engine.floor import PLAN, Floor
+
+
+async def test_an_intent_that_grew_old_before_it_left_is_not_sent(floor, breach, monkeypatch):
+    """The journal's disk hangs: what is declared and not on its way in time stays here, and a human is called."""
+    monkeypatch.setattr(activity, "DECLARE_SECONDS", 0.2)
+    hangs = asyncio.Event()
+
+    async def hang(intent) -> None:
+        await hangs.wait()
+
+    floor.people.intend = hang
+    await floor.fire(breach)
+    incident = await floor.status("parked")
+    assert "durable in time" in incident.why
+    hangs.set()
+    await floor.quiet()
+    assert floor.risk.requests == []
+
+
+async def test_what_is_taken_up_again_must_still_be_guarded(floor, breach):
+    """Killed between intent and send, and the evidence is stale at the restart: nothing is sent, a human decides."""
+    reached = asyncio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    floor.risk.before_send = hang
+    await floor.fire(breach)
+    await asyncio.wait_for(reached.wait(), 5)
+    await floor.kill()
+    floor.risk.before_send = None
+
+    async def stale(system, declared, alerts, now):
+        return tuple(Reading(name=name, value=None, error="is 300 s old, older than 60 s") for name in declared)
+
+    floor.risk.read = stale
+    await floor.start()
+    incident = await floor.status("parked")
+    assert "not sent again" in incident.why
+    assert "300 s old" in incident.why
+    assert floor.risk.requests == []
+
+
+async def test_a_policy_that_no_longer_acts_is_not_taken_up_again(floor, breach):
+    """Killed between intent and send, and the policy only suggests at the restart: nothing is sent."""
+    reached = asyncio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    floor.risk.before_send = hang
+    await floor.fire(breach)
+    await asyncio.wait_for(reached.wait(), 5)
+    await floor.kill()
+    floor.risk.before_send = None
+    floor.plan = replace(PLAN, mode="suggest")
+    await floor.start()
+    incident = await floor.status("parked")
+    assert "not sent again" in incident.why
+    assert floor.risk.requests == []
+
+
+async def test_a_second_worker_on_the_same_effect_reports_nothing(floor, valkey, breach):
+    """The effect is handed to a second replica while the first is sending: one request, and its true outcome."""
+    second = Floor(valkey)
+    second.risk, second.people = floor.risk, floor.people
+    sending, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        sending.set()
+        await go.wait()
+
+    floor.risk.after_send = slow
+    await floor.fire(breach)
+    await asyncio.wait_for(sending.wait(), 5)
+    await second.start("r2")
+    try:
+        outbox = []
+        while not outbox:
+            _, outbox = await second.store.reclaim("trading-core", 1, 100)
+        async with asyncio.TaskGroup() as tasks:
+            second.runtime._dispatch["trading-core"].take(outbox, tasks)
+            await asyncio.sleep(0)
+        go.set()
+        await floor.status("mitigated")
+        assert floor.risk.changes == [(0.25, 0.1)]
+    finally:
+        await second.kill()
+
+
+async def test_a_hung_chat_does_not_keep_a_stop(floor, breach, monkeypatch):
+    """Ctrl-C ends the bot in bounded time, whatever chat does."""
+    hang = asyncio.Event()
+
+    async def never(message) -> str:
+        await hang.wait()
+        return ""
+
+    floor.people.post = never
+    await floor.fire(breach)
+    await floor.status("mitigated")
+    monkeypatch.setattr(runtime, "DRAIN_SECONDS", 0.3)
+    await asyncio.wait_for(floor.stop(), 10)
+
+
+async def test_a_refusal_after_an_unanswered_attempt_is_not_called_unsent(floor, breach):
+    """The first attempt has no answer, the second is refused: whether the first took effect, nobody knows."""
+    attempts = 0
+
+    async def answerless_then_refused(context, proceed) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise Unknown("connection reset after the request was sent")
+        raise Rejected("409")
+
+    floor.risk.send = answerless_then_refused
+    await floor.fire(breach)
+    incident = await floor.status("parked")
+    assert [result.outcome for result in incident.results] == ["unknown"]
+    assert attempts == 2
+
+
+async def test_all_alerts_of_one_webhook_are_before_the_eyes_of_the_step(floor, breach):
+    """The turn is asked for after the whole batch is folded, so the evidence covers every symbol that fires."""
+    seen: list[int] = []
+    read = floor.risk.read
+
+    async def counting(system, declared, alerts, now):
+        seen.append(len(alerts))
+        return await read(system, declared, alerts, now)
+
+    floor.risk.read = counting
+    others = [replace(breach, fingerprint=f"{n:016x}", labels={**breach.labels, "symbol": f"S{n}"}) for n in range(30)]
+    await floor.fire(*others)
+    await floor.status("mitigated")
+    assert seen[0] == 30
