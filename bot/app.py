@@ -35,10 +35,11 @@ from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
 from bot.adapters.targets_credentials import resolve
 from bot.adapters.terminal import TerminalChat, TerminalPager
-from bot.core.events import Budget, Event, PolicyArmed
+from bot.core.events import Budget, Event, PolicyArmed, PolicyDisarmed
 from bot.core.plan import Plan
 from bot.core.record import Decision
-from bot.core.system_machine import CONFIGURATION
+from bot.core.requests import CONFIGURATION
+from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET, AggregateId
 from bot.engine.action_ports import Component
 from bot.engine.activity import Hands
@@ -160,10 +161,21 @@ class House:
         self.runtime = Runtime(hands, pager, self._metrics)
 
     async def arm_configured(self) -> None:
-        """Arm what andon.yaml arms, except what a person has disarmed since."""
+        """Arm what andon.yaml arms, except what a person has disarmed since; disarm what it armed and lists no more."""
+        listed = set(self._floor.loaded.armed)
         for system, policy in self._floor.loaded.armed:
             event = PolicyArmed(id=f"configuration/{policy}", at=self._clock.now(), by=CONFIGURATION, policy=policy)
             await self.engine.tell(system, SYSTEM_TARGET, event)
+        for system in self._floor.shards:
+            stored = (await self._store.load(system, [SYSTEM_TARGET])).get(SYSTEM_TARGET)
+            armed = stored.record.armed if stored is not None and isinstance(stored.record, Target) else {}
+            for policy in [
+                name for name, by in armed.items() if by.by == CONFIGURATION and (system, name) not in listed
+            ]:
+                gone = PolicyDisarmed(
+                    id=f"configuration/-{policy}", at=self._clock.now(), by=CONFIGURATION, policy=policy
+                )
+                await self.engine.tell(system, SYSTEM_TARGET, gone)
 
     async def close(self) -> None:
         """Close the connections to the trading systems."""

@@ -89,7 +89,8 @@ class Incident:
     taken_by: str = ""
     frozen: bool = False
     level: int = 0
-    paged: tuple[str, ...] = ()  # services with an open page, to be resolved with the incident
+    paged: dict[str, str] = field(default_factory=dict)  # service -> dedup key of its open page, taken back on resolve
+    heard: tuple[str, ...] = ()  # ids of people's newest requests, so that a copy changes nothing again
 
     @property
     def firing(self) -> tuple[Alert, ...]:

@@ -8,6 +8,7 @@ The laws of this file:
 4. Alerts say that something is wrong; only fresh evidence says that it is right again, where evidence is declared.
 5. A firing is identified by (fingerprint, startsAt). An older one is stale; the same one again after a resolve is
    taken as firing (never dropped), and inside the hold it joins the episode without acting again.
+6. A person's request counts once: its copy changes nothing, however late it comes.
 
 Called by `bot.engine.fold`; the moves are in `bot.core.incident_moves`. Diagrams are drawn from `TABLE`.
 """
@@ -55,6 +56,7 @@ from bot.core.incident_turns import (
 )
 from bot.core.incident_waits import found, observed, timer
 from bot.core.record import Applied, Decision, Ignored, Transition
+from bot.core.requests import take_once
 from bot.core.words import Millis
 
 
@@ -117,6 +119,17 @@ TABLE: Mapping[tuple[Status, type], Row] = {
 
 def step(incident: Incident, event: IncidentEvent, now: Millis) -> Transition[Incident]:
     """Fold one event. Total: what the table does not list is ignored with a reason."""
+    transition = _fold(incident, event, now)
+    if (
+        isinstance(event, OperatorAcked | OperatorResolved)
+        and incident.plan is not None
+        and incident.status != "closed"
+    ):
+        return take_once(incident, event.id, transition)
+    return transition
+
+
+def _fold(incident: Incident, event: IncidentEvent, now: Millis) -> Transition[Incident]:
     row = TABLE.get((incident.status, type(event)))
     if row is None:
         return Transition(incident, (), Ignored(f"{event.kind} means nothing to an incident that is {incident.status}"))

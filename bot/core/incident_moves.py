@@ -36,7 +36,7 @@ GUARD_RETRY_MS: Millis = 5_000  # between looks at a guard that does not hold wh
 GUARD_RETRIES = 60  # five minutes of alert and evidence disagreeing calls a human
 PATIENCE_MS: Millis = 300_000  # an alert that still fires this long after verified mitigation calls a human
 MAX_RESULTS = 50  # step results kept in the record; the audit has all of them
-MAX_EFFECT_ALERTS = 100  # alerts handed to an activity; more make its evidence incomplete, which fails the guard
+MAX_DEDUP_KEY = 255  # characters; https://developer.pagerduty.com/docs/events-api-v2-overview
 
 Outcome = Literal["none", "done", "not_sent", "unknown"]
 
@@ -79,9 +79,12 @@ class Draft:
         self.change(timers={name: timer for name, timer in self.incident.timers.items() if name not in names})
 
     def alerts(self) -> tuple[Alert, ...]:
-        """The alerts an activity works on: those that fire, or all when none does any more."""
-        chosen = self.incident.firing or tuple(s.alert for _, s in sorted(self.incident.alerts.items()))
-        return chosen[:MAX_EFFECT_ALERTS]
+        """The alerts an activity works on: all that fire, or all tracked ones (`MAX_ALERTS`) when none does any more.
+
+        None is left out: evidence about some of them is no evidence about the incident. How much is read for them is
+        bounded by the reader, which says so in an error of the reading.
+        """
+        return self.incident.firing or tuple(s.alert for _, s in sorted(self.incident.alerts.items()))
 
     def tell(self, to: str, event: SlotRequested | SlotReleased | VerificationEnded) -> None:
         self.effects.append(Tell(to=to, event=event))
@@ -94,20 +97,28 @@ class Draft:
         )
 
     def page(self, page: Page, summary: str) -> None:
-        """Page a service once per incident and service; the dedup key makes a repeat the same page."""
+        """Page a service. While its page is open a repeat is the same page; after that a new one has a new key, so
+        that taking back the old one, tried again late, never takes back the new one (law 12)."""
         incident = self.incident
+        made = self.fresh("page")
+        key = incident.paged.get(page.service) or _page_key(incident, page.service)
         self.effects.append(
             PageOncall(
-                id=self.fresh("page"),
+                id=made,
                 incident=incident.id,
                 service=page.service,
                 severity=page.severity,
-                dedup_key=f"{incident.id}:{page.service}",
+                dedup_key=key,
                 summary=summary,
             )
         )
-        if page.service not in incident.paged:
-            self.change(paged=(*incident.paged, page.service))
+        self.change(paged={**incident.paged, page.service: key})
+
+
+def _page_key(incident: Incident, service: str) -> str:
+    """A key that no page of this incident had before: its counter never stands still between two pages."""
+    tail = f":{incident.episode}.{incident.counter}"
+    return f"{incident.id}:{service}"[: MAX_DEDUP_KEY - len(tail)] + tail
 
 
 # --- the plan's course -------------------------------------------------------------------------------------------
@@ -335,16 +346,11 @@ def resolve(draft: Draft, why: str) -> None:
     draft.arm("hold", draft.now + plan.hold_ms)
     draft.arm("close", draft.now + max(plan.close_ms, plan.hold_ms))
     draft.say("resolved", why)
-    for service in incident.paged:
+    for service, key in incident.paged.items():
         draft.effects.append(
-            ResolvePage(
-                id=draft.fresh("unpage"),
-                incident=incident.id,
-                service=service,
-                dedup_key=f"{incident.id}:{service}",
-            )
+            ResolvePage(id=draft.fresh("unpage"), incident=incident.id, service=service, dedup_key=key)
         )
-    draft.change(paged=())
+    draft.change(paged={})
 
 
 def describe(draft: Draft) -> str:

@@ -5,10 +5,12 @@ be asked before anything is sent (`IntentDeclared`), so a freeze or a spent budg
 
 The laws of this file:
 
-1. Nothing acts that is not armed; what is not armed runs in shadow. What a person disarmed, only a person arms again.
+1. Nothing acts that is not armed; what is not armed runs in shadow. What a person disarmed, only a person arms again;
+   what the configuration armed, it disarms when it lists it no more.
 2. A freeze denies everything until a person lifts it; no timer ever does.
 3. Past the budget, automation only suggests; the reserve is for actions that lower exposure. A person lifts it.
 4. A retry of one intent is charged once.
+5. A person's request counts once: its copy changes nothing, however late it comes.
 
 Called by `bot.engine.fold`. The state diagram is drawn from `TABLE`.
 """
@@ -19,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bot.core.effects import PageOncall, PostMessage, ResolvePage, Tell
+from bot.core.effects import PostMessage, Tell
 from bot.core.events import (
     IntentDeclared,
     PolicyArmed,
@@ -32,11 +34,10 @@ from bot.core.events import (
     TimerFired,
 )
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
-from bot.core.target import MAX_LOOSE, MAX_RECENT, Armed, Freeze, Target
-from bot.core.target_machine import TargetDraft
+from bot.core.requests import CONFIGURATION, take_once
+from bot.core.target import MAX_LOOSE, MAX_RECENT, Armed, Target
+from bot.core.target_moves import TargetDraft, freeze, lift, remind
 from bot.core.words import SYSTEM_TARGET, Disposition
-
-CONFIGURATION = "configuration"  # who arms the policies that `armed:` in andon.yaml lists, at every start
 
 SystemState: TypeAlias = Literal["active", "tripped", "frozen"]
 
@@ -115,12 +116,8 @@ def _trip(draft: TargetDraft, event: IntentDeclared, used: int) -> Decision:
     draft.effects.append(
         PostMessage(id=draft.fresh("trip"), incident=event.incident, channel="", topic="automation", text=why)
     )
-    draft.effects.append(
-        PageOncall(
-            id=draft.fresh("page"), incident=event.incident, service="trading-oncall", severity="critical",
-            dedup_key=f"{draft.target.system}:automation-tripped", summary=f"{draft.target.system}: {why}",
-        )
-    )  # fmt: skip
+    page = f"automation-tripped:{draft.now}"  # each trip has its own
+    draft.page(page, "critical", f"{draft.target.system}: {why}", incident=event.incident)
     return Denied(why)
 
 
@@ -142,62 +139,28 @@ def _armed(draft: TargetDraft, event: PolicyArmed) -> Decision:
 
 
 def _disarmed(draft: TargetDraft, event: PolicyDisarmed) -> Decision:
-    if event.policy not in draft.target.armed:
+    armed = draft.target.armed.get(event.policy)
+    if armed is None:
         return Ignored("not armed")
-    draft.change(
-        armed={name: armed for name, armed in draft.target.armed.items() if name != event.policy},
-        disarmed={**draft.target.disarmed, event.policy: Armed(by=event.by, at=draft.now)},
-    )
+    if event.by == CONFIGURATION and armed.by != CONFIGURATION:
+        return Ignored(f"armed by {armed.by}; the configuration takes back only what it armed itself")
+    draft.change(armed={name: kept for name, kept in draft.target.armed.items() if name != event.policy})
+    if event.by != CONFIGURATION:
+        draft.change(disarmed={**draft.target.disarmed, event.policy: Armed(by=event.by, at=draft.now)})
     return Applied(f"disarmed by {event.by}")
 
 
 def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
-    _take_back_reminder(draft)
-    draft.disarm("freeze")
-    draft.change(freeze=Freeze(by=event.by, reason=event.reason, since=draft.now, until=event.until))
-    if event.until is not None:
-        draft.arm("freeze", event.until)
+    freeze(draft, event)
     return Applied(f"automation frozen by {event.by}: {event.reason}")
 
 
 def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
-    _take_back_reminder(draft)
+    lift(draft)
     if draft.target.tripped_at is not None:
-        _take_back(draft, "automation-tripped")
-    draft.change(freeze=None, tripped_at=None, recent=())
-    draft.disarm("freeze")
+        draft.unpage(f"automation-tripped:{draft.target.tripped_at}")
+    draft.change(tripped_at=None, recent=())
     return Applied(f"automation unfrozen by {event.by}")
-
-
-def _take_back_reminder(draft: TargetDraft) -> None:
-    """Take back the page that a freeze outlived its time, if it was sent: its timer is gone then."""
-    freeze = draft.target.freeze
-    if freeze is not None and freeze.until is not None and "freeze" not in draft.target.timers:
-        _take_back(draft, "freeze")
-
-
-def _take_back(draft: TargetDraft, what: str) -> None:
-    draft.effects.append(
-        ResolvePage(
-            id=draft.fresh("unpage"), incident=draft.target.id, service="trading-oncall",
-            dedup_key=f"{draft.target.system}:{what}",
-        )
-    )  # fmt: skip
-
-
-def _freeze_asks(draft: TargetDraft, event: TimerFired) -> Decision:
-    timer = draft.target.timers.get(event.name)
-    if timer is None or timer.token != event.token:
-        return Ignored("a timer nobody waits for any more")
-    draft.disarm(event.name)
-    why = f"the freeze of {draft.target.system} was meant to last until now; `andon unfreeze` lifts it"
-    draft.effects.append(
-        PageOncall(
-            id=draft.fresh("page"), incident=draft.target.id, service="trading-oncall", severity="warning",
-            dedup_key=f"{draft.target.system}:freeze", summary=why,
-        )
-    )  # fmt: skip
-    return Applied(why)
 
 
 def _frozen_words(target: Target) -> str:
@@ -227,7 +190,7 @@ _ROWS: tuple[tuple[tuple[SystemState, ...], type, Callable[..., Decision], tuple
     (_ANY, PolicyDisarmed, _disarmed, ()),
     (_ANY, TargetFrozen, _frozen, ("frozen",)),
     (("tripped", "frozen"), TargetUnfrozen, _unfrozen, ("active",)),
-    (("frozen",), TimerFired, _freeze_asks, ()),
+    (("frozen",), TimerFired, remind, ()),
 )
 
 TABLE: Mapping[tuple[SystemState, type], Row] = {
@@ -239,6 +202,13 @@ TABLE: Mapping[tuple[SystemState, type], Row] = {
 
 def step(target: Target, event: TargetEvent, now: int) -> Transition[Target]:
     """Fold one event into `target:*`. Total. A refused intent keeps what the refusal changed (the trip)."""
+    transition = _fold(target, event, now)
+    if isinstance(event, TargetFrozen | TargetUnfrozen | PolicyArmed | PolicyDisarmed) and event.by != CONFIGURATION:
+        return take_once(target, event.id, transition)
+    return transition
+
+
+def _fold(target: Target, event: TargetEvent, now: int) -> Transition[Target]:
     state = state_of(target)
     row = TABLE.get((state, type(event)))
     if row is None:

@@ -71,5 +71,6 @@ class Target:
     armed: dict[str, Armed] = field(default_factory=dict)  # on `*`
     disarmed: dict[str, Armed] = field(default_factory=dict)  # on `*`: by a person; configuration cannot arm these
     loose: tuple[IntentDeclared, ...] = ()  # on `*`: newest intents of actions without a component, hence without slot
+    heard: tuple[str, ...] = ()  # ids of people's newest requests, so that a copy changes nothing again
     timers: dict[str, Timer] = field(default_factory=dict)
     counter: int = 0

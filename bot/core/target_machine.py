@@ -6,8 +6,9 @@ The laws of this file:
 2. An intent is recorded only for the holder of the current fence, unfrozen, before its deadline (law 2 of the design).
 3. While an effect is being verified, lesser plans wait; a more severe plan that lowers exposure does not.
 4. A cool-down delays, it never drops: the plan waits in the queue and is granted when the time is up.
-5. A freeze denies everything, also what already waits. Lifting it starts nothing.
+5. A freeze denies everything, also what already waits. Lifting it starts nothing; no timer ever lifts it.
 6. The queue is bounded: when it is full, the least severe and latest plan is turned away, and told.
+7. A person's request counts once: its copy changes nothing, however late it comes.
 
 The system's own target `*` (freeze, arming, budget) has its own machine in `bot.core.system_machine`.
 Called by `bot.engine.fold`. The state diagram is drawn from `TABLE`.
@@ -17,12 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from bot.core.effects import Effect, Tell
+from bot.core.effects import Tell
 from bot.core.events import (
     IntentDeclared,
-    SlotDenied,
     SlotGranted,
     SlotQueued,
     SlotReleased,
@@ -33,41 +33,13 @@ from bot.core.events import (
     TimerFired,
     VerificationEnded,
 )
-from bot.core.record import Applied, Decision, Denied, Ignored, Timer, Transition, private_copy
-from bot.core.target import MAX_QUEUE, Freeze, Slot, Target, Verifying
+from bot.core.record import Applied, Decision, Denied, Ignored, Transition
+from bot.core.requests import take_once
+from bot.core.target import MAX_QUEUE, Slot, Target, Verifying
+from bot.core.target_moves import TargetDraft, freeze, lift, remind
 from bot.core.words import Millis, severity_rank
 
 TargetState: TypeAlias = Literal["idle", "held", "verifying", "frozen"]
-
-
-class TargetDraft:
-    """A target being folded: the record so far and the effects so far."""
-
-    def __init__(self, target: Target, now: Millis) -> None:
-        self.target = private_copy(target)
-        self.now = now
-        self.effects: list[Effect] = []
-
-    def change(self, **fields: Any) -> None:  # the fields are Target's own; its slots refuse other names
-        for name, value in fields.items():
-            object.__setattr__(self.target, name, value)
-
-    def fresh(self, what: str) -> str:
-        self.change(counter=self.target.counter + 1)
-        return f"{self.target.id}/{what}/{self.target.counter}"
-
-    def arm(self, name: str, due: Millis) -> None:
-        token = self.fresh(name)
-        self.change(timers={**self.target.timers, name: Timer(due=due, token=token)})
-
-    def disarm(self, name: str) -> None:
-        self.change(timers={key: timer for key, timer in self.target.timers.items() if key != name})
-
-    def deny(self, request: SlotRequested, why: str, *, frozen: bool = False) -> None:
-        event = SlotDenied(
-            id=self.fresh("deny"), at=self.now, episode=request.episode, step=request.step, why=why, frozen=frozen
-        )
-        self.effects.append(Tell(to=request.incident, event=event))
 
 
 def state_of(target: Target) -> TargetState:
@@ -226,7 +198,7 @@ def _declared_frozen(draft: TargetDraft, _: IntentDeclared) -> Decision:
 
 
 def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
-    draft.change(freeze=Freeze(by=event.by, reason=event.reason, since=draft.now, until=event.until))
+    freeze(draft, event)
     for request in draft.target.queue:
         draft.deny(request, _frozen_words(draft.target), frozen=True)
     draft.change(queue=())
@@ -235,7 +207,7 @@ def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
 
 
 def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
-    draft.change(freeze=None)
+    lift(draft)
     return Applied(f"unfrozen by {event.by}")
 
 
@@ -283,6 +255,7 @@ _ROWS: tuple[tuple[tuple[TargetState, ...], type, Callable[..., Decision], tuple
     (_ANY, TargetFrozen, _frozen, ("frozen",)),
     (("frozen",), TargetFrozen, _frozen, ()),
     (("frozen",), TargetUnfrozen, _unfrozen, ("idle", "held", "verifying")),
+    (("frozen",), TimerFired, remind, ()),
     (("idle",), TimerFired, _timer, ("held",)),
     (("verifying",), TimerFired, _timer, ("idle", "held")),
 )
@@ -296,6 +269,13 @@ TABLE: Mapping[tuple[TargetState, type], Row] = {
 
 def step(target: Target, event: TargetEvent, now: Millis) -> Transition[Target]:
     """Fold one event into a component's target. Total: what the table does not list is ignored with a reason."""
+    transition = _fold(target, event, now)
+    if isinstance(event, TargetFrozen | TargetUnfrozen):
+        return take_once(target, event.id, transition)
+    return transition
+
+
+def _fold(target: Target, event: TargetEvent, now: Millis) -> Transition[Target]:
     state = state_of(target)
     row = TABLE.get((state, type(event)))
     if row is None:

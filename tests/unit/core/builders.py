@@ -171,7 +171,9 @@ class Floor:
         return self.tell(to, ended(firing))
 
     def freeze(self, target: str = SYSTEM_TARGET) -> Decision:
-        event = TargetFrozen(id=f"freeze/{target}", at=self.now, by="demo-oncall", reason="maintenance")
+        event = TargetFrozen(
+            id=f"freeze/{target}/{len(self.decisions)}", at=self.now, by="demo-oncall", reason="maintenance"
+        )
         return self.tell(target, event)
 
     # --- what dispatch does ----------------------------------------------------------------------------------------
@@ -222,6 +224,11 @@ class Floor:
             elif isinstance(effect, ResolvePage):
                 pages.discard(effect.dedup_key)
         return pages
+
+    @property
+    def calling(self) -> set[str]:
+        """`incident:service` of every open page, without what makes each page's key its own."""
+        return {key.rpartition(":")[0] for key in self.open_pages}
 
 
 def intent_of(run: RunStep, now: Millis, *, attempt: int = 1, budget: Budget | None = None) -> IntentDeclared:

@@ -59,9 +59,9 @@ def incident_events(incident: Incident, plan: Plan) -> Iterator[tuple[Event, Mil
         yield fired(alert(fingerprint, starts=starts - 1), plan), now
         yield ended(alert(fingerprint, starts=starts)), now
         yield ended(alert(fingerprint, starts=starts - 1)), now
-    yield OperatorAcked(id="ack", at=now, by="demo-oncall"), now
+    yield OperatorAcked(id=fresh("ack", incident), at=now, by="demo-oncall"), now
     for force in (True, False):
-        yield OperatorResolved(id="resolve", at=now, by="demo-oncall", force=force), now
+        yield OperatorResolved(id=fresh("resolve", incident), at=now, by="demo-oncall", force=force), now
     for error in ("", "no route"):
         yield MessageDelivered(id="told", at=now, channel="chat", reference="1", error=error), now
     for name in ("var_pattern", "unasked"):
@@ -69,6 +69,11 @@ def incident_events(incident: Incident, plan: Plan) -> Iterator[tuple[Event, Mil
     yield from _timers(incident.timers)
     yield from _about_steps(incident, now)
     yield from _observations(incident, now)
+
+
+def fresh(what: str, record: Incident | Target) -> str:
+    """An id that no request had before on the way to this record."""
+    return f"{what}/{len(record.heard)}"
 
 
 def _about_steps(incident: Incident, now: Millis) -> Iterator[tuple[Event, Millis]]:
@@ -148,10 +153,10 @@ def target_events(target: Target) -> Iterator[tuple[Event, Millis]]:
                     yield _intent(incident, fence, attempt, direction, now), now
         yield VerificationEnded(id="v", at=now, incident=incident), now
     for until in (None, now + MINUTE):
-        yield TargetFrozen(id="f", at=now, by="demo-oncall", reason="maintenance", until=until), now
-    yield TargetUnfrozen(id="u", at=now, by="demo-oncall"), now
-    yield PolicyArmed(id="a", at=now, by="demo-oncall", policy="var-breach"), now
-    yield PolicyDisarmed(id="a", at=now, by="demo-oncall", policy="var-breach"), now
+        yield TargetFrozen(id=fresh("freeze", target), at=now, by="demo-oncall", reason="maintenance", until=until), now
+    yield TargetUnfrozen(id=fresh("unfreeze", target), at=now, by="demo-oncall"), now
+    yield PolicyArmed(id=fresh("arm", target), at=now, by="demo-oncall", policy="var-breach"), now
+    yield PolicyDisarmed(id=fresh("disarm", target), at=now, by="demo-oncall", policy="var-breach"), now
     yield from _timers(target.timers)
 
 

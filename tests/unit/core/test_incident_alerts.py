@@ -126,7 +126,7 @@ def test_flapping_inside_the_hold_stays_one_episode_and_calls_a_human_if_it_goes
     floor.fire(alert(starts=START + 10 * MINUTE))
     floor.wait(PATIENCE_MS)
     assert (floor.incident().status, floor.incident().episode, len(floor.runs)) == ("parked", 1, 1)
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
 
 
 def test_a_relapse_of_an_incident_that_never_was_mitigated_parks_at_once() -> None:
@@ -135,7 +135,7 @@ def test_a_relapse_of_an_incident_that_never_was_mitigated_parks_at_once() -> No
     floor.end(alert())
     assert floor.open_pages == set()
     floor.fire(alert(starts=START + MINUTE))
-    assert (floor.incident().status, len(floor.runs), floor.open_pages) == ("parked", 1, {"inc-1:trading-oncall"})
+    assert (floor.incident().status, len(floor.runs), floor.calling) == ("parked", 1, {"inc-1:trading-oncall"})
 
 
 def test_firing_again_after_the_hold_begins_a_numbered_episode_that_acts_anew() -> None:
@@ -208,7 +208,7 @@ def test_firing_again_while_mitigated_is_watched_again() -> None:
     floor.fire(alert(starts=START + 10 * MINUTE))
     assert "patience" in floor.incident().timers
     floor.wait(PATIENCE_MS)
-    assert (floor.incident().status, floor.open_pages) == ("parked", {"inc-1:trading-oncall"})
+    assert (floor.incident().status, floor.calling) == ("parked", {"inc-1:trading-oncall"})
 
 
 def test_looks_at_health_stop_when_the_plan_goes_on() -> None:
@@ -294,4 +294,4 @@ def test_a_catch_all_relapses_and_reopens_like_any_other() -> None:
     floor.wait(plan().hold_ms)
     floor.fire(alert(starts=START + 9 * MINUTE))
     assert (floor.incident().status, floor.incident().episode) == ("parked", 2)
-    assert floor.open_pages == {"inc-1:desk"}
+    assert floor.calling == {"inc-1:desk"}

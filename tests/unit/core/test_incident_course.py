@@ -103,7 +103,7 @@ def test_a_guard_that_does_not_hold_while_the_alert_fires_is_looked_at_again_and
     assert floor.open_pages == set()
     floor.report(floor.runs[-1], StepUnneeded, "var 1.5 is not > 1.8")
     assert floor.incident().status == "parked"
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
     assert len(floor.runs) == GUARD_RETRIES + 1
     assert len({run.fence for run in floor.runs}) == len(floor.runs)
 
@@ -145,7 +145,7 @@ def test_a_policy_that_is_not_armed_runs_in_shadow_and_says_what_it_would_have_d
     assert floor.incident().status == "parked"
     said = [message for message in floor.asked(PostMessage) if message.topic == "shadowed"]
     assert [message.text for message in said] == ["would run risk.reduce_kelly: 0.25 -> 0.1"]
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
 
 
 @pytest.mark.parametrize(("mode", "disposition"), [("shadow", "shadow"), ("suggest", "suggest"), ("auto", "act")])
@@ -161,7 +161,7 @@ def test_a_suggestion_waits_for_a_decision_and_silence_is_not_approval() -> None
     floor.report(floor.runs[-1], ApprovalNeeded, "policy var-breach only suggests")
     incident = floor.incident()
     assert incident.status == "awaiting_approval"
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
     floor.wait(APPROVAL_MS)
     assert floor.incident().status == "parked"
     assert "nobody decided" in floor.incident().why
@@ -184,7 +184,7 @@ def test_a_frozen_system_denies_the_turn_and_a_human_is_called() -> None:
     incident = floor.incident()
     assert (incident.status, incident.frozen, floor.runs) == ("parked", True, [])
     assert "frozen by demo-oncall: maintenance" in incident.why
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
 
 
 def test_a_frozen_component_denies_the_turn() -> None:
@@ -201,7 +201,7 @@ def test_an_action_that_was_not_sent_never_counts_as_mitigation(on_failure: str)
     floor = opened(plan(step(on_failure=on_failure)))
     floor.report(floor.runs[-1], StepNotSent, "connection refused")
     assert (floor.incident().status, floor.incident().mitigated_at) == ("parked", None)
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
     assert floor.target().slot is None
     assert floor.target().last_run == {}, "what was not sent starts no cool-down"
 
@@ -213,7 +213,7 @@ def test_an_unknown_outcome_stops_the_plan_and_calls_a_human() -> None:
     floor.report(floor.runs[-1], StepUnknown, "no answer in time")
     assert floor.incident().status == "parked"
     assert len(floor.runs) == 1
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
     assert floor.target().slot is None
     assert "risk.reduce_kelly" in floor.target().last_run, "it may have taken effect, so the cool-down counts"
 
@@ -226,7 +226,7 @@ def test_a_step_without_an_outcome_parks_and_its_late_outcome_is_kept() -> None:
     floor.wait(TURN_MS)
     assert floor.incident().status == "parked"
     assert floor.target().slot is None
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
     assert "risk.reduce_kelly" in floor.target().last_run, "it may have been sent, so the cool-down counts"
 
     assert isinstance(floor.report(run, StepSucceeded, "kelly 0.25 -> 0.1"), Applied)
@@ -265,7 +265,7 @@ def test_a_failed_verification_parks_where_the_policy_says_stop_or_escalate(on_f
     floor.observe(False)
     assert (floor.incident().status, len(floor.runs)) == ("parked", 1)
     assert floor.target().verifying is None
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
 
 
 def test_stop_does_not_page_for_a_lesser_incident() -> None:
@@ -316,7 +316,7 @@ def test_an_alert_that_still_fires_long_after_the_plan_is_done_calls_a_human() -
     """Verified is not over."""
     floor = mitigated()
     floor.wait(PATIENCE_MS)
-    assert (floor.incident().status, floor.open_pages) == ("parked", {"inc-1:trading-oncall"})
+    assert (floor.incident().status, floor.calling) == ("parked", {"inc-1:trading-oncall"})
 
 
 def test_alerts_gone_but_evidence_unhealthy_calls_a_human_and_resolves_later_by_itself() -> None:
@@ -327,7 +327,7 @@ def test_alerts_gone_but_evidence_unhealthy_calls_a_human_and_resolves_later_by_
         assert floor.incident().status == "mitigated"
         floor.observe(None, "var is stale")
         floor.wait(RECHECK_MS)
-    assert (floor.incident().status, floor.open_pages) == ("parked", {"inc-1:trading-oncall"})
+    assert (floor.incident().status, floor.calling) == ("parked", {"inc-1:trading-oncall"})
     floor.observe(True)
     assert (floor.incident().status, floor.open_pages) == ("resolved", set())
 

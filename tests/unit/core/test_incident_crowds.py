@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot.core.effects import ObserveEvidence
 from bot.core.events import (
     EvidenceObserved,
     OperatorResolved,
@@ -28,7 +29,8 @@ from tests.unit.core.builders import (
 
 
 def _force(floor: Floor) -> object:
-    return floor.tell("inc-1", OperatorResolved(id="resolve", at=floor.now, by="demo-oncall", force=True))
+    told = len(floor.decisions)
+    return floor.tell("inc-1", OperatorResolved(id=f"resolve/{told}", at=floor.now, by="demo-oncall", force=True))
 
 
 # --- groups and floods -------------------------------------------------------------------------------------------
@@ -50,6 +52,17 @@ def test_many_alerts_are_one_incident_that_acts_once_and_ends_with_the_last() ->
     assert floor.incident().status == "resolved"
 
 
+def test_an_activity_looks_at_every_alert_of_its_incident() -> None:
+    """The one symbol still in breach may be the last of many; it must not be cut off unseen."""
+    floor = opened()
+    for number in range(150):
+        floor.fire(alert(f"s{number:03}", symbol=f"S{number:03}"), plan())
+    floor.succeed(floor.runs[0])
+    asked = floor.asked(ObserveEvidence)[-1]
+    assert {one.labels["symbol"] for one in asked.alerts if "symbol" in one.labels} == {f"S{n:03}" for n in range(150)}
+    assert len(asked.alerts) == 151
+
+
 def test_an_incident_is_as_severe_as_its_gravest_alert() -> None:
     """A warning opened it; a critical one joins: what parks now parks loudly."""
     floor = Floor()
@@ -68,7 +81,7 @@ def test_a_quietly_parked_incident_that_becomes_critical_pages() -> None:
     floor.report(floor.runs[-1], StepShadowed, "would run")
     assert (floor.incident().status, floor.open_pages) == ("parked", set())
     floor.fire(alert("b", severity="critical"))
-    assert floor.open_pages == {"inc-1:trading-oncall"}
+    assert floor.calling == {"inc-1:trading-oncall"}
 
 
 def test_a_policy_that_names_a_severity_is_not_outvoted_by_its_alerts() -> None:
@@ -95,7 +108,7 @@ def test_more_alerts_than_are_tracked_are_noticed_and_never_resolve_by_themselve
         floor.end(one)
     assert floor.incident().status == "mitigated"
     floor.wait(PATIENCE_MS)
-    assert (floor.incident().status, floor.open_pages) == ("parked", {"inc-1:trading-oncall"})
+    assert (floor.incident().status, floor.calling) == ("parked", {"inc-1:trading-oncall"})
     assert isinstance(floor.tell("inc-1", OperatorResolved(id="r", at=floor.now, by="demo-oncall")), Denied)
     assert isinstance(_force(floor), Applied)
     assert floor.incident().status == "resolved"

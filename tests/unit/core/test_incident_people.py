@@ -59,7 +59,9 @@ def test_an_ack_stops_the_rungs_that_wait_for_one_and_no_others() -> None:
     """`until: acked` ends with an ack; `until: mitigated` and `until: resolved` go on."""
     floor = parked(plan(ladder=LADDER))
     floor.tell("inc-1", OperatorAcked(id="ack", at=floor.now, by="demo-oncall"))
-    assert isinstance(floor.tell("inc-1", OperatorAcked(id="ack2", at=floor.now, by="demo-pm")), Ignored)
+    assert floor.tell("inc-1", OperatorAcked(id="ack2", at=floor.now, by="demo-pm")) == Applied(
+        "changes nothing: already acknowledged by demo-oncall"
+    )
     floor.wait(9 * MINUTE)
     assert _services(floor) == ["trading-oncall", "cro", "board"]
 
@@ -98,7 +100,69 @@ def test_every_page_is_taken_back_when_the_incident_resolves() -> None:
     assert floor.incident().status == "resolved"
     assert floor.open_pages == set()
     assert sorted(taken.service for taken in floor.asked(ResolvePage)) == ["board", "cro", "pm", "trading-oncall"]
-    assert floor.incident().paged == ()
+    assert floor.incident().paged == {}
+
+
+def test_taking_back_an_old_page_never_takes_back_a_new_one() -> None:
+    """A failed take-back is tried again, perhaps after the problem came back and paged anew (law 12)."""
+    floor = parked()
+    floor.end(alert())
+    (late,) = floor.asked(ResolvePage)
+    floor.fire(alert(starts=START + SECOND))
+    live = floor.asked(PageOncall)[-1]
+    assert live.service == late.service
+    assert live.dedup_key != late.dedup_key
+    assert floor.open_pages == {live.dedup_key}
+    floor.end(alert(starts=START + SECOND))
+    assert floor.asked(ResolvePage)[-1].dedup_key == live.dedup_key
+
+
+def test_while_a_page_is_open_a_repeat_is_the_same_page_and_its_key_fits() -> None:
+    """One page per service; PagerDuty refuses keys over 255 characters."""
+    long = "s" * 400
+    floor = parked(plan(ladder=(rung(MINUTE, long, "resolved"), rung(2 * MINUTE, long, "resolved"))))
+    floor.wait(3 * MINUTE)
+    first, again = (page.dedup_key for page in floor.asked(PageOncall) if page.service == long)
+    assert first == again
+    assert len(first) == 255
+
+
+# --- the same request again --------------------------------------------------------------------------------------
+
+
+def test_a_copy_of_an_ack_does_not_silence_the_next_episode() -> None:
+    """The request was about what was known then; also when it changed nothing then."""
+    floor = parked(plan(ladder=(rung(2 * MINUTE, "pm"),)))
+    ack = OperatorAcked(id="ack", at=floor.now, by="demo-oncall")
+    late = OperatorAcked(id="late", at=floor.now, by="demo-pm")
+    floor.tell("inc-1", ack)
+    assert "already acknowledged" in str(floor.tell("inc-1", late))
+    floor.end(alert())
+    floor.wait(3 * MINUTE)
+    floor.fire(alert(starts=START + 3 * MINUTE))
+    assert floor.incident().episode == 2
+    for copy in (ack, late):
+        assert isinstance(floor.tell("inc-1", copy), Ignored)
+    assert floor.incident().acknowledged_by == ""
+
+
+def test_a_copy_of_a_forced_resolve_does_not_dismiss_what_fires_anew() -> None:
+    """Only a new word dismisses the new firing."""
+    floor = parked()
+    resolve = OperatorResolved(id="resolve", at=floor.now, by="demo-oncall", force=True)
+    floor.tell("inc-1", resolve)
+    floor.fire(alert(starts=START + SECOND))
+    assert isinstance(floor.tell("inc-1", resolve), Ignored)
+    assert floor.incident().status == "parked"
+    assert isinstance(floor.tell("inc-1", OperatorResolved(id="new", at=floor.now, by="demo-pm", force=True)), Applied)
+
+
+def test_a_denied_resolve_may_be_asked_again() -> None:
+    """What was refused did nothing; asking again, under the same id, is asking anew."""
+    floor = parked()
+    resolve = OperatorResolved(id="resolve", at=floor.now, by="demo-oncall")
+    assert isinstance(floor.tell("inc-1", resolve), Denied)
+    assert isinstance(floor.tell("inc-1", resolve), Denied)
 
 
 # --- plans without steps, and diagnoses -------------------------------------------------------------------------

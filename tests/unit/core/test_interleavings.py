@@ -116,22 +116,26 @@ class Weather(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), force=st.booleans(), ack=st.booleans())
     def a_person_speaks(self, name: str, force: bool, ack: bool) -> None:
+        number, now = len(self.sent), self.floor.now
         if ack:
-            self._tell(name, OperatorAcked(id="ack", at=self.floor.now, by="demo-oncall"))
+            self._tell(name, OperatorAcked(id=f"ack/{number}", at=now, by="demo-oncall"))
         else:
-            self._tell(name, OperatorResolved(id="resolve", at=self.floor.now, by="demo-oncall", force=force))
+            self._tell(name, OperatorResolved(id=f"resolve/{number}", at=now, by="demo-oncall", force=force))
 
     @rule(where=st.sampled_from(TARGETS), off=st.sampled_from(["", "", "", "frozen", "disarmed"]))
     def automation_is_switched(self, where: str, off: str) -> None:
-        now = self.floor.now
+        number, now = len(self.sent), self.floor.now
         if off == "frozen":
-            self._tell(where, TargetFrozen(id="freeze", at=now, by="demo-oncall", reason="drill"))
+            self._tell(where, TargetFrozen(id=f"freeze/{number}", at=now, by="demo-oncall", reason="drill"))
         elif off == "disarmed":
-            self._tell(SYSTEM_TARGET, PolicyDisarmed(id="disarm", at=now, by="demo-oncall", policy="var-breach"))
+            self._tell(
+                SYSTEM_TARGET,
+                PolicyDisarmed(id=f"disarm/{number}", at=now, by="demo-oncall", policy="var-breach"),
+            )
         else:
-            self._tell(SYSTEM_TARGET, PolicyArmed(id="arm", at=now, by="demo-oncall", policy="var-breach"))
+            self._tell(SYSTEM_TARGET, PolicyArmed(id=f"arm/{number}", at=now, by="demo-oncall", policy="var-breach"))
             for target in TARGETS:
-                self._tell(target, TargetUnfrozen(id="unfreeze", at=now, by="demo-oncall"))
+                self._tell(target, TargetUnfrozen(id=f"unfreeze/{number}", at=now, by="demo-oncall"))
 
     @rule(chance=CHANCE, kind=st.integers(0, 3))
     def a_dispatcher_works(self, chance: int, kind: int) -> None:

@@ -8,6 +8,7 @@ from bot.core import system_machine
 from bot.core.effects import PageOncall
 from bot.core.events import Budget, PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Denied, Ignored
+from bot.core.requests import CONFIGURATION, MAX_HEARD
 from bot.core.target import MAX_RECENT
 from bot.core.words import SYSTEM_TARGET
 from tests.unit.core.builders import MINUTE, START, Floor, alert, intent_of, opened, plan, step
@@ -23,7 +24,9 @@ def _act(floor: Floor, number: int, *, direction: str = "lowers", budget: Budget
 
 
 def _unfreeze(floor: Floor) -> object:
-    return floor.tell(SYSTEM_TARGET, TargetUnfrozen(id="unfreeze", at=floor.now, by="demo-oncall"))
+    return floor.tell(
+        SYSTEM_TARGET, TargetUnfrozen(id=f"unfreeze/{len(floor.decisions)}", at=floor.now, by="demo-oncall")
+    )
 
 
 def test_disarming_stops_even_what_was_granted_before() -> None:
@@ -41,12 +44,77 @@ def test_what_a_person_disarmed_only_a_person_arms_again() -> None:
     """A restart reads `armed:` again and must not undo a person's word."""
     floor = Floor()
     floor.tell(SYSTEM_TARGET, PolicyDisarmed(id="disarm", at=floor.now, by="demo-oncall", policy="var-breach"))
-    by_file = PolicyArmed(id="arm1", at=floor.now, by=system_machine.CONFIGURATION, policy="var-breach")
+    by_file = PolicyArmed(id="arm1", at=floor.now, by=CONFIGURATION, policy="var-breach")
     by_hand = PolicyArmed(id="arm2", at=floor.now, by="demo-pm", policy="var-breach")
     assert isinstance(floor.tell(SYSTEM_TARGET, by_file), Ignored)
     assert isinstance(floor.tell(SYSTEM_TARGET, by_hand), Applied)
     assert isinstance(floor.tell(SYSTEM_TARGET, by_hand), Ignored)
     assert floor.target(SYSTEM_TARGET).disarmed == {}
+
+
+def test_what_the_configuration_armed_and_lists_no_more_is_disarmed_and_may_be_listed_again() -> None:
+    """Taking a line out of `armed:` counts at the next start; it is nobody's word against arming."""
+    floor = Floor(armed=())
+    by_file = PolicyArmed(id="configuration/p", at=floor.now, by=CONFIGURATION, policy="p")
+    gone = PolicyDisarmed(id="configuration/-p", at=floor.now, by=CONFIGURATION, policy="p")
+    for _ in range(2):
+        assert isinstance(floor.tell(SYSTEM_TARGET, by_file), Applied)
+        assert isinstance(floor.tell(SYSTEM_TARGET, gone), Applied)
+        assert (floor.target(SYSTEM_TARGET).armed, floor.target(SYSTEM_TARGET).disarmed) == ({}, {})
+
+
+def test_the_configuration_does_not_disarm_what_a_person_armed() -> None:
+    """`andon arm` is not in the file, and outlives a restart."""
+    floor = Floor()
+    gone = PolicyDisarmed(id="configuration/-", at=floor.now, by=CONFIGURATION, policy="var-breach")
+    refused = floor.tell(SYSTEM_TARGET, gone)
+    assert isinstance(refused, Ignored)
+    assert "armed by demo-oncall" in refused.reason
+    assert "var-breach" in floor.target(SYSTEM_TARGET).armed
+
+
+# --- the same request again --------------------------------------------------------------------------------------
+
+
+def test_a_copy_of_an_arm_does_not_undo_a_later_disarm() -> None:
+    """Nor the other way round; an id counts once, whether it changed something then or not."""
+    floor = Floor(armed=())
+    arm = PolicyArmed(id="arm", at=floor.now, by="demo-pm", policy="p")
+    moot = PolicyArmed(id="moot", at=floor.now, by="demo-oncall", policy="p")
+    assert isinstance(floor.tell(SYSTEM_TARGET, arm), Applied)
+    assert "changes nothing: armed already" in str(floor.tell(SYSTEM_TARGET, moot))
+    floor.tell(SYSTEM_TARGET, PolicyDisarmed(id="disarm", at=floor.now, by="demo-oncall", policy="p"))
+    for copy in (arm, moot):
+        assert isinstance(floor.tell(SYSTEM_TARGET, copy), Ignored)
+    assert floor.target(SYSTEM_TARGET).armed == {}
+
+
+@pytest.mark.parametrize("where", [SYSTEM_TARGET, "target:risk-engine"])
+def test_a_copy_of_an_unfreeze_does_not_lift_a_newer_freeze(where: str) -> None:
+    """Somebody else froze for a reason that the copy knows nothing of."""
+    floor = Floor()
+    moot = TargetUnfrozen(id="moot", at=floor.now, by="demo-oncall")
+    lift = TargetUnfrozen(id="lift", at=floor.now, by="demo-oncall")
+    floor.tell(where, moot)
+    floor.freeze(where)
+    floor.tell(where, lift)
+    assert floor.target(where).freeze is None
+    floor.tell(where, TargetFrozen(id="newer", at=floor.now, by="demo-pm", reason="incident"))
+    for copy in (moot, lift):
+        assert isinstance(floor.tell(where, copy), Ignored)
+    assert floor.target(where).freeze is not None
+
+
+def test_requests_are_remembered_within_a_bound() -> None:
+    """The record does not grow with its history."""
+    floor = Floor()
+    for number in range(MAX_HEARD + 10):
+        floor.tell(SYSTEM_TARGET, TargetUnfrozen(id=f"u{number}", at=floor.now, by="demo-oncall"))
+    heard = floor.target(SYSTEM_TARGET).heard
+    assert (len(heard), heard[-1]) == (MAX_HEARD, f"u{MAX_HEARD + 9}")
+
+
+# --- freezes and the budget --------------------------------------------------------------------------------------
 
 
 def test_a_freeze_stops_even_what_was_granted_before_and_lifting_it_starts_nothing() -> None:
@@ -58,15 +126,23 @@ def test_a_freeze_stops_even_what_was_granted_before_and_lifting_it_starts_nothi
     assert len(floor.runs) == 1
 
 
-def test_a_freeze_past_its_time_is_not_lifted_but_asked_about_and_the_page_is_taken_back() -> None:
-    """No timer lifts a freeze; a forgotten one is a page, until a person unfreezes."""
+@pytest.mark.parametrize(
+    ("where", "page"),
+    [(SYSTEM_TARGET, "trading-core:freeze:{}"), ("target:risk-engine", "trading-core:risk-engine:freeze:{}")],
+)
+def test_a_freeze_past_its_time_is_not_lifted_but_asked_about_and_the_page_is_taken_back(where: str, page: str) -> None:
+    """No timer lifts a freeze, of the system or of a component; a forgotten one is a page, until a person unfreezes."""
     floor = Floor()
-    floor.tell(SYSTEM_TARGET, TargetFrozen(id="f", at=START, by="demo-oncall", reason="deploy", until=START + MINUTE))
+    floor.tell(where, TargetFrozen(id="f", at=START, by="demo-oncall", reason="deploy", until=START + MINUTE))
     floor.wait(MINUTE)
-    assert system_machine.state_of(floor.target(SYSTEM_TARGET)) == "frozen"
-    assert floor.open_pages == {"trading-core:freeze"}
-    _unfreeze(floor)
+    assert floor.target(where).freeze is not None
+    assert floor.open_pages == {page.format(START)}
+    floor.tell(where, TargetFrozen(id="f2", at=START, by="demo-oncall", reason="deploy", until=floor.now + MINUTE))
     assert floor.open_pages == set()
+    floor.wait(MINUTE)
+    assert floor.open_pages == {page.format(START + MINUTE)}, "the next freeze has a page of its own"
+    floor.tell(where, TargetUnfrozen(id="u", at=floor.now, by="demo-oncall"))
+    assert (floor.open_pages, floor.target(where).timers) == (set(), {})
 
 
 def test_a_freeze_without_an_end_replaces_one_with_an_end() -> None:
@@ -86,17 +162,17 @@ def test_the_budget_trips_automation_to_suggest_and_keeps_a_reserve_for_protecti
     assert isinstance(_act(floor, 2, direction="neutral"), Applied)
     assert isinstance(_act(floor, 3, direction="neutral"), Denied)
     assert system_machine.state_of(floor.target(SYSTEM_TARGET)) == "tripped"
-    assert floor.open_pages == {"trading-core:automation-tripped"}
+    assert floor.open_pages == {f"trading-core:automation-tripped:{START}"}
 
     floor.fire(alert("n"), plan(step(component="other", direction="neutral")), to="inc-n")
     assert (floor.runs[-1].incident, floor.runs[-1].disposition) == ("inc-n", "suggest")
     assert isinstance(_act(floor, 4), Applied), "the reserve"
     assert isinstance(_act(floor, 5), Denied), "the reserve is spent too"
-    trips = [page for page in floor.asked(PageOncall) if page.dedup_key == "trading-core:automation-tripped"]
+    trips = [page for page in floor.asked(PageOncall) if ":automation-tripped:" in page.dedup_key]
     assert len(trips) == 1
 
     assert isinstance(_unfreeze(floor), Applied)
-    assert "trading-core:automation-tripped" not in floor.open_pages
+    assert not any("automation-tripped" in key for key in floor.open_pages)
     assert isinstance(_act(floor, 6, direction="neutral"), Applied)
 
 

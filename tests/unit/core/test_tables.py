@@ -22,6 +22,7 @@ from bot.core.incident import MAX_ALERTS, Incident, Status
 from bot.core.incident_moves import GUARD_RETRIES, MAX_RESULTS, RECHECKS_BEFORE_PARKING
 from bot.core.plan import Page, Plan
 from bot.core.record import Applied, Denied, Ignored, Transition
+from bot.core.requests import MAX_HEARD
 from bot.core.target import MAX_QUEUE, MAX_RECENT, Armed, Target
 from bot.core.words import SYSTEM_TARGET, Millis
 from tests.unit.core.builders import HEALTHY, MINUTE, START, alert, blank, fold_one, plan, rung, step
@@ -196,7 +197,7 @@ def test_whoever_is_done_holds_nothing_and_lets_nothing_fire() -> None:
         assert isinstance(incident, Incident)
         assert incident.status == "acting" or (incident.run, incident.fence) == ("", 0), incident
         if incident.status in ("resolved", "closed"):
-            assert (incident.firing, incident.untracked, incident.paged) == ((), 0, ())
+            assert (incident.firing, incident.untracked, incident.paged) == ((), 0, {})
 
 
 def test_a_slot_is_never_left_behind() -> None:
@@ -221,10 +222,12 @@ def test_records_stay_bounded() -> None:
         assert len(incident.results) <= MAX_RESULTS
         assert len(incident.timers) <= 8 + len(_LADDER)
         assert len(incident.paged) <= 4
+        assert len(incident.heard) <= MAX_HEARD
     for record in _targets(RISK_ENGINE).corners.values():
         assert isinstance(record, Target)
         assert len(record.queue) <= MAX_QUEUE
         assert len(record.recent) <= MAX_RECENT
+        assert len(record.heard) <= MAX_HEARD
 
 
 @pytest.mark.parametrize("status", typing.get_args(Status))

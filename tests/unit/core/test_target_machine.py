@@ -148,7 +148,7 @@ def test_the_queue_is_bounded_and_the_least_severe_is_turned_away() -> None:
     turned_away = [name for name in floor.records if floor.records[name].id.startswith("inc-") and
                    floor.incident(name).status == "parked"]  # fmt: skip
     assert len(turned_away) == 2
-    assert {f"{name}:trading-oncall" for name in turned_away} == floor.open_pages
+    assert {f"{name}:trading-oncall" for name in turned_away} == floor.calling
 
 
 def test_a_request_delivered_again_neither_doubles_nor_moves_anything() -> None:

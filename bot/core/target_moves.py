@@ -1,0 +1,108 @@
+"""What both kinds of target have in common: the draft of a fold, and how a freeze begins, is asked about and ends.
+
+Used by `target_machine` (components) and `system_machine` (the system's own `*`). Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.core.effects import Effect, PageOncall, ResolvePage, Tell
+from bot.core.events import SlotDenied, SlotRequested, TargetFrozen, TimerFired
+from bot.core.record import Applied, Decision, Ignored, Timer, private_copy
+from bot.core.target import Freeze, Target
+from bot.core.words import SYSTEM_TARGET, AggregateId, Millis, Severity
+
+ONCALL = "trading-oncall"  # the pager's service that is told about automation itself
+REMINDER = "freeze"  # the timer of a freeze that is meant to last until then
+
+
+class TargetDraft:
+    """A target being folded: the record so far and the effects so far."""
+
+    def __init__(self, target: Target, now: Millis) -> None:
+        self.target = private_copy(target)
+        self.now = now
+        self.effects: list[Effect] = []
+
+    def change(self, **fields: Any) -> None:  # the fields are Target's own; its slots refuse other names
+        for name, value in fields.items():
+            object.__setattr__(self.target, name, value)
+
+    def fresh(self, what: str) -> str:
+        self.change(counter=self.target.counter + 1)
+        return f"{self.target.id}/{what}/{self.target.counter}"
+
+    def arm(self, name: str, due: Millis) -> None:
+        token = self.fresh(name)
+        self.change(timers={**self.target.timers, name: Timer(due=due, token=token)})
+
+    def disarm(self, name: str) -> None:
+        self.change(timers={key: timer for key, timer in self.target.timers.items() if key != name})
+
+    def deny(self, request: SlotRequested, why: str, *, frozen: bool = False) -> None:
+        event = SlotDenied(
+            id=self.fresh("deny"), at=self.now, episode=request.episode, step=request.step, why=why, frozen=frozen
+        )
+        self.effects.append(Tell(to=request.incident, event=event))
+
+    def page(self, what: str, severity: Severity, why: str, *, incident: AggregateId = "") -> None:
+        """Page about this target; `what` is the page's name, never used twice, for `unpage`."""
+        self.effects.append(
+            PageOncall(
+                id=self.fresh("page"), incident=incident or self.target.id, service=ONCALL, severity=severity,
+                dedup_key=self._page_key(what), summary=why,
+            )
+        )  # fmt: skip
+
+    def unpage(self, what: str) -> None:
+        """Take back the page of this name."""
+        self.effects.append(
+            ResolvePage(
+                id=self.fresh("unpage"), incident=self.target.id, service=ONCALL, dedup_key=self._page_key(what)
+            )
+        )
+
+    def _page_key(self, what: str) -> str:
+        return f"{name_of(self.target)}:{what}"
+
+
+def name_of(target: Target) -> str:
+    """The system, and the component where it is one."""
+    return target.system if target.id == SYSTEM_TARGET else f"{target.system}:{target.id.removeprefix('target:')}"
+
+
+# --- freezes -----------------------------------------------------------------------------------------------------
+
+
+def freeze(draft: TargetDraft, event: TargetFrozen) -> None:
+    """Freeze from now on, in place of an earlier freeze, with a reminder where it is meant to end."""
+    lift(draft)
+    draft.change(freeze=Freeze(by=event.by, reason=event.reason, since=draft.now, until=event.until))
+    if event.until is not None:
+        draft.arm(REMINDER, event.until)
+
+
+def lift(draft: TargetDraft) -> None:
+    """End the freeze, and take back the page that it outlived its time, if it was sent: its timer is gone then."""
+    frozen = draft.target.freeze
+    if frozen is not None and frozen.until is not None and REMINDER not in draft.target.timers:
+        draft.unpage(_reminder_page(frozen))
+    draft.change(freeze=None)
+    draft.disarm(REMINDER)
+
+
+def remind(draft: TargetDraft, event: TimerFired) -> Decision:
+    """The freeze was meant to last until now: it stays, and a person is asked."""
+    timer, frozen = draft.target.timers.get(event.name), draft.target.freeze
+    if timer is None or timer.token != event.token or frozen is None:
+        return Ignored("a timer nobody waits for any more")
+    draft.disarm(event.name)
+    why = f"the freeze of {name_of(draft.target)} was meant to last until now; `andon unfreeze` lifts it"
+    draft.page(_reminder_page(frozen), "warning", why)
+    return Applied(why)
+
+
+def _reminder_page(frozen: Freeze) -> str:
+    """Each freeze has its own, so that taking one back late does not take back the next one's."""
+    return f"freeze:{frozen.since}"
