@@ -118,7 +118,7 @@ class RedisStore(RedisReads):
                 raise
 
     async def _reclaim(self, stream: bytes, idle_ms: int, count: int, starting: bool) -> list[tuple[Row, int]]:
-        """XPENDING and XCLAIM rather than XAUTOCLAIM, which does not say how often an entry was delivered, and counts."""
+        """XPENDING and XCLAIM: XAUTOCLAIM does not say how often an entry was delivered, and counts each time."""
         which: tuple[Argument, ...] = (b"-", b"+", count, self._replica)
         if idle_ms > 0:
             which = (b"IDLE", idle_ms, b"-", b"+", count)

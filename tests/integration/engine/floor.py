@@ -40,6 +40,17 @@ class Deaf:
         return lambda *_: None
 
 
+class Hang:
+    """Where a twin stops for good; `reached` tells that it got there."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await asyncio.Event().wait()
+
+
 @dataclass
 class RiskEngine:
     """The target: holds Kelly, counts every request, and can be told to die or hang around a send."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from bot.core.events import Reading
 from bot.engine import activity, runtime
 from bot.errors import Rejected, Unknown
-from tests.integration.engine.floor import PLAN, Floor
+from tests.integration.engine.floor import PLAN, Floor, Hang
 
 
 async def test_an_intent_that_grew_old_before_it_left_is_not_sent(floor, breach, monkeypatch):
@@ -30,15 +30,10 @@ async def test_an_intent_that_grew_old_before_it_left_is_not_sent(floor, breach,
 
 async def test_what_is_taken_up_again_must_still_be_guarded(floor, breach):
     """Killed between intent and send, and the evidence is stale at the restart: nothing is sent, a human decides."""
-    reached = asyncio.Event()
-
-    async def hang() -> None:
-        reached.set()
-        await asyncio.Event().wait()
-
+    hang = Hang()
     floor.risk.before_send = hang
     await floor.fire(breach)
-    await asyncio.wait_for(reached.wait(), 5)
+    await asyncio.wait_for(hang.reached.wait(), 5)
     await floor.kill()
     floor.risk.before_send = None
 
@@ -55,15 +50,10 @@ async def test_what_is_taken_up_again_must_still_be_guarded(floor, breach):
 
 async def test_a_policy_that_no_longer_acts_is_not_taken_up_again(floor, breach):
     """Killed between intent and send, and the policy only suggests at the restart: nothing is sent."""
-    reached = asyncio.Event()
-
-    async def hang() -> None:
-        reached.set()
-        await asyncio.Event().wait()
-
+    hang = Hang()
     floor.risk.before_send = hang
     await floor.fire(breach)
-    await asyncio.wait_for(reached.wait(), 5)
+    await asyncio.wait_for(hang.reached.wait(), 5)
     await floor.kill()
     floor.risk.before_send = None
     floor.plan = replace(PLAN, mode="suggest")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from bot.core.events import Reading, TargetFrozen
+from bot.core.words import SYSTEM_TARGET
+from tests.integration.engine.floor import PLAN, STEP, Floor, Hang, writer
+
 
 async def test_one_alert_is_acted_on_once_verified_resolved_and_closed(floor, breach, over):
     """The main job: Kelly is cut once, the cut is verified, the incident closes, and the audit is whole."""
@@ -43,9 +47,6 @@ async def test_two_alerts_of_one_incident_act_once(floor, breach):
 
 async def test_a_freeze_between_grant_and_sending_stops_the_send(floor, breach):
     """The last word before the first byte is the system's own target: a freeze that comes late still counts."""
-    from bot.core.events import TargetFrozen
-    from bot.core.words import SYSTEM_TARGET
-
     inspecting, go = asyncio.Event(), asyncio.Event()
     inspect = floor.risk.inspect
 
@@ -67,8 +68,6 @@ async def test_a_freeze_between_grant_and_sending_stops_the_send(floor, breach):
 
 async def test_not_armed_means_not_touched(valkey, breach):
     """As shipped nothing is armed: the would-have is recorded and paged, and nothing is sent."""
-    from tests.integration.engine.floor import Floor
-
     floor = Floor(valkey)
     await floor.start()
     try:
@@ -84,15 +83,10 @@ async def test_not_armed_means_not_touched(valkey, breach):
 
 async def test_a_kill_before_the_send_is_taken_up_and_sent_once(floor, breach):
     """The intent was durable, nothing had left: after the restart the action is done, once."""
-    reached = asyncio.Event()
-
-    async def hang() -> None:
-        reached.set()
-        await asyncio.Event().wait()
-
+    hang = Hang()
     floor.risk.before_send = hang
     await floor.fire(breach)
-    await asyncio.wait_for(reached.wait(), 5)
+    await asyncio.wait_for(hang.reached.wait(), 5)
     await floor.kill()
     floor.risk.before_send = None
     await floor.start()
@@ -105,15 +99,10 @@ async def test_a_kill_before_the_send_is_taken_up_and_sent_once(floor, breach):
 
 async def test_a_kill_after_the_send_changes_nothing_twice(floor, breach):
     """The request had landed, its answer was lost: after the restart the target is read first, and left alone."""
-    reached = asyncio.Event()
-
-    async def hang() -> None:
-        reached.set()
-        await asyncio.Event().wait()
-
+    hang = Hang()
     floor.risk.after_send = hang
     await floor.fire(breach)
-    await asyncio.wait_for(reached.wait(), 5)
+    await asyncio.wait_for(hang.reached.wait(), 5)
     await floor.kill()
     floor.risk.after_send = None
     await floor.start()
@@ -124,8 +113,6 @@ async def test_a_kill_after_the_send_changes_nothing_twice(floor, breach):
 
 async def test_a_once_action_is_never_sent_again(valkey, breach):
     """Delivery `once`: killed after the send and without proof, a human decides."""
-    from tests.integration.engine.floor import PLAN, STEP, Floor
-
     floor = Floor(valkey, replace(PLAN, steps=(replace(STEP, delivery="once"),)))
     await floor.start()
     await floor.arm()
@@ -155,8 +142,6 @@ async def test_a_restart_in_each_waiting_state_goes_on(floor, breach, over):
     hold = floor.risk.read
 
     async def unhealthy(system, declared, alerts, now):
-        from bot.core.events import Reading
-
         return tuple(Reading(name=name, value=2.4, taken_at=now) for name in declared)
 
     floor.risk.read = unhealthy
@@ -182,8 +167,6 @@ async def test_an_alert_stored_while_nobody_ran_is_handled_at_the_next_start(flo
     await floor.kill()
     await floor.start()
     await floor.kill()
-    from tests.integration.engine.floor import writer
-
     await writer(floor, breach)
     await floor.start()
     await floor.status("mitigated")
@@ -192,8 +175,6 @@ async def test_an_alert_stored_while_nobody_ran_is_handled_at_the_next_start(flo
 
 async def test_two_replicas_share_the_work_and_act_once(floor, valkey, breach, over):
     """Two bots on one store: one claim per episode, one request, one chain."""
-    from tests.integration.engine.floor import Floor
-
     second = Floor(valkey)
     second.risk, second.people = floor.risk, floor.people
     await second.start("r2")
