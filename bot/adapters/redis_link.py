@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import hiredis
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
@@ -30,6 +31,11 @@ POOL_WAIT_S = 2.0  # for a free connection; longer means the store has stalled, 
 COMMAND_TIMEOUT_S = 5.0  # a script over hundreds of changes takes milliseconds; an AOF fsync on a slow disk a second
 CONNECT_TIMEOUT_S = 2.0
 MAX_BLOCK_MS = 10_000  # of one waiting read; its time limit is this and a command's
+
+_UNREADABLE = (
+    "store url: not an address like redis://USER:PASSWORD@HOST:PORT/0 (rediss:// and unix:// too); "
+    "in user and password write # as %23, / as %2F, ? as %3F, @ as %40, : as %3A, % as %25"
+)
 
 ScriptName: TypeAlias = Literal["append", "commit", "claim_due", "dead_letter"]
 _SCRIPTS: tuple[ScriptName, ...] = ("append", "commit", "claim_due", "dead_letter")
@@ -56,8 +62,11 @@ async def bounded(doing: str, seconds: float = COMMAND_TIMEOUT_S) -> AsyncIterat
 def connect(url: str, *, waiting: bool = False) -> Redis:
     """A client for `url` (redis://, rediss://, unix://): bytes in, bytes out, never retrying by itself.
 
-    It sets no time limit of its own on replies (redis-py's costs a task a command): use it inside `bounded`.
+    It sets no time limit of its own on replies (redis-py's costs a task a command): use it inside `bounded`. Raises
+    ConfigError, which quotes nothing of a URL that cannot be read: any part of it may be part of a password.
     """
+    if _is_torn(url):
+        raise ConfigError(_UNREADABLE)
     pool_class = ConnectionPool if waiting else BlockingConnectionPool
     limits: dict[str, Any] = {"max_connections": MAX_WAITING_READS if waiting else MAX_CONNECTIONS}
     if not waiting:
@@ -72,10 +81,20 @@ def connect(url: str, *, waiting: bool = False) -> Redis:
             retry=Retry(NoBackoff(), 0),
             **limits,
         )
-    except ValueError as error:
-        raise ConfigError(f"store url: {error}") from error
+    except ValueError:
+        raise ConfigError(_UNREADABLE) from None  # its text quotes what it took for the port
     client: Redis = Redis.from_pool(pool)
     return client
+
+
+def _is_torn(url: str) -> bool:
+    """Whether a character in the password ended the address too early, so that its start would be taken for a host."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True
+    rest = parts.query + parts.fragment + ("" if parts.scheme == "unix" and not parts.netloc else parts.path)
+    return bool(parts.fragment) or ("@" in rest and "@" not in parts.netloc)
 
 
 class RedisLink:
