@@ -39,6 +39,9 @@ def check(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Iterator[Fin
             yield ("diagnose", index), f"no diagnosis named {name!r}", fix
     if policy.healthy is not None:
         yield from lint_evidence.condition(("healthy",), policy.healthy, policy, known, needs_reading=True)
+    elif policy.evidence and not any(step.verify for step in policy.plan):
+        message = "readings are declared, but none says that all is well again: the incident would resolve on silence"
+        yield ("evidence",), message, "add healthy: CONDITION to the policy, or verify: to a step"
     yield from ladder(policy.ladder)
 
 

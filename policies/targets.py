@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from policies.durations import Duration
 from policies.models import StrictModel
 from policies.problems import Path, UnclearError
 from policies.texts import Name
@@ -47,12 +48,18 @@ RequestLine: TypeAlias = Annotated[str, AfterValidator(_request)]
 
 
 class ReadDoc(StrictModel):
-    """Where a field of a component's own state can be read: exactly one of `http`, `redis_hash`."""
+    """Where a field of a component's own state can be read: exactly one of `http`, `redis_hash`.
+
+    A component answers GET with its state of now; a hash holds what somebody wrote some time, so it must be dated.
+    """
 
     http: str | None = Field(None, description="A path that answers GET with JSON.")
     json_path: str = Field("", alias="json", description="http: dotted path of the value in the answer.")
     redis_hash: str | None = Field(None, description="The hash's key.")
+    at_json: str = Field("", description="http: dotted path of the time of the value, where the answer has one.")
     field: str = Field("", description="redis_hash: the field with the value.")
+    at_field: str = Field("", description="redis_hash: the field with the time of the value.")
+    max_age: Duration = Field(10_000, description="An older value is stale, and a person is asked.")
     component: str = Field("", description="Which component is read, when it is another one.")
 
 
@@ -113,7 +120,8 @@ def mistakes(document: TargetsDocument) -> Iterator[Finding]:
             names.add(component.name)
             yield from _address(at, component)
             for name, read in component.read.items():
-                yield from _read((*at, "read", name), document, system, component, read)
+                where: Path = (*at, "read", name)
+                yield from tuple(_read(where, document, system, component, read)) or _dates(where, read)
             for name, floor in component.floors.items():
                 if floor < 0:
                     yield (*at, "floors", name), f"the floor {floor:g} is negative", "write the least allowed value"
@@ -129,14 +137,14 @@ def _address(at: Path, component: ComponentDoc) -> Iterator[Finding]:
                 f"a {component.connector} address does not start with {url.scheme or 'this'}",
                 f"write {schemes[0]}://host:port",
             )
+        elif url.password or url.username or url.fragment or "@" in url.path + url.query:
+            yield (*at, "url"), "the address carries a credential", "write it as credentials: env:NAME or file:/path"
         elif url.scheme != "unix" and not url.hostname:
             yield (*at, "url"), "the address names no host", f"write {schemes[0]}://host:port"
-        elif url.password or url.username:
-            yield (*at, "url"), "the address carries a credential", "write it as credentials: env:NAME or file:/path"
         elif url.port is not None and url.port < 1:
             yield (*at, "url"), "the port is 0", "write the real port"
-    except ValueError as error:
-        yield (*at, "url"), f"not an address: {error}", "write it like http://127.0.0.1:8080"
+    except ValueError:  # its text may quote a password
+        yield (*at, "url"), "not an address", "write it like http://127.0.0.1:8080"
     if component.allow and component.connector != "http":
         yield (*at, "allow"), f"allow means nothing for a {component.connector} component", "remove it"
 
@@ -169,3 +177,14 @@ def _read(
         yield (*at, "redis_hash"), f"{asked.name} is reached by {asked.connector}, not redis", "add component: NAME"
     elif not read.field:
         yield at, "does not say which field of the hash", "add field: name"
+
+
+def _dates(at: Path, read: ReadDoc) -> Iterator[Finding]:
+    other, key = (read.at_field, "at_field") if read.http is not None else (read.at_json, "at_json")
+    if other:
+        kind = "http" if read.http is not None else "redis_hash"
+        yield (*at, key), f"{key} does not belong to a read over {kind}", "remove it"
+    if read.redis_hash is not None and not read.at_field:
+        yield at, "does not say when the value was written", "add at_field: NAME; an old value could raise, not lower"
+    if read.max_age == 0:
+        yield (*at, "max_age"), "every value is older than 0s", "write how old it may be, like 10s"

@@ -94,7 +94,7 @@ class ReduceKelly:
 
 async def _current(context: ActionContext) -> float | CannotTell:
     """The Kelly fraction in force, or why it cannot be told."""
-    reading = await context.targets.read_field(context.system, context.component, FIELD)
+    reading = await context.targets.read_field(context.system, context.component, FIELD, context.now)
     value = reading.value
     if reading.error or value is None:
         return CannotTell(f"the Kelly fraction in force cannot be read: {reading.error or 'no value'}")

@@ -15,6 +15,7 @@ from bot.adapters.connectors_breaker import Breaker
 from bot.adapters.http_target import SEND_SECONDS, HttpConnector
 from bot.adapters.targets_redis import RedisReader
 from bot.core.events import Reading
+from bot.core.words import Millis
 from bot.engine.action_ports import Component, ReadPoint
 from bot.errors import TargetError
 from policies.targets import ComponentDoc, ReadDoc, TargetsDocument
@@ -75,29 +76,41 @@ class Connectors:
             raise TargetError(f"{name} of {system} is reached by {self._kinds[system, name]}, not {kind}")
         return self._connectors[system, name]
 
-    async def read_field(self, system: str, name: str, field: str) -> Reading:
-        """A field of the component's state, now. Never raises: an error is in the reading."""
+    async def read_field(self, system: str, name: str, field: str, now: Millis) -> Reading:
+        """A field of the component's state, now. Never raises: an error, also that it is stale, is in the reading."""
         try:
             point = self.component(system, name).reads.get(field)
             if point is None:
                 return Reading(
                     name=field, value=None, error=f"targets.yaml does not say where {name}'s {field} is read"
                 )
-            value = await self._read_point(system, point)
+            value, taken_at = await self._read_point(system, point)
         except TargetError as error:
             return Reading(name=field, value=None, source=name, error=str(error))
-        return Reading(name=field, value=value, source=f"{point.component}: {point.path} {point.field}")
+        source = f"{point.component}: {point.path} {point.field}"
+        if taken_at is not None:
+            problem = evidence_values.age_error(value, taken_at, now, point.max_age_ms)
+            if problem:
+                return Reading(name=field, value=None, taken_at=taken_at, source=source, error=problem)
+        return Reading(name=field, value=value, taken_at=taken_at, source=source)
 
-    async def _read_point(self, system: str, point: ReadPoint) -> float | str | bool:
+    async def _read_point(self, system: str, point: ReadPoint) -> tuple[float | str | bool, Millis | None]:
+        """The value and its own time; None where the component was asked live and says no time."""
         match point.kind:
             case "http":
                 reply = await self.http(system, point.component).read(point.path)
-                return evidence_values.json_value(reply.body, point.field)
+                document = evidence_values.json_document(reply.body)
+                value = evidence_values.plain_value(evidence_values.json_at(document, point.field), point.field)
+                if not point.at_field:
+                    return value, None
+                return value, evidence_values.time_ms(evidence_values.json_at(document, point.at_field))
             case "redis_hash":
-                (text,) = await self.redis(system, point.component).hash_fields(point.path, [point.field])
-                if text is None:
-                    raise TargetError(f"{point.component} has no field {point.field!r} in {point.path!r}")
-                return evidence_values.text_value(text)
+                fields = [point.field, point.at_field]
+                text, at = await self.redis(system, point.component).hash_fields(point.path, fields)
+                for name, found in zip(fields, (text, at), strict=True):
+                    if found is None:
+                        raise TargetError(f"{point.component} has no field {name!r} in {point.path!r}")
+                return evidence_values.text_value(text or ""), evidence_values.time_ms(at)
 
 
 def _component(system: str, doc: ComponentDoc) -> Component:
@@ -108,8 +121,8 @@ def _component(system: str, doc: ComponentDoc) -> Component:
 def _read_point(owner: str, read: ReadDoc) -> ReadPoint:
     component = read.component or owner
     if read.redis_hash is not None:
-        return ReadPoint("redis_hash", read.redis_hash, read.field, component)
-    return ReadPoint("http", read.http or "/", read.json_path, component)
+        return ReadPoint("redis_hash", read.redis_hash, read.field, component, read.at_field, read.max_age)
+    return ReadPoint("http", read.http or "/", read.json_path, component, read.at_json, read.max_age)
 
 
 def _connector(system: str, doc: ComponentDoc, environment: Mapping[str, str], send_seconds: float) -> Connector:

@@ -23,7 +23,6 @@ from bot.core.words import Millis
 from bot.errors import TargetError
 
 READ_SECONDS = 2.0  # one declaration with all its parts; the activity allows 3 s for looking
-FUTURE_MS: Millis = 5_000  # how far a source's clock may run ahead; NTP keeps machines within far less
 MAX_PARTS = 200  # distinct queries of one declaration: more alerts than that belong in one PromQL expression
 MAX_AT_ONCE = 16  # queries in flight per declaration, as many as a component's connections
 MAX_ERROR = 300  # characters of an error shown to a person
@@ -58,7 +57,7 @@ class Evidence:
             return Reading(
                 name=decl.name, value=None, source=source, error="reading it failed inside Andon; see its log"
             )
-        problem = _short(age_error(value, taken_at, now, decl.max_age_ms))
+        problem = _short(evidence_values.age_error(value, taken_at, now, decl.max_age_ms))
         return Reading(
             name=decl.name, value=None if problem else value, taken_at=taken_at, source=source, error=problem
         )
@@ -109,16 +108,6 @@ def joined(decl: EvidenceDecl, samples: Sequence[Sample]) -> tuple[float | str |
             return min(figures), oldest
         case "sum":
             return evidence_values.finite(sum(figures)), oldest
-
-
-def age_error(value: float | str | bool, taken_at: Millis, now: Millis, max_age_ms: Millis) -> str:
-    """Why the reading must not be used, or ""."""
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
-    if taken_at > now + FUTURE_MS:
-        return f"it reads {shown}, dated {(taken_at - now) / 1_000:.1f} s in the future"
-    if now - taken_at > max_age_ms:
-        return f"it reads {shown}, but is {(now - taken_at) / 1_000:.1f} s old (at most {max_age_ms / 1_000:g} s)"
-    return ""
 
 
 def _short(text: str) -> str:

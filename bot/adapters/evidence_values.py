@@ -15,6 +15,7 @@ from typing import Any
 from bot.core.words import Millis
 from bot.errors import TargetError
 
+FUTURE_MS: Millis = 5_000  # how far a source's clock may run ahead; NTP keeps machines within far less
 MAX_TEXT = 200  # characters of a text value; a figure or a state name is far shorter
 # Between these, a number can only be seconds (below) or milliseconds (above): 1e11 s is the year 5138, 1e11 ms is 1973.
 MILLISECONDS_FROM = 1e11
@@ -103,6 +104,16 @@ def time_ms(value: object) -> Millis:
     if in_ms > LATEST_MS:
         raise TargetError(f"its time is {value:g}: neither seconds nor milliseconds since 1970")
     return int(in_ms)
+
+
+def age_error(value: float | str | bool, taken_at: Millis, now: Millis, max_age_ms: Millis) -> str:
+    """Why the reading must not be used, or ""."""
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    if taken_at > now + FUTURE_MS:
+        return f"it reads {shown}, dated {(taken_at - now) / 1_000:.1f} s in the future"
+    if now - taken_at > max_age_ms:
+        return f"it reads {shown}, but is {(now - taken_at) / 1_000:.1f} s old (at most {max_age_ms / 1_000:g} s)"
+    return ""
 
 
 def _iso_ms(text: str) -> Millis:

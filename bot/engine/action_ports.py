@@ -40,12 +40,17 @@ class HttpTarget(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadPoint:
-    """Where a field of a component's state can be read: an HTTP path with a JSON path, or a Redis hash field."""
+    """Where a field of a component's state can be read: an HTTP path with a JSON path, or a Redis hash field.
+
+    `at_field` is where the time of the value stands, "" for what is read live; older than `max_age_ms` is no state.
+    """
 
     kind: Literal["http", "redis_hash"]
     path: str
     field: str
     component: str
+    at_field: str = ""
+    max_age_ms: Millis = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +71,9 @@ class Targets(Protocol):
 
     def http(self, system: str, name: str) -> HttpTarget: ...
 
-    async def read_field(self, system: str, name: str, field: str) -> Reading:
+    async def read_field(self, system: str, name: str, field: str, now: Millis) -> Reading:
         """A field of the component's own state, through its `read:` entry in targets.yaml. Never raises: an error is
-        in the reading (also when the component has no such entry)."""
+        in the reading (also when the component has no such entry, and when the value is stale at `now`)."""
         ...
 
 

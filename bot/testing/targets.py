@@ -89,7 +89,7 @@ class MemoryTargets:
         self.component(system, name)
         return self._http[system, name]
 
-    async def read_field(self, system: str, name: str, field: str) -> Reading:
+    async def read_field(self, system: str, name: str, field: str, now: Millis) -> Reading:
         """What `fields` holds for it, or a reading with an error."""
         value = self.fields.get((system, name, field))
         if value is None:

@@ -9,15 +9,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from bot.adapters.connectors import Connectors
 from bot.adapters.connectors_breaker import FAILURES, READ_ATTEMPTS
+from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.http_target import MAX_ANSWER, HttpConnector
+from bot.engine.action_ports import ActionContext, CannotTell, Proceed
 from bot.errors import ConfigError, NotSent, Rejected, TargetError, Unknown
+from policies.targets import TargetsDocument
+from remediations.reduce_kelly import ReduceKelly
 from tests.contract.runbook_api import Script, answer, raw_server, request_of, targets
 
 PATH = "/api/risk/emergency-reduce"
 STATUS = "/api/risk/status"
+NOW = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 SECRET = "hunter2-canary"
 
 
@@ -275,9 +281,64 @@ async def test_a_field_that_cannot_be_read_is_a_reading_with_an_error() -> None:
             (targets("http://127.0.0.1:1"), "cannot be reached"),
         ]:
             connectors = Connectors(document, {})
-            reading = await connectors.read_field("trading-core", "risk-engine", "kelly_fraction")
+            reading = await connectors.read_field("trading-core", "risk-engine", "kelly_fraction", NOW)
             assert (reading.value, said in reading.error) == (None, True), reading
             await connectors.close()
+
+
+def reading(url: str, connector: str, read: dict[str, dict[str, str]]) -> Connectors:
+    """Connectors to one risk engine whose state is read as told."""
+    component = {"name": "risk-engine", "role": "risk", "connector": connector, "url": url, "read": read}
+    component |= {"allow": [f"GET {STATUS}"]} if connector == "http" else {}
+    return Connectors(TargetsDocument.model_validate({"systems": {"trading-core": {"components": [component]}}}), {})
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (NOW - 10_000, ""),
+        (NOW - 10_001, "10.0 s old (at most 10 s)"),
+        ((NOW - 600_000) / 1_000, "600.0 s old"),
+        (NOW + 60_000, "in the future"),
+        (None, "no field 'timestamp'"),
+        ("yesterday", "no time"),
+    ],
+)
+async def test_a_field_in_a_hash_is_as_good_as_its_date(tmp_path: Path, at: object, said: str) -> None:
+    """A Kelly written long ago may be lower than the one in force was cut to since: "lowering" to it would raise."""
+    server = EmbeddedValkey(tmp_path)
+    url = await server.start()
+    fields = {"kelly": "0.25"} | ({} if at is None else {"timestamp": str(at)})
+    async with Redis.from_url(url) as redis:
+        await redis.hset("risk", mapping=fields)
+    read = {"kelly_fraction": {"redis_hash": "risk", "field": "kelly", "at_field": "timestamp"}}
+    connectors = reading(url, "redis", read)
+    try:
+        found = await connectors.read_field("trading-core", "risk-engine", "kelly_fraction", NOW)
+        assert (found.value, said in found.error) == (None if said else 0.25, True), found
+        context = ActionContext(system="trading-core", component="risk-engine", targets=connectors, now=NOW)
+        inspected = await ReduceKelly().inspect(context, '{"kelly_fraction":0.1,"reason":"VaR breach"}')
+        assert isinstance(inspected, CannotTell if said else Proceed)
+    finally:
+        await connectors.close()
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("dated", "at", "said"),
+    [({}, 0, ""), ({"at_json": "at"}, NOW, ""), ({"at_json": "at", "max_age": "5s"}, NOW - 6_000, "6.0 s old")],
+)
+async def test_a_document_that_dates_itself_is_refused_when_it_is_old(
+    dated: dict[str, str], at: int, said: str
+) -> None:
+    """Where the answer has a time it counts; without one the component was asked live."""
+    read = {"kelly_fraction": {"http": STATUS, "json": "kelly", **dated}}
+    body = f'{{"kelly": 0.25, "at": {at}}}'.encode()
+    async with raw_server(replying(answer(200, body))) as (url, _):
+        connectors = reading(url, "http", read)
+        found = await connectors.read_field("trading-core", "risk-engine", "kelly_fraction", NOW)
+        assert (found.value, said in found.error) == (None if said else 0.25, True), found
+        await connectors.close()
 
 
 def test_a_component_is_reached_only_the_way_it_is_listed() -> None:

@@ -61,6 +61,7 @@ EXPECTED = {
         "does not lower exposure",
         "write ask",
     ),
+    "26-resolves-on-silence": (7, "policies[0].evidence", "would resolve on silence", "add healthy: CONDITION"),
 }
 
 

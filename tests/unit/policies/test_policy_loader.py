@@ -139,6 +139,7 @@ def test_names_are_unique_in_a_system_across_files(load_text: Load) -> None:
 def test_each_mistake_of_meaning_is_found(load_text: Load, change: str, message: str) -> None:
     """Everything a policy names must exist, and everything it says must be able to happen."""
     text = f"system: trading-core\nlabels: [symbol]\npolicies:\n  - name: p\n    match: ['alertname=\"A\"']\n{change}\n"
+    text += "    healthy: evidence.x > 0\n" if "evidence: {x: " in change else ""
     (problem,) = load_text(text).problems
     assert message in problem.message
     assert problem.line == 6
@@ -161,10 +162,21 @@ def test_an_unknown_system_is_one_problem_not_twenty(load_text: Load) -> None:
     [
         ("url: redis://127.0.0.1", "a http address does not start with redis"),
         ("url: 'http://user:secret@127.0.0.1'", "the address carries a credential"),
+        ("url: 'http://andon:hunter2#1@h'", "the address carries a credential"),
+        ("url: 'http://andon:hunter2/1@h'", "the address carries a credential"),
+        ("url: 'http://h:hunter2'", "not an address"),
         ("url: 'http://127.0.0.1', credentials: hunter2", "not a reference to a credential"),
         ("url: 'http://127.0.0.1', allow: [POST]", "is not a request"),
         ("url: 'http://127.0.0.1', read: {k: {http: /x, json: k}}", "does not allow GET /x"),
         ("url: 'http://127.0.0.1', read: {k: {redis_hash: x, field: k}}", "is reached by http, not redis"),
+        (
+            "url: 'http://127.0.0.1', allow: [GET /x], read: {k: {http: /x, json: k, at_field: t}}",
+            "at_field does not belong",
+        ),
+        (
+            "url: 'http://127.0.0.1', allow: [GET /x], read: {k: {http: /x, json: k, max_age: 0s}}",
+            "every value is older",
+        ),
         ("url: 'http://127.0.0.1', read: {k: {}}", "not exactly one of http and redis_hash"),
         ("url: 'http://127.0.0.1', floors: {k: -1}", "is negative"),
         ("url: 'http://[::1'", "not an address"),
@@ -179,6 +191,22 @@ def test_targets_are_reachable_allowed_and_without_secrets(load_text: Load, targ
     assert (problem.source, problem.line) == ("targets.yaml", 4)
     assert "secret" not in str(problem).replace("never the secret", "")
     assert "hunter2" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        ("{redis_hash: x, field: k}", "does not say when the value was written"),
+        ("{redis_hash: x, field: k, at_field: t, at_json: t}", "at_json does not belong"),
+    ],
+)
+def test_a_field_in_a_hash_must_be_dated(load_text: Load, read: str, message: str) -> None:
+    """What somebody wrote some time may be anything by now; a cut computed from it could raise."""
+    component = f"{{name: a, role: risk, connector: redis, url: 'redis://127.0.0.1', read: {{k: {read}}}}}"
+    text = f"systems:\n  trading-core:\n    components:\n      - {component}\n"
+    (problem,) = load_text(POLICY, targets=text).problems
+    assert message in problem.message
+    assert (problem.source, problem.line) == ("targets.yaml", 4)
 
 
 def test_one_human_is_one_entry(load_text: Load) -> None:
