@@ -49,7 +49,12 @@ Show: TypeAlias = Callable[[dict[str, Any]], RenderableType]
 
 
 @app.command()
-def serve(config: Config = None) -> None:
+def serve(
+    config: Config = None,
+    accept_weak_durability: Annotated[
+        bool, typer.Option("--accept-weak-durability", help="Start on a store that may lose acknowledged writes.")
+    ] = False,
+) -> None:
     """Run Andon until SIGTERM or Ctrl-C; what is under way is finished first."""
     import uvloop
 
@@ -57,6 +62,8 @@ def serve(config: Config = None) -> None:
     from bot.app import serve as run
 
     here = _settings(config)
+    if accept_weak_durability:
+        here = here.model_copy(update={"accept_weak_durability": True})
     terminal = here.log_format == "console" or (here.log_format == "auto" and sys.stderr.isatty())
     log.configure("console" if terminal else "json", here.log_level.upper())
     uvloop.run(run(here))

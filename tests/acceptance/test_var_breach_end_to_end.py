@@ -22,7 +22,7 @@ async def test_a_breach_is_cut_once_verified_and_closed(floor: Floor) -> None:
     assert [result["outcome"] for result in incident["results"]] == ["succeeded", "verified"]
     ((seen, state),) = incident["alerts"].items()
     assert seen == fingerprint(state["alert"]["labels"]), "the sandbox's own alerts carry Prometheus's fingerprints"
-    assert incident["paged"] == []
+    assert not incident["paged"]
     code, verdict = await floor.command("audit", "verify")
     assert (code, verdict["problems"]) == (0, [])
 

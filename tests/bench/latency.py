@@ -33,6 +33,7 @@ def policy(lane: int) -> dict[str, Any]:
                 "component": f"lane-{lane:02d}", "max_age": "5s",
             }
         },
+        "healthy": "evidence.var < 1.6",
         "plan": [
             {
                 "action": "risk.reduce_kelly",

@@ -16,6 +16,7 @@ _NAMES: dict[str, tuple[tuple[str, ...], str]] = {
     "promtool": (("promtool",), "prometheus"),
     "alertmanager": (("prometheus-alertmanager", "alertmanager"), "prometheus-alertmanager"),
     "amtool": (("amtool",), "prometheus-alertmanager"),
+    "redis-server": (("redis-server",), "redis-server"),
 }
 
 
