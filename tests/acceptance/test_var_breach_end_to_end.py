@@ -58,3 +58,31 @@ async def test_kill_in_the_middle_of_an_incident_still_acts_once(floor: Floor) -
     assert [e["after"] for e in await floor.effects()] == [0.1]
     code, verdict = await floor.command("audit", "verify")
     assert (code, verdict["problems"]) == (0, [])
+
+
+async def test_kill_in_each_state_on_the_way_to_the_end(floor: Floor) -> None:
+    """kill -9 while verifying and while resolved: each successor goes on where the last one stood."""
+    await floor.inject_var("BTC-USD", 2.4)
+    for status in ("verifying", "resolved"):
+        await floor.incident(status=status)
+        await floor.kill_andon()
+        await floor.start_andon()
+    incident = await floor.incident(status="closed")
+    assert [result["outcome"] for result in incident["results"]] == ["succeeded", "verified"]
+    assert [e["after"] for e in await floor.effects()] == [0.1]
+    code, verdict = await floor.command("audit", "verify")
+    assert (code, verdict["problems"]) == (0, [])
+
+
+async def test_kill_while_parked_keeps_waiting_for_a_human_and_for_health(floor: Floor) -> None:
+    """Frozen, so nothing is done: the incident waits across kill -9, and resolves once people have put things right."""
+    code, _ = await floor.command("freeze", "--reason", "release under way")
+    assert code == 0
+    await floor.inject_var("ETH-USD", 2.4)
+    parked = await floor.incident(status="parked")
+    await floor.kill_andon()
+    await floor.start_andon()
+    assert (await floor.incident(status="parked"))["why"] == parked["why"]
+    await floor.desk_restores()
+    await floor.incident(status="closed")
+    assert await floor.effects() == []

@@ -145,13 +145,15 @@ PLAN = Plan(
 
 
 class OnePolicy:
-    """A book with one plan."""
+    """A book with one plan; `separate`: an incident for each symbol."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, separate: bool) -> None:
         self.plan = plan
+        self.separate = separate
 
     def match(self, system: str, alert: Alert) -> tuple[Match, ...]:
-        return (Match(self.plan, "var-breach{}", {}),)
+        group = {"symbol": alert.labels["symbol"]} if self.separate else {}
+        return (Match(self.plan, f"var-breach{group}", group),)
 
     def current(self, system: str, policy: str) -> Plan:
         return self.plan
@@ -163,6 +165,7 @@ class Floor:
     def __init__(self, url: str, plan: Plan = PLAN) -> None:
         self._url = url
         self.plan = plan
+        self.separate = False
         self.risk = RiskEngine()
         self.people = Notebook()
         self._task: asyncio.Task[None] | None = None
@@ -171,8 +174,8 @@ class Floor:
         self.store = RedisStore(self._url, replica=replica, sealer=Sealer(KEY))
         await self.store.open()
         self.engine = Engine(
-            store=self.store, book=OnePolicy(self.plan), text=event_text, clock=SystemClock(), telemetry=Deaf(),
-            shards=[SHARD],
+            store=self.store, book=OnePolicy(self.plan, self.separate), text=event_text, clock=SystemClock(),
+            telemetry=Deaf(), shards=[SHARD],
         )  # fmt: skip
         hands = Hands(
             engine=self.engine, toolbox=self.risk, targets=None, evidence=self.risk, journal=self.people,
