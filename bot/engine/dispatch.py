@@ -1,9 +1,9 @@
 """Outbox in, the world moved, outcomes back as events.
 
-Run by `bot.engine.runtime`, one per shard. Activities (steps, diagnoses, observations) run side by side, bounded; words
-for people (chat, pager) go out one after another, in order, and are confirmed in one commit per batch. An effect is
-acknowledged in the same commit that folds its outcome, so a crash in between delivers it again; what that means for an
-action is `bot.engine.activity`'s law, and for a page the dedup key's.
+Run by `bot.engine.runtime`, one per shard. Activities (steps, diagnoses, observations) run here side by side, bounded;
+words for people go to the shard's two speakers (`bot.engine.speech`). An effect is acknowledged in the same commit that
+folds its outcome, so a crash in between delivers it again: what that means for an action is the law of
+`bot.engine.activity`, and for a page its dedup key's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import structlog
 
 from bot.core.effects import (
     ObserveEvidence,
-    OutboxEffect,
     PageOncall,
     PostMessage,
     ResolvePage,
@@ -28,19 +27,17 @@ from bot.core.effects import (
 from bot.core.events import (
     DiagnosisFound,
     EvidenceObserved,
-    MessageDelivered,
     StepNotSent,
     StepReport,
     StepSucceeded,
     StepUnknown,
 )
-from bot.core.words import SYSTEM_TARGET
 from bot.engine.action_ports import ActionContext
 from bot.engine.activity import Activity, Hands, Outcome, TakenElsewhere
-from bot.engine.fold import Letter
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
 from bot.engine.ports import OutboxDelivery, Pager, Telemetry
-from bot.errors import AndonError, DeliveryError, RecordForged, StoreError, StoreUnavailable
+from bot.engine.speech import ChatVoice, PagerVoice, Speaker
+from bot.errors import AndonError, StoreError, StoreUnavailable
 from policies import expressions, rendering
 
 MAX_ACTIVITIES = 64  # at once per shard; each holds a connection or two to a trading system
@@ -49,10 +46,8 @@ MAX_POSTS = 1_024  # messages waiting for chat in this process
 MAX_FINISHED = 10_000  # deliveries remembered as done, longer than any reclaim's reply takes
 MAX_FAILURES = 5  # of one activity on a defect of ours, before it is set aside and paged
 ACTIVITY_SECONDS = 40.0  # three attempts of send and look at their worst; below RECLAIM_IDLE_MS
-WORDS_PER_COMMIT = 128
 READ_BATCH = 64
 DIAGNOSIS_SECONDS = 5.0
-CHAT_TRIES = 3  # then the message is given up and the audit says so; the pager is never given up
 FINDING_CHARACTERS = 2_000  # of a diagnosis kept in the record
 
 Work: TypeAlias = RunStep | RunDiagnosis | ObserveEvidence
@@ -70,14 +65,14 @@ class Dispatch:
 
     def __init__(self, hands: Hands, pager: Pager, telemetry: Telemetry, shard: str, heartbeat: Heartbeat) -> None:
         self._hands = hands
-        self._pages = pager
         self._telemetry = telemetry
         self._shard = shard
         self._heartbeat = heartbeat
         self._activities: deque[tuple[OutboxDelivery, Work]] = deque()  # waiting for one of MAX_ACTIVITIES
         self._running: set[asyncio.Task[None]] = set()
-        self._chat: asyncio.Queue[OutboxDelivery] = asyncio.Queue(MAX_POSTS)
-        self._pager: asyncio.Queue[OutboxDelivery] = asyncio.Queue(MAX_WAITING)  # apart: chat never delays a page
+        # Apart, so that chat never delays a page.
+        self._chat = Speaker(hands.engine, ChatVoice(hands.chat), telemetry, shard, MAX_POSTS, self._done)
+        self._pager = Speaker(hands.engine, PagerVoice(pager), telemetry, shard, MAX_WAITING, self._done)
         self._in_hand: set[str] = set()  # deliveries under way or waiting here, so that a reclaim starts none twice
         self._finished: OrderedDict[str, None] = OrderedDict()  # the newest done ones, for a reclaim that read before
         self._failed: OrderedDict[str, int] = OrderedDict()  # how often an activity failed on a defect
@@ -100,11 +95,11 @@ class Dispatch:
 
     async def chat_forever(self) -> None:
         """Post to chat, in order, until cancelled."""
-        await self._speak_forever(self._chat)
+        await self._chat.speak_forever()
 
     async def page_forever(self) -> None:
         """Page and take pages back, in order, until cancelled."""
-        await self._speak_forever(self._pager)
+        await self._pager.speak_forever()
 
     async def drained(self) -> None:
         """Returns when nothing is under way."""
@@ -130,9 +125,9 @@ class Dispatch:
             case None:
                 tasks.create_task(self._set_aside(delivery, delivery.problem or "unreadable"))
             case PostMessage():
-                return _put(self._chat, delivery)
+                return self._chat.offer(delivery)
             case PageOncall() | ResolvePage():
-                return _put(self._pager, delivery)
+                return self._pager.offer(delivery)
             case RunStep() | RunDiagnosis() | ObserveEvidence():
                 if len(self._activities) >= MAX_WAITING:
                     return False
@@ -272,82 +267,3 @@ class Dispatch:
             finding=finding,
             detail=detail if len(detail) <= FINDING_CHARACTERS else "{}",
         )
-
-    # --- words ----------------------------------------------------------------------------------------------------
-
-    async def _speak_forever(self, words: asyncio.Queue[OutboxDelivery]) -> None:
-        while True:
-            batch = [await words.get()]
-            while len(batch) < WORDS_PER_COMMIT and not words.empty():
-                batch.append(words.get_nowait())
-            letters: list[Letter] = []
-            said: list[OutboxDelivery] = []
-            for delivery in batch:
-                effect = delivery.effect
-                assert effect is not None  # poison never gets here
-                event = await self._speak(effect)
-                if event is None:
-                    continue
-                said.append(delivery)
-                self._telemetry.dispatched(self._shard, effect.kind, "error" if event.error else "delivered", 0.0)
-                # A post that went out stands in the chain already, and `*` keeps no list of its pages.
-                if (event.channel == "pager" or event.error) and effect.incident != SYSTEM_TARGET:
-                    letters.append(Letter(event, to=effect.incident))
-            finished = await self._confirm(letters, said)
-            self._done(*said, finished=finished)
-            self._done(*(delivery for delivery in batch if delivery not in said), finished=False)
-
-    async def _confirm(self, letters: list[Letter], said: list[OutboxDelivery]) -> bool:
-        """Acknowledge what was said, and tell those it was about."""
-        engine = self._hands.engine
-        acks = tuple(delivery.delivery for delivery in said)
-        try:
-            await engine.tell_all(self._shard, letters, outbox_acks=acks)
-        except RecordForged as error:
-            # A record that cannot be trusted is told nothing; what was said is acknowledged all the same.
-            log.error("record_forged", shard=self._shard, error=str(error))
-            return await self._confirm([], said) if letters else False
-        except StoreUnavailable as error:
-            log.warning("store_unavailable", shard=self._shard, loop="words", error=str(error))
-            return False
-        return True
-
-    async def _speak(self, effect: OutboxEffect) -> MessageDelivered | None:
-        """Say it. None: the pager did not take it; it stays in the outbox and is tried again with the next reclaim."""
-        now = self._hands.engine.clock.now()
-        try:
-            match effect:
-                case PageOncall():
-                    reference = await self._pages.page(effect)
-                case ResolvePage():
-                    reference = await self._pages.resolve(effect)
-                case PostMessage():
-                    return await self._post(effect)
-                case _:
-                    raise AssertionError(f"{effect.kind} is not words")
-        except DeliveryError as error:
-            log.error("pager_failed", shard=self._shard, incident_id=effect.incident, error=str(error))
-            return None
-        return MessageDelivered(id=f"{effect.id}/delivered", at=now, channel="pager", reference=reference)
-
-    async def _post(self, message: PostMessage) -> MessageDelivered:
-        now = self._hands.engine.clock.now()
-        problem = ""
-        for pause in BACKOFF_SECONDS[:CHAT_TRIES]:
-            try:
-                reference = await self._hands.chat.post(message)
-                return MessageDelivered(id=f"{message.id}/delivered", at=now, channel="chat", reference=reference)
-            except DeliveryError as error:
-                problem = str(error)
-                await asyncio.sleep(pause)
-        log.error("chat_failed", shard=self._shard, incident_id=message.incident, error=problem)
-        return MessageDelivered(id=f"{message.id}/delivered", at=now, channel="chat", reference="", error=problem)
-
-
-def _put(queue: asyncio.Queue[OutboxDelivery], delivery: OutboxDelivery) -> bool:
-    """Whether there was room."""
-    try:
-        queue.put_nowait(delivery)
-    except asyncio.QueueFull:
-        return False
-    return True

@@ -11,10 +11,11 @@ from bot.adapters.codec import event_text
 from bot.core.effects import PageOncall, PostMessage
 from bot.core.events import Budget
 from bot.engine.activity import Hands
-from bot.engine.dispatch import CHAT_TRIES, MAX_POSTS, Dispatch
+from bot.engine.dispatch import MAX_POSTS, Dispatch
 from bot.engine.engine import Engine
 from bot.engine.loop import Heartbeat
 from bot.engine.ports import Commit
+from bot.engine.speech import CHAT_TRIES
 from bot.errors import RecordForged
 from bot.testing import FakeClock, MemoryChat, MemoryJournal, MemoryPager, MemoryStore
 
@@ -129,6 +130,20 @@ async def test_a_record_that_is_forged_stops_neither_pages_nor_the_bot(desk):
     async with asyncio.timeout(5):
         await desk.dispatch.drained()
     assert await desk.waiting() == 0
+
+
+async def test_a_defect_of_the_chat_adapter_costs_the_message_and_not_the_bot(desk):
+    """An exception nobody foresaw: the next message and the page still go out."""
+    take = desk.chat.post
+
+    async def trips(message):
+        if message.id == "post/1":
+            raise ZeroDivisionError("a defect")
+        return await take(message)
+
+    desk.chat.post = trips
+    await desk.put(post(1), post(2), page())
+    await desk.until(lambda: desk.chat.texts() == ["message 2"] and len(desk.pager.pages) == 1)
 
 
 async def test_a_message_that_chat_refuses_is_given_up_after_its_tries(desk):

@@ -1,0 +1,146 @@
+"""Words for people: said one after another, in order, and confirmed in one commit per batch.
+
+Made by `bot.engine.dispatch`, two for each shard: one speaks through chat, one through the pager. A message that chat
+does not take is given up after a few tries, and the incident's audit says so. A page is never given up: it stays in the
+outbox and is said again with the next reclaim; its dedup key makes a repetition the same page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from bot.core.effects import OutboxEffect, PageOncall, PostMessage, ResolvePage
+from bot.core.events import MessageDelivered
+from bot.core.words import SYSTEM_TARGET, Millis
+from bot.engine.engine import Engine
+from bot.engine.fold import Letter
+from bot.engine.loop import BACKOFF_SECONDS
+from bot.engine.ports import Chat, OutboxDelivery, Pager, Telemetry
+from bot.errors import DeliveryError, RecordForged, StoreError
+
+WORDS_PER_COMMIT = 128
+CHAT_TRIES = 3  # about a third of a second in all; a chat that is down must not hold a page's incident up
+
+log = structlog.get_logger(__name__)
+
+
+class Voice(Protocol):
+    """One way to reach people. None: not taken, and worth saying again."""
+
+    async def say(self, effect: OutboxEffect, now: Millis) -> MessageDelivered | None: ...
+
+
+class Done(Protocol):
+    """Told when deliveries are out of hand; `finished`: acknowledged."""
+
+    def __call__(self, *deliveries: OutboxDelivery, finished: bool) -> None: ...
+
+
+class Speaker:
+    """One voice of one shard, with its bounded queue."""
+
+    def __init__(self, engine: Engine, voice: Voice, telemetry: Telemetry, shard: str, room: int, done: Done) -> None:
+        self._engine = engine
+        self._voice = voice
+        self._telemetry = telemetry
+        self._shard = shard
+        self._done = done
+        self._words: asyncio.Queue[OutboxDelivery] = asyncio.Queue(room)
+
+    def offer(self, delivery: OutboxDelivery) -> bool:
+        """Take it, if there is room."""
+        try:
+            self._words.put_nowait(delivery)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+    async def speak_forever(self) -> None:
+        """Say what is offered, in order, until cancelled."""
+        while True:
+            batch = [await self._words.get()]
+            while len(batch) < WORDS_PER_COMMIT and not self._words.empty():
+                batch.append(self._words.get_nowait())
+            letters: list[Letter] = []
+            said: list[OutboxDelivery] = []
+            for delivery in batch:
+                effect = delivery.effect
+                assert effect is not None  # poison never gets here
+                event = await self._say(effect)
+                if event is None:
+                    self._done(delivery, finished=False)
+                    continue
+                said.append(delivery)
+                # A post that went out stands in the chain already, and `*` keeps no list of its pages.
+                if (event.channel == "pager" or event.error) and effect.incident != SYSTEM_TARGET:
+                    letters.append(Letter(event, to=effect.incident))
+            if said:
+                self._done(*said, finished=await self._confirm(letters, said))
+
+    async def _say(self, effect: OutboxEffect) -> MessageDelivered | None:
+        outcome = "delivered"
+        try:
+            event = await self._voice.say(effect, self._engine.clock.now())
+        except Exception:  # supervision point: a defect of an adapter costs this message, not the bot
+            log.exception("words_failed", shard=self._shard, effect=effect.id, incident_id=effect.incident)
+            event = None
+        if event is None or event.error:
+            outcome = "error"
+        self._telemetry.dispatched(self._shard, effect.kind, outcome, 0.0)
+        return event
+
+    async def _confirm(self, letters: list[Letter], said: list[OutboxDelivery]) -> bool:
+        """Acknowledge what was said, and tell those it was about."""
+        acks = tuple(delivery.delivery for delivery in said)
+        try:
+            await self._engine.tell_all(self._shard, letters, outbox_acks=acks)
+        except RecordForged as error:
+            # A record that cannot be trusted is told nothing; what was said is acknowledged all the same.
+            log.error("record_forged", shard=self._shard, error=str(error))
+            return await self._confirm([], said) if letters else False
+        except StoreError as error:
+            log.warning("store_unavailable", shard=self._shard, loop="words", error=str(error))
+            return False
+        return True
+
+
+class ChatVoice:
+    """Posts; what is not taken after `CHAT_TRIES` is given up, and said to be."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+
+    async def say(self, effect: OutboxEffect, now: Millis) -> MessageDelivered:
+        assert isinstance(effect, PostMessage)  # dispatch offers nothing else
+        problem = ""
+        for pause in BACKOFF_SECONDS[:CHAT_TRIES]:
+            try:
+                reference = await self._chat.post(effect)
+                return MessageDelivered(id=f"{effect.id}/delivered", at=now, channel="chat", reference=reference)
+            except DeliveryError as error:
+                problem = str(error)
+                await asyncio.sleep(pause)
+        log.error("chat_failed", incident_id=effect.incident, error=problem)
+        return MessageDelivered(id=f"{effect.id}/delivered", at=now, channel="chat", reference="", error=problem)
+
+
+class PagerVoice:
+    """Pages and takes pages back; None when the pager did not take it."""
+
+    def __init__(self, pager: Pager) -> None:
+        self._pager = pager
+
+    async def say(self, effect: OutboxEffect, now: Millis) -> MessageDelivered | None:
+        assert isinstance(effect, PageOncall | ResolvePage)  # dispatch offers nothing else
+        try:
+            if isinstance(effect, PageOncall):
+                reference = await self._pager.page(effect)
+            else:
+                reference = await self._pager.resolve(effect)
+        except DeliveryError as error:
+            log.error("pager_failed", incident_id=effect.incident, error=str(error))
+            return None
+        return MessageDelivered(id=f"{effect.id}/delivered", at=now, channel="pager", reference=reference)
