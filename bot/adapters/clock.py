@@ -1,18 +1,15 @@
 """Clocks for the engine: the machine's own, and a scaled one for the demo.
 
-Chosen by the composition root (`ANDON_CLOCK=60@1767225600000` scales). Both wait by the loop's monotonic clock and
-look at the wall again when they wake, so a wait never ends early and a wall clock set back cannot end one.
+Chosen by the composition root (`ANDON_CLOCK=60@1767225600000` scales).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from bot.core.words import Millis
 from bot.errors import ConfigError
 
-LONGEST_NAP_SECONDS = 60.0  # a sleeper looks at the wall at least this often, should it have been set forward
 MAX_SCALE = 10_000.0  # beyond it, a millisecond of real time is longer than any timer of the engine
 
 
@@ -27,11 +24,6 @@ class SystemClock:
     def now(self) -> Millis:
         """Milliseconds since the Unix epoch."""
         return wall_ms()
-
-    async def sleep_until(self, due: Millis) -> None:
-        """Return at or after `due`, never before; at once when it has passed."""
-        while (left := due - self.now()) > 0:  # noqa: ASYNC110 - it is time itself that is waited for
-            await asyncio.sleep(min(self.real_seconds(left), LONGEST_NAP_SECONDS))
 
     def real_seconds(self, duration_ms: Millis) -> float:
         """How many real seconds `duration_ms` of this clock take."""

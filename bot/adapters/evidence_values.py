@@ -38,11 +38,6 @@ def text_value(text: str) -> float | str:
     return text
 
 
-def json_value(body: bytes, path: str) -> float | str | bool:
-    """The value at a dotted path of a JSON document."""
-    return plain_value(json_at(json_document(body), path), path)
-
-
 def json_document(body: bytes) -> Any:
     """The document. NaN and infinities, which JSON does not know, are errors."""
     try:

@@ -42,6 +42,7 @@ class Tally(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self.webhooks: Counter[tuple[str, str]] = Counter()
         self.alerts: Counter[str] = Counter()
+        self.truncated: Counter[str] = Counter()
         registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
@@ -52,8 +53,12 @@ class Tally(Collector):
         alerts = CounterMetricFamily("andon_alerts_stored", "Alerts made durable", labels=["source"])
         for source, count in self.alerts.items():
             alerts.add_metric([source], count)
+        truncated = CounterMetricFamily("andon_alerts_truncated", "Alerts the sender left out", labels=["source"])
+        for source, count in self.truncated.items():
+            truncated.add_metric([source], count)
         yield webhooks
         yield alerts
+        yield truncated
 
 
 class Ingress:
@@ -87,6 +92,16 @@ class Ingress:
             return unavailable(str(error) or f"the body did not arrive within {BODY_SECONDS:g} s")
         self._tally.webhooks[source, "stored"] += 1
         self._tally.alerts[source] += len(webhook.alerts)
+        if webhook.truncated:
+            # What the sender left out cannot be stored; it must not be left out in silence too.
+            self._tally.truncated[source] += webhook.truncated
+            log.warning(
+                "alerts_truncated",
+                source=source,
+                receiver=webhook.receiver,
+                left_out=webhook.truncated,
+                fix="set max_alerts: 0 in this receiver's webhook_configs",
+            )
         return web.Response()
 
 

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from bot.core.alert import Alert
 from bot.core.events import Event
 from bot.core.plan import EvidenceDecl, Plan, Step
-from bot.core.words import AggregateId, Disposition, JsonText, Millis, Severity
+from bot.core.words import AggregateId, Disposition, Severity
 
 Topic: TypeAlias = Literal[
     "opened", "acted", "verified", "shadowed", "parked", "mitigated", "resolved", "reopened", "automation", "notified"
@@ -43,7 +43,6 @@ class RunStep:
     why: str
     severity: Severity
     alerts: tuple[Alert, ...]
-    requested_at: Millis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +85,6 @@ class PageOncall:
     severity: Severity
     dedup_key: str
     summary: str
-    details: JsonText = "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,6 @@ class Row:
 
 
 _LIVE: tuple[Status, ...] = ("open", "diagnosing", "acting", "verifying", "awaiting_approval", "parked", "mitigated")
-_COURSE: tuple[Status, ...] = ("open", "diagnosing", "acting", "verifying")
 _WAITING: tuple[Status, ...] = ("awaiting_approval", "parked", "mitigated")
 _PLAN_GOES_ON: tuple[Status, ...] = ("verifying", "parked", "mitigated", "resolved")
 

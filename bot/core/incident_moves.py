@@ -205,7 +205,6 @@ def run_step(draft: Draft, grant: SlotGranted) -> None:
             why=grant.why,
             severity=incident.severity,
             alerts=draft.alerts(),
-            requested_at=draft.now,
         )
     )
 
@@ -302,7 +301,7 @@ def park(draft: Draft, why: str, *, page: bool) -> None:
     draft.disarm("turn", "verify", "verify:again", "retry", "diagnosis", "approval", "patience")
     draft.change(status="parked", why=why, fence=0, run="")
     draft.say("parked", why)
-    if page:
+    if page and not draft.incident.acknowledged_by:  # who has said "I have seen it" reads it in chat (law 8)
         draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}")
     seek_resolution(draft)
 

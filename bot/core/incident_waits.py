@@ -160,7 +160,7 @@ def _rung(draft: Draft, event: TimerFired) -> Decision:
     number = int(event.name.partition(":")[2])
     rung = draft.plan.ladder[number]
     incident = draft.incident
-    if rung.until == "acked" and incident.acknowledged_by:
+    if rung.until != "resolved" and incident.acknowledged_by:
         return Applied(f"not paged: acknowledged by {incident.acknowledged_by}")
     if rung.until in ("acked", "mitigated") and incident.status == "mitigated":
         return Applied("not paged: mitigated")

@@ -79,7 +79,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """A timed entry of the ladder: page `page` once `after_ms` have passed since the episode began."""
+    """A timed entry of the ladder: page `page` once `after_ms` have passed since the episode began.
+
+    A plain acknowledgement stops it, whatever `until` says, except `resolved`: that one goes on to the end.
+    """
 
     after_ms: Millis
     page: Page

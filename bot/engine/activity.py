@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, assert_never
 
 from bot.core.effects import PostMessage, RunStep
 from bot.core.events import (
@@ -142,6 +142,8 @@ class Activity:
                 return StepUnneeded(**self._report(why), already=True)
             case CannotTell(why=why) | Unfit(why=why):
                 return self._failed(f"the target could not be reached, and now {why}")
+            case _:
+                assert_never(again)
 
     # --- before ---------------------------------------------------------------------------------------------------
 
@@ -204,6 +206,8 @@ class Activity:
                 return self._not_sent(why)
             case Proceed():
                 pass
+            case _:
+                assert_never(inspection)
         would = f"{self._step.action}: {inspection.before} -> {inspection.wanted}, because {guard}"
         if self._effect.disposition == "shadow":
             return StepShadowed(**self._report(f"would run {would} ({self._effect.why})", after=inspection.wanted))

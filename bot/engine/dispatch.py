@@ -12,7 +12,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
 import structlog
 
@@ -45,7 +45,7 @@ MAX_WAITING = 4_096  # activities, and pages, waiting in this process; the outbo
 MAX_POSTS = 1_024  # messages waiting for chat in this process
 MAX_FINISHED = 10_000  # deliveries remembered as done, longer than any reclaim's reply takes
 MAX_FAILURES = 5  # of one activity on a defect of ours, before it is set aside and paged
-ACTIVITY_SECONDS = 40.0  # three attempts of send and look at their worst; below RECLAIM_IDLE_MS
+ACTIVITY_SECONDS = 40.0  # what takes longer is cut off and taken up again; below RECLAIM_IDLE_MS
 READ_BATCH = 64
 DIAGNOSIS_SECONDS = 5.0
 FINDING_CHARACTERS = 2_000  # of a diagnosis kept in the record
@@ -133,6 +133,8 @@ class Dispatch:
                     return False
                 self._activities.append((delivery, effect))
                 self._start(tasks)
+            case _:
+                assert_never(effect)
         return True
 
     def _start(self, tasks: asyncio.TaskGroup) -> None:
@@ -212,6 +214,8 @@ class Dispatch:
                 return await self._observe(effect)
             case RunDiagnosis():
                 return await self._diagnose(effect)
+            case _:
+                assert_never(effect)
 
     async def _conclude(self, event: Outcome | DiagnosisFound | EvidenceObserved) -> None:
         """Close the intent in the local journal, once its outcome is stored; a full disk only loses the note."""

@@ -15,8 +15,8 @@ import structlog
 
 from bot.core.effects import PageOncall
 from bot.core.events import Addressed, AlertFired, AlertResolved, AlertsReceived, Event
-from bot.core.incident import Incident
 from bot.core.record import Decision, Ignored
+from bot.core.target_moves import ONCALL
 from bot.core.words import SYSTEM_TARGET, AggregateId, Millis
 from bot.engine.explain import EventText
 from bot.engine.fold import Letter, Pass
@@ -71,11 +71,6 @@ class Engine:
         """Fold several events in one commit. Returns the last word on each, by event id."""
         return await self._commit(shard, letters, (), outbox_acks)
 
-    async def record(self, shard: str, aggregate: AggregateId) -> Incident | None:
-        """An incident as it is stored now (never from the cache)."""
-        found = (await self.store.load(shard, [aggregate])).get(aggregate)
-        return found.record if found is not None and isinstance(found.record, Incident) else None
-
     async def absorb(self, shard: str, deliveries: Sequence[InboxDelivery]) -> None:
         """Fold a batch of inbox entries; each is acknowledged with the commit of its last letter."""
         letters: list[Letter] = []
@@ -102,7 +97,7 @@ class Engine:
         page = PageOncall(
             id=f"dead-letter/{queue}/{delivery.delivery}",
             incident=SYSTEM_TARGET,
-            service="trading-oncall",
+            service=ONCALL,
             severity="error",
             dedup_key=f"{shard}:dead-letter:{queue}:{delivery.delivery}",
             summary=f"{shard}: an entry of the {queue} could not be handled and was set aside ({reason})",

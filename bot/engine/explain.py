@@ -8,7 +8,7 @@ Copies that changed nothing are counted in metrics and not chained.
 from __future__ import annotations
 
 import json
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from bot.core.effects import (
     ObserveEvidence,
@@ -41,6 +41,8 @@ def event_line(text: JsonText, decision: Decision) -> JsonText:
             word = "denied"
         case Ignored(reason=why):
             word = "ignored"
+        case _:
+            assert_never(decision)
     return f'{{"decision":"{word}","event":{text},"why":{json.dumps(why)}}}'
 
 
@@ -65,6 +67,8 @@ def effect_line(effect: OutboxEffect) -> JsonText:
             line |= {"service": effect.service}
         case PostMessage():
             line |= {"channel": effect.channel, "topic": effect.topic, "text": effect.text}
+        case _:
+            assert_never(effect)
     return json.dumps(line, sort_keys=True, separators=(",", ":"))
 
 

@@ -1,6 +1,6 @@
 """The doors of the engine: everything outside it, as narrow Protocols.
 
-Adapters (`bot/adapters`) implement them for real, `bot/testing.py` in memory; one contract suite runs on both.
+Adapters (`bot/adapters`) implement them for real, `bot/testing` in memory; one contract suite runs on both.
 Every call is bounded in time by its implementation and raises errors of `bot.errors` only.
 """
 
@@ -21,11 +21,9 @@ Record: TypeAlias = Incident | Target
 
 
 class Clock(Protocol):
-    """Time as an argument. `now` is wall time; `sleep_until` returns at or after `due`, never before."""
+    """Time as an argument: `now` is wall time."""
 
     def now(self) -> Millis: ...
-
-    async def sleep_until(self, due: Millis) -> None: ...
 
     def real_seconds(self, duration_ms: Millis) -> float:
         """How many real seconds `duration_ms` of this clock take (a scaled clock divides)."""

@@ -20,7 +20,7 @@ from bot.engine.ports import Pager, Telemetry
 from bot.engine.sweeper import Sweeper
 from bot.errors import StoreError
 
-DRAIN_SECONDS = 15.0  # an activity is bounded by 20 s; what is cut off is taken up again at the next start
+DRAIN_SECONDS = 15.0  # most activities take a second; what is cut off is taken up again at the next start
 
 RECLAIM_BATCH = 1_000  # deliveries taken up in one go
 

@@ -46,6 +46,13 @@ async def test_two_hundred_means_stored(services: TwinServices, sender: aiohttp.
     assert entry.at == services.clock.now()
 
 
+async def test_what_the_sender_left_out_is_counted(services: TwinServices, sender: aiohttp.ClientSession) -> None:
+    """Alerts that `max_alerts` cut away cannot be stored; they are told in a counter, not left out in silence."""
+    async with sender.post(PATH, data=raw(2, truncatedAlerts=7)) as answer:
+        assert answer.status == 200
+    assert services.registry.get_sample_value("andon_alerts_truncated_total", {"source": "local"}) == 7
+
+
 async def test_nothing_is_answered_before_the_write_returns(
     services: TwinServices, sender: aiohttp.ClientSession
 ) -> None:

@@ -31,7 +31,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
 
 def page() -> PageOncall:
     return PageOncall(
-        id="e1", incident="inc-1", service="pm", severity="critical", dedup_key="k", summary=NASTY, details="{}"
+        id="e1", incident="inc-1", service="pm", severity="critical", dedup_key="k", summary=NASTY
     )
 
 

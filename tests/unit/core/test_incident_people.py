@@ -55,15 +55,15 @@ def test_the_ladder_climbs_on_time_while_nobody_answers() -> None:
     assert (_services(floor)[-1], floor.incident().level) == ("board", 3)
 
 
-def test_an_ack_stops_the_rungs_that_wait_for_one_and_no_others() -> None:
-    """`until: acked` ends with an ack; `until: mitigated` and `until: resolved` go on."""
+def test_an_ack_stops_all_paging_but_the_rungs_until_resolved() -> None:
+    """A plain ack stops paging (law 8); only what goes on until the incident is resolved goes on."""
     floor = parked(plan(ladder=LADDER))
     floor.tell("inc-1", OperatorAcked(id="ack", at=floor.now, by="demo-oncall"))
     assert floor.tell("inc-1", OperatorAcked(id="ack2", at=floor.now, by="demo-pm")) == Applied(
         "changes nothing: already acknowledged by demo-oncall"
     )
     floor.wait(9 * MINUTE)
-    assert _services(floor) == ["trading-oncall", "cro", "board"]
+    assert _services(floor) == ["trading-oncall", "board"]
 
 
 def test_mitigation_stops_the_rungs_that_wait_for_it() -> None:
