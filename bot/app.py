@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import pwd
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,6 +28,7 @@ from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.evidence import Evidence
 from bot.adapters.http_app import Addresses, Listen, build
 from bot.adapters.http_app import serve as serve_http
+from bot.adapters.http_auth import require_authentication
 from bot.adapters.http_services import Check, PersonToken, Source
 from bot.adapters.journal import FileJournal
 from bot.adapters.metrics import Metrics
@@ -100,7 +102,11 @@ async def open_store(
         if server is not None:
             stack.push_async_callback(server.stop)
             url = await server.start()
-        client = connect(url)
+        ours = url == setup.url  # its user and password are for it alone, never for what ANDON_STORE_URL names
+        username = setup.username if ours else ""
+        secret = resolve(setup.credentials, os.environ, owner="store.credentials") if ours else None
+        password = secret.get_secret_value() if secret is not None else ""
+        client = connect(url, username=username, password=password)
         stack.push_async_callback(client.aclose)
         redis_urls = [
             component.url
@@ -116,7 +122,8 @@ async def open_store(
         )
         for warning in warnings:
             log.warning("store_is_weak", problem=warning)
-        store = RedisStore(url, replica=replica, sealer=Sealer.from_file(folder / "seal.key"))
+        sealer = Sealer.from_file(folder / "seal.key")
+        store = RedisStore(url, replica=replica, sealer=sealer, username=username, password=password)
         stack.push_async_callback(store.close)
         await store.open()
         yield store, server
@@ -216,7 +223,13 @@ class House:
         return self._tokens
 
     def person_of(self, uid: int) -> str | None:
-        person = self._floor.loaded.people.by_uid(uid)
+        people = self._floor.loaded.people
+        person = people.by_uid(uid)
+        if person is None:
+            try:
+                person = people.by_os_user(pwd.getpwuid(uid).pw_name)
+            except KeyError:  # a uid without a login name, as in many containers
+                return None
         return person.id if person is not None else None
 
     def policies(self) -> Sequence[Plan]:
@@ -247,6 +260,7 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
     clock = make_clock(settings)
     floor = read_floor(settings, clock)
     setup = floor.loaded.andon
+    require_authentication(setup.listen.host, tuple(_sources(setup.listen.auth)))
     folder = data_dir(settings, setup)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replica = settings.replica or setup.replica or _replica_name(folder)

@@ -80,4 +80,4 @@ def _context(path: Path, settings: Settings) -> list[Source]:
             return [read_source(folder / name) for name in CONTEXT if (folder / name).is_file()]
     config = find_config(settings)
     setup = read_setup(config)
-    return [read_source(config.parent / name) for name in (setup.people, setup.targets)]
+    return [read_source(config.parent / setup.people, "people"), read_source(config.parent / setup.targets, "targets")]

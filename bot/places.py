@@ -20,7 +20,7 @@ SOCKET: Final = "andon.sock"
 
 def read_setup(config: Path) -> AndonDocument:
     """andon.yaml as far as it can be read; defaults where it cannot (its problems are the loader's to tell)."""
-    source = read_source(config)
+    source = read_source(config, "andon")
     document = safe_yaml.parse(source.name, source.text)
     setup = None if document.problems else validate(AndonDocument, document, document.value)[0]
     return setup or AndonDocument()

@@ -5,16 +5,18 @@ Read first: it names the other files. `bot.app` hands its routes, with `matchers
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
 from pydantic import Field
 
-from policies.durations import Duration
+from policies.durations import Duration, spell
 from policies.models import StrictModel
 from policies.problems import Path
 from policies.targets import Reference
 from policies.texts import MatcherText, Name
 
+MIN_BUDGET_WINDOW = 1_000  # ms; in less, no two actions ever meet, so there would be no limit
 UNROUTED = "unrouted"  # the shard of alerts that no route claims
 
 
@@ -22,8 +24,8 @@ class StoreDoc(StrictModel):
     """Where state lives. Without `url`: an embedded Valkey in `data_dir`."""
 
     url: str = Field("", description="redis://, rediss:// or unix://; empty: the embedded store.")
-    username: str = ""
-    credentials: Reference = ""
+    username: str = Field("", description="ACL user at `url`; empty: the server's default user.")
+    credentials: Reference = Field("", description="The password at `url`: env:NAME or file:PATH.")
     data_dir: str = Field("", description="Embedded store, journal, keys; empty: ~/.local/state/andon.")
     accept_weak_durability: bool = Field(False, description="Start even if the store may lose acknowledged writes.")
 
@@ -77,7 +79,9 @@ class BudgetDoc(StrictModel):
 class AndonDocument(StrictModel):
     """The whole file. Paths in it are relative to it."""
 
-    replica: str = Field("", description="This replica's name, stable over restarts; empty: the host's name.")
+    replica: str = Field(
+        "", description="This replica's name, stable over restarts; empty: made of host and data directory."
+    )
     store: StoreDoc = Field(default_factory=StoreDoc)
     listen: ListenDoc = Field(default_factory=ListenDoc)
     api: ApiDoc = Field(default_factory=ApiDoc)
@@ -91,7 +95,7 @@ class AndonDocument(StrictModel):
 
 
 def mistakes(document: AndonDocument) -> Iterator[tuple[Path, str, str]]:
-    """What the models cannot see: routes to nowhere, a budget that is all reserve."""
+    """What the models cannot see: routes to nowhere, a budget that limits nothing, an open door."""
     for index, route in enumerate(document.routes):
         if route.system not in document.systems and route.system != UNROUTED:
             yield ("routes", index, "system"), f"system {route.system!r} is not listed", "add it to systems:"
@@ -106,5 +110,41 @@ def mistakes(document: AndonDocument) -> Iterator[tuple[Path, str, str]]:
             yield ("systems", index), f"{UNROUTED!r} is the name for alerts nobody claims", "choose another name"
         if system in document.systems[:index]:
             yield ("systems", index), f"system {system!r} is listed twice", "remove one"
-    if document.budget.reserve >= document.budget.limit:
+    yield from _budget_mistakes(document.budget)
+    yield from _store_mistakes(document.store)
+    if not document.listen.auth.bearer and document.listen.auth.basic is None and not is_loopback(document.listen.host):
+        where = document.listen.host or "every address"
+        yield (
+            ("listen", "host"),
+            f"webhooks on {where} would be open to the whole network",
+            "give listen.auth a bearer or basic credential, or listen on 127.0.0.1",
+        )
+
+
+def _budget_mistakes(budget: BudgetDoc) -> Iterator[tuple[Path, str, str]]:
+    if budget.reserve >= budget.limit:
         yield ("budget", "reserve"), "the reserve is the whole budget", "make it smaller than limit"
+    if budget.within < MIN_BUDGET_WINDOW:
+        shown = spell(budget.within)
+        yield ("budget", "within"), f"a budget within {shown} limits nothing", "write at least 1s; 10m is usual"
+
+
+def _store_mistakes(store: StoreDoc) -> Iterator[tuple[Path, str, str]]:
+    if store.username and not store.credentials:
+        yield ("store", "username"), "a user without a password", "add credentials: env:NAME or file:PATH"
+    if store.credentials and not store.url:
+        yield (
+            ("store", "credentials"),
+            "these credentials belong to no url, so nothing uses them",
+            "add url: beside them, or write the user into ANDON_STORE_URL",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`; a name may resolve to anything, so it is not."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -6,7 +6,7 @@ whose shape is wrong does not hide what is wrong with its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -18,7 +18,7 @@ from policies.index import Entry, Index
 from policies.lint_evidence import Finding
 from policies.models import validate
 from policies.planning import CATCH_ALL, Setting
-from policies.problems import Path, Problem
+from policies.problems import Path, Problem, did_you_mean
 from policies.safe_yaml import Document
 
 MAX_SUBSETS = 6  # matchers of one policy whose subsets are compared with earlier policies: 64 look-ups
@@ -60,6 +60,7 @@ class Assembly:
         self._systems: dict[str, _System] = {}
         self.problems: list[Problem] = []
         self.unsigned: list[Unsigned] = []
+        self._named: list[tuple[Document, str]] = []  # policy files and the system that each names
 
     def add(self, document: Document) -> None:
         """Take one policy file."""
@@ -74,6 +75,7 @@ class Assembly:
         self.problems += [problem for _, found in shaped for problem in found]
         if file is None:
             return
+        self._named.append((document, file.system))
         if not self._judging:
             return
         file = file.model_copy(update={"policies": [policy for policy, _ in shaped if policy is not None]})
@@ -96,6 +98,14 @@ class Assembly:
             plans = {entry.plan.policy: entry.plan for entry in system.entries}
             out[name] = SystemPolicies(Index(system.entries), plans, rest)
         return out
+
+    def unlisted(self, systems: Collection[str]) -> Iterable[Problem]:
+        """The files of systems that andon.yaml does not list: no route could ever lead an alert to them."""
+        for document, system in self._named:
+            if system not in systems:
+                fix = did_you_mean(system, systems, "add it there")
+                message = f"system {system!r} is not in systems: of andon.yaml"
+                yield document.problem(("system",), message, fix)
 
     def files(self) -> frozenset[str]:
         """The systems that have a file."""

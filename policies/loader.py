@@ -83,6 +83,8 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
     if isinstance(setup_at, Document) and setup.api.host and readable and not tokens:
         message = "the operators' API on TCP knows nobody: no person has an api_token"
         problems.append(setup_at.problem(("api", "host"), message, "add api_token: in people.yaml, or leave host out"))
+    if isinstance(setup_at, Document):
+        problems += assembly.unlisted(setup.systems)
     names = {UNROUTED, *setup.systems, *assembly.files()}
     book = PolicyBook(assembly.systems(sorted(names))) if not problems else None
     armed: list[tuple[str, str]] = []

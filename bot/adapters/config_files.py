@@ -13,7 +13,7 @@ from pathlib import Path
 from bot.errors import ConfigError
 from bot.settings import Settings
 from policies.andon import AndonDocument
-from policies.loader import Source, kind_of
+from policies.loader import Kind, Source, kind_of
 
 MAX_BYTES = 4 * 1_048_576  # read at most this; the loader refuses files over 1 MiB with the fix
 
@@ -28,8 +28,8 @@ def find_config(settings: Settings) -> Path:
     return local if local.is_file() else Path(str(resources.files("configs").joinpath("andon.yaml")))
 
 
-def read_source(path: Path) -> Source:
-    """One file. Raises ConfigError when it cannot be read as text."""
+def read_source(path: Path, kind: Kind | None = None) -> Source:
+    """One file, of this kind or the kind that its name means. Raises ConfigError when it cannot be read as text."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES).decode()
@@ -37,12 +37,16 @@ def read_source(path: Path) -> Source:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    return Source(name=str(path), text=text, kind=kind_of(path.name))
+    return Source(name=str(path), text=text, kind=kind or kind_of(path.name))
 
 
 def read_all(config: Path, setup: AndonDocument) -> list[Source]:
     """andon.yaml and every file it names, policies in name order."""
     folder = config.parent
     policies = [Path(found) for pattern in setup.policies for found in sorted(glob.glob(pattern, root_dir=folder))]
-    named = [folder / setup.people, folder / setup.targets]
-    return [read_source(path) for path in (config, *named, *(folder / path for path in policies))]
+    return [
+        read_source(config, "andon"),
+        read_source(folder / setup.people, "people"),
+        read_source(folder / setup.targets, "targets"),
+        *(read_source(folder / path, "policies") for path in policies),
+    ]

@@ -92,7 +92,7 @@ async def serve(
     """
     require_authentication(listen.host, doors.services.sources)
     if listen.api_host and not doors.services.tokens:
-        raise ConfigError("the operators' API on TCP needs a token for each person; see `api` in andon.yaml")
+        raise ConfigError("the operators' API on TCP knows nobody; give people in people.yaml an api_token")
     runners = (_runner(doors.webhooks), _runner(doors.api))
     async with doors.intake:
         is_open = False

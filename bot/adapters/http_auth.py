@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 import socket
 import struct
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from aiohttp import web
 from bot.adapters.http_errors import Unwelcome
 from bot.adapters.http_services import PersonToken, Services, Source
 from bot.errors import ConfigError
+from policies.andon import is_loopback
 
 ANONYMOUS = "local"  # the name of whoever posts to a loopback address that asks for no credentials
 _PEERCRED = struct.Struct("3i")  # pid, uid, gid: unix(7)
@@ -27,21 +27,12 @@ _PEERCRED = struct.Struct("3i")  # pid, uid, gid: unix(7)
 
 def require_authentication(host: str, sources: Sequence[Source]) -> None:
     """Raises ConfigError when anybody on a network could post alerts."""
-    if sources or _is_loopback(host):
+    if sources or is_loopback(host):
         return
     raise ConfigError(
         f"webhooks on {host or 'every address'} would be open to the whole network; give `listen.auth` in andon.yaml a "
         "bearer or basic credential, or listen on 127.0.0.1"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name may resolve to anything
 
 
 class SourceGate:
@@ -116,7 +107,7 @@ class Caller:
             return self.person
         raise Unwelcome(
             f"uid {self.uid} is nobody in people.yaml, so it may look but not act",
-            fix=f"add `os_uid: {self.uid}` to your entry in people.yaml and reload",
+            fix=f"add `os_uid: {self.uid}` to your entry in people.yaml and restart Andon",
         )
 
 
@@ -145,7 +136,7 @@ def _person_with(header: str, tokens: Sequence[PersonToken]) -> str:
     if not found:
         raise Unwelcome(
             "this token belongs to nobody",
-            fix="ask whoever keeps andon.yaml for your token under api",
+            fix="ask whoever keeps people.yaml for the token behind your api_token",
             status=401,
             scheme='Bearer realm="andon"',
         )

@@ -59,18 +59,21 @@ async def bounded(doing: str, seconds: float = COMMAND_TIMEOUT_S) -> AsyncIterat
         raise StoreUnavailable(f"{doing}: {error}") from error
 
 
-def connect(url: str, *, waiting: bool = False) -> Redis:
+def connect(url: str, *, waiting: bool = False, username: str = "", password: str = "") -> Redis:
     """A client for `url` (redis://, rediss://, unix://): bytes in, bytes out, never retrying by itself.
 
     It sets no time limit of its own on replies (redis-py's costs a task a command): use it inside `bounded`. Raises
     ConfigError, which quotes nothing of a URL that cannot be read: any part of it may be part of a password.
+    `username` and `password` are for a URL that names no user of its own: the two are never mixed.
     """
     if _is_torn(url):
         raise ConfigError(_UNREADABLE)
     pool_class = ConnectionPool if waiting else BlockingConnectionPool
-    limits: dict[str, Any] = {"max_connections": MAX_WAITING_READS if waiting else MAX_CONNECTIONS}
+    options: dict[str, Any] = {"max_connections": MAX_WAITING_READS if waiting else MAX_CONNECTIONS}
     if not waiting:
-        limits["timeout"] = POOL_WAIT_S
+        options["timeout"] = POOL_WAIT_S
+    if "@" not in urlsplit(url).netloc:
+        options |= {"username": username or None, "password": password or None}
     try:
         pool = pool_class.from_url(
             url,
@@ -79,7 +82,7 @@ def connect(url: str, *, waiting: bool = False) -> Redis:
             socket_timeout=None,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
-            **limits,
+            **options,
         )
     except ValueError:
         raise ConfigError(_UNREADABLE) from None  # its text quotes what it took for the port
@@ -100,10 +103,10 @@ def _is_torn(url: str) -> bool:
 class RedisLink:
     """Both kinds of connection to one store, and its scripts."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, username: str = "", password: str = "") -> None:
         # redis-py's annotations give every reply as "bytes or str or None or …"; here it is bytes, so they only hinder.
-        self.commands: Any = connect(url)
-        self._waiting: Any = connect(url, waiting=True)
+        self.commands: Any = connect(url, username=username, password=password)
+        self._waiting: Any = connect(url, waiting=True, username=username, password=password)
         folder = Path(__file__).with_name("lua")
         self._sources = {name: (folder / f"{name}.lua").read_bytes() for name in _SCRIPTS}
         self._digests = {

@@ -25,8 +25,10 @@ _AUDIT_CHUNK = 1_000  # audit links read in one round trip
 class RedisReads:
     """The reading half of the store."""
 
-    def __init__(self, url: str, *, replica: str, sealer: Sealer, prefix: str = "andon") -> None:
-        self._link = RedisLink(url)
+    def __init__(
+        self, url: str, *, replica: str, sealer: Sealer, prefix: str = "andon", username: str = "", password: str = ""
+    ) -> None:
+        self._link = RedisLink(url, username=username, password=password)
         self._replica = replica
         self._sealer = sealer
         self._prefix = prefix

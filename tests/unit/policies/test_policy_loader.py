@@ -233,12 +233,19 @@ def test_people_are_found_by_everything_they_are_known_by(load_text: Load) -> No
 @pytest.mark.parametrize(
     ("andon", "message"),
     [
-        ("armed: [q]", "no policy named 'q'"),
-        ("armed: [other/p]", "no policy named 'other/p'"),
-        ("armed: [catch-al]", "no policy named 'catch-al'"),
+        ("systems: [trading-core]\narmed: [q]", "no policy named 'q'"),
+        ("systems: [trading-core]\narmed: [other/p]", "no policy named 'other/p'"),
+        ("systems: [trading-core]\narmed: [catch-al]", "no policy named 'catch-al'"),
         ("systems: [trading-core]\nroutes: [{system: x}]", "system 'x' is not listed"),
         ("systems: [trading-core]\nroutes: [{system: trading-core}]", "takes every alert"),
         ("budget: {limit: 3, reserve: 3}", "the reserve is the whole budget"),
+        ("budget: {within: 0s}", "a budget within 0s limits nothing"),
+        ("budget: {within: 999ms}", "limits nothing"),
+        ("systems: [trading]", "system 'trading-core' is not in systems: of andon.yaml"),
+        ("listen: {host: 0.0.0.0}", "open to the whole network"),
+        ("listen: {host: alerts.internal}", "open to the whole network"),
+        ("store: {url: 'redis://h', username: andon}", "a user without a password"),
+        ("store: {credentials: 'env:A'}", "these credentials belong to no url"),
         ("api: {host: 0.0.0.0}", "on TCP knows nobody"),
         ("listen: {auth: {bearer: hunter2}}", "not a reference to a credential"),
     ],
@@ -248,10 +255,31 @@ def test_the_setup_file_is_judged_too(load_text: Load, andon: str, message: str)
     assert message in "\n".join(map(str, load_text(POLICY, andon=andon).problems))
 
 
+def test_a_file_of_a_system_that_is_not_listed_is_told_where_it_names_it(load_text: Load) -> None:
+    """No route could lead an alert to it, and arming it would fail; the problem is at its own `system:`."""
+    loaded = load_text(POLICY, andon="systems: [trading-cor]\narmed: [trading-core/p]")
+    (problem,) = loaded.problems
+    assert (problem.source, problem.line, problem.path) == ("p.yaml", 1, "system")
+    assert loaded.armed == ()
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "budget: {within: 1s, limit: 10, reserve: 3}",
+        "listen: {host: '::1'}",
+        "listen: {host: 0.0.0.0, auth: {bearer: 'env:A'}}",
+    ],
+)
+def test_a_setup_at_the_edge_of_what_is_allowed_passes(load_text: Load, setup: str) -> None:
+    """The bounds refuse what is wrong and nothing beside it."""
+    assert load_text(POLICY, andon=f"systems: [trading-core]\n{setup}").problems == ()
+
+
 def test_arming_names_one_policy(load_text: Load) -> None:
     """By name where that is enough, with its system where it is not."""
-    assert load_text(POLICY, andon="armed: [p]").armed == (("trading-core", "p"),)
-    assert load_text(POLICY, andon="armed: [trading-core/p]").armed == (("trading-core", "p"),)
+    assert load_text(POLICY, andon="systems: [trading-core]\narmed: [p]").armed == (("trading-core", "p"),)
+    assert load_text(POLICY, andon="systems: [trading-core]\narmed: [trading-core/p]").armed == (("trading-core", "p"),)
 
 
 def test_what_waits_for_a_signature_is_listed_and_what_is_signed_is_not(load_text: Load) -> None:
