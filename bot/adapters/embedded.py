@@ -295,13 +295,20 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
+# What may stand in a directory that Andon closes to others: its own files, and nothing else.
+_OURS = frozenset({"lock", "valkey", "journal", "seal.key", "andon.sock"})
+
+
 def _private_folder(folder: Path) -> None:
     """Make a folder that is only ours. ConfigError when somebody else's stands there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat(follow_symlinks=False)
     if status.st_uid != os.getuid():
         raise ConfigError(f"{folder}: belongs to another user (uid {status.st_uid})")
-    folder.chmod(0o700)
+    if status.st_mode & 0o077:
+        if any(entry.name not in _OURS for entry in folder.iterdir()):
+            raise ConfigError(f"{folder}: holds other files and is open to others; give Andon a directory of its own")
+        folder.chmod(0o700)
 
 
 def _socket_path(folder: Path) -> Path:

@@ -23,13 +23,18 @@ from bot.adapters.http_auth import ANONYMOUS, SourceGate
 from bot.adapters.http_errors import Unwelcome, describe, unavailable
 from bot.adapters.http_intake import Intake
 from bot.adapters.http_services import Services
+from bot.core.effects import PageOncall
+from bot.core.target_moves import ONCALL
+from bot.core.words import SYSTEM_TARGET
+from bot.engine.ports import Commit
 from bot.errors import InputError, StoreUnavailable
 from handlers import alertmanager
 from handlers.bounds import MAX_BODY
-from handlers.routing import split
+from handlers.routing import UNROUTED, split
 
 log = structlog.get_logger(__name__)
 
+TELL_EVERY_SECONDS: Final = 60.0  # between two log lines, or pages, about the same sender's mistake
 BODY_SECONDS: Final = 10.0  # a sender that takes longer for 1 MiB is stuck, and holds memory
 
 
@@ -69,6 +74,7 @@ class Ingress:
         self._intake = intake
         self._gate = SourceGate(services.sources)
         self._tally = Tally(services.registry)
+        self._told: dict[str, float] = {}  # by what; its keys are configured sources
         for name in [source.name for source in services.sources] or [ANONYMOUS]:
             for outcome in ("stored", "rejected", "unavailable"):
                 self._tally.webhooks[name, outcome] = 0  # shown from the start, so that a rate has a beginning
@@ -79,6 +85,8 @@ class Ingress:
             source = self._gate.admit(request.headers.get("Authorization"), request.headers.get("Origin"))
         except Unwelcome as error:
             self._tally.webhooks["", "unauthenticated"] += 1
+            if self._due("unauthenticated"):
+                log.warning("webhook_unauthenticated", remote=request.remote, problem=str(error))
             return describe(error)
         try:
             webhook = alertmanager.parse(await _body(request))
@@ -86,6 +94,7 @@ class Ingress:
         except InputError as error:
             self._tally.webhooks[source, "rejected"] += 1
             log.error("webhook_rejected", source=source, field=error.field, problem=error.message, status=error.status)
+            await self._alarm(source, error)
             return describe(error)
         except (StoreUnavailable, TimeoutError) as error:
             self._tally.webhooks[source, "unavailable"] += 1
@@ -103,6 +112,31 @@ class Ingress:
                 fix="set max_alerts: 0 in this receiver's webhook_configs",
             )
         return web.Response()
+
+    async def _alarm(self, source: str, error: InputError) -> None:
+        """A known sender's webhook was refused, and Alertmanager never sends it again: tell a human, not too often."""
+        if not self._due(f"rejected:{source}"):
+            return
+        page = PageOncall(
+            id=f"rejected/{source}/{self._services.clock.now()}",
+            incident=SYSTEM_TARGET,
+            service=ONCALL,
+            severity="error",
+            dedup_key=f"webhook-rejected:{source}",
+            summary=f"a webhook from {source} was refused, so its alerts are not known here ({error})",
+        )
+        try:
+            await self._services.store.commit(UNROUTED, Commit(effects=(page,)))
+        except StoreUnavailable as away:
+            log.error("alarm_not_stored", source=source, problem=str(away))
+
+    def _due(self, what: str) -> bool:
+        """Whether `what` was not told within `TELL_EVERY_SECONDS`; a flood of mistakes is one mistake."""
+        now = asyncio.get_running_loop().time()
+        if now < self._told.get(what, 0.0):
+            return False
+        self._told[what] = now + TELL_EVERY_SECONDS
+        return True
 
 
 async def _body(request: web.Request) -> bytes:

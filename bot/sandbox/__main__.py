@@ -41,6 +41,7 @@ def _arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--clock", default="", help="scale@anchor_ms, e.g. 20@1767225600000 (default: real time)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the noise")
     parser.add_argument("--response-ms", type=int, default=3_000, help="how fast VaR follows Kelly, on its clock")
+    parser.add_argument("--answer-ms", type=int, default=0, help="how long every answer of its API takes, real time")
     parser.add_argument("--webhook", default="", help="post alerts there, where no Alertmanager runs")
     parser.add_argument("--webhook-token-file", type=Path, help="file with the bearer token for --webhook")
     parser.add_argument("--copies", type=int, default=1, choices=(1, 2), help="2: post as a pair of Alertmanagers may")
@@ -123,7 +124,7 @@ async def run(arguments: argparse.Namespace) -> None:
         if poster is not None:
             system.listen(poster.observe)
         await system.refresh()
-        async with _listening(build(system, poster), arguments.port) as url:
+        async with _listening(build(system, poster, answer_ms=arguments.answer_ms), arguments.port) as url:
             ready = {
                 "url": url,
                 "valkey_url": valkey_url,

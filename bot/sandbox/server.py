@@ -10,6 +10,7 @@ be prevented on Andon's side, and the ledger shows whether it was.
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from aiohttp import web
@@ -24,9 +25,12 @@ MAX_BODY = 16 * 1024  # bytes; the largest honest request is under 300
 MAX_NOTED = 1_000  # characters of a body that the ledger keeps
 
 
-def build(system: TradingCore, poster: AlertPoster | None) -> web.Application:
-    """The application for one simulated system; `poster` is None where a real Alertmanager watches it."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_noting(system)])
+def build(system: TradingCore, poster: AlertPoster | None, *, answer_ms: int = 0) -> web.Application:
+    """The application for one simulated system; `poster` is None where a real Alertmanager watches it.
+
+    `answer_ms`: how long every answer of its API takes; what was asked for is done before.
+    """
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[_slow(answer_ms), _noting(system)])
     face = _Face(system, poster)
     app.add_routes(
         [
@@ -43,6 +47,19 @@ def build(system: TradingCore, poster: AlertPoster | None) -> web.Application:
         ]
     )
     return app
+
+
+def _slow(answer_ms: int) -> Middleware:
+    """A middleware that holds the answers of `/api/` back."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if answer_ms and request.path.startswith("/api/"):
+            await asyncio.sleep(answer_ms / 1_000)
+        return response
+
+    return middleware
 
 
 def _noting(system: TradingCore) -> Middleware:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.sandbox.alerts import fingerprint
-from tests.acceptance.harness.floor import Floor
+from tests.acceptance.harness.floor import Floor, open_floor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -86,3 +86,18 @@ async def test_kill_while_parked_keeps_waiting_for_a_human_and_for_health(floor:
     await floor.desk_restores()
     await floor.incident(status="closed")
     assert await floor.effects() == []
+
+
+async def test_two_symbols_are_one_incident_and_a_kill_while_acting_doubles_nothing() -> None:
+    """A slow trading system, two breaches at once, kill -9 while the step is under way: one cut, for both."""
+    async with open_floor(answer_ms=700) as floor:
+        await floor.inject_var("BTC-USD", 2.4)
+        await floor.inject_var("SOL-USD", 2.3)
+        await floor.incident(status="acting")
+        await floor.kill_andon()
+        await floor.start_andon()
+        incident = await floor.incident(status="closed")
+        symbols = {state["alert"]["labels"]["symbol"] for state in incident["alerts"].values()}
+        assert symbols == {"BTC-USD", "SOL-USD"}
+        assert [e["after"] for e in await floor.effects()] == [0.1]
+        assert len((await floor.api("GET", "/incidents?all=1"))["incidents"]) == 1

@@ -218,3 +218,14 @@ async def test_a_server_that_cannot_start_says_why(server: EmbeddedValkey, tmp_p
         await server.start()
     shutil.rmtree(tmp_path / "data" / "valkey")
     await server.start()  # and the directory was free each time
+
+
+async def test_a_directory_of_other_people_is_not_closed_to_them(tmp_path: Path) -> None:
+    """An existing folder with other files in it keeps its permissions, and is refused."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    (shared / "notes.txt").write_text("not Andon's")
+    with pytest.raises(ConfigError, match="directory of its own"):
+        await EmbeddedValkey(shared).start()
+    assert shared.stat().st_mode & 0o777 == 0o755

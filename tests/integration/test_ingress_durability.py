@@ -10,6 +10,7 @@ import pytest
 
 from bot.adapters.http_app import Listen
 from bot.adapters.http_intake import Intake
+from bot.core.effects import PageOncall
 from bot.core.events import AlertsReceived
 from bot.errors import StoreUnavailable
 from tests.integration.door_twin import SYSTEM, Open, TwinServices, opened, raw, until, webhook
@@ -216,3 +217,14 @@ def _alerts(count: int) -> tuple:  # type: ignore[type-arg]
     from handlers.alertmanager import parse
 
     return parse(raw(count)).alerts
+
+
+async def test_a_refused_webhook_of_a_known_sender_pages_once(
+    services: TwinServices, sender: aiohttp.ClientSession
+) -> None:
+    """Alertmanager never sends a 4xx again, so its alerts would be lost in silence; ten of them are one page."""
+    for _ in range(10):
+        async with sender.post(PATH, data=b'{"version": "4", "alerts": 7}') as answer:
+            assert answer.status == 400
+    pages = [delivery.effect for delivery in await services.store.read_outbox("unrouted", 99, 0)]
+    assert [page.dedup_key for page in pages if isinstance(page, PageOncall)] == ["webhook-rejected:local"]

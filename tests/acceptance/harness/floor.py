@@ -163,11 +163,12 @@ class Floor:
         children = {child.name: child for child in self._children}
         return "\n".join(child.tail() for child in children.values())
 
-    async def start(self, stack: AsyncExitStack, *, alertmanagers: int) -> None:
+    async def start(self, stack: AsyncExitStack, *, alertmanagers: int, answer_ms: int) -> None:
         """Start everything, to be ended in reverse order with `stack`."""
+        options = ("--with-parent", "--valkey-dir", str(self.folder / "valkey"), "--answer-ms", str(answer_ms))
         sandbox = await Child.start(
             "sandbox",
-            python("bot.sandbox", "--with-parent", "--valkey-dir", str(self.folder / "valkey")),
+            python("bot.sandbox", *options),
             self.folder / "sandbox.log",
             ready_line=True,
         )
@@ -195,8 +196,13 @@ class Floor:
 
 
 @asynccontextmanager
-async def open_floor(*, alertmanagers: int = 1, hold: str = "1s", close: str = "3s") -> AsyncIterator[Floor]:
-    """A floor in real time, with the shipped policies' hold and close shortened; cleared away afterwards."""
+async def open_floor(
+    *, alertmanagers: int = 1, hold: str = "1s", close: str = "3s", answer_ms: int = 0
+) -> AsyncIterator[Floor]:
+    """A floor in real time, with the shipped policies' hold and close shortened; cleared away afterwards.
+
+    `answer_ms`: how long the trading system takes to answer.
+    """
     services.require(alertmanagers)
     folder = Path(tempfile.mkdtemp(prefix="andon-floor-"))  # short: a unix socket's path has some 100 bytes
     token = folder / "webhook.token"
@@ -210,7 +216,7 @@ async def open_floor(*, alertmanagers: int = 1, hold: str = "1s", close: str = "
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
             floor = Floor(folder, place, session)
             try:
-                await floor.start(stack, alertmanagers=alertmanagers)
+                await floor.start(stack, alertmanagers=alertmanagers, answer_ms=answer_ms)
                 yield floor
             except BaseException as problem:
                 problem.add_note(floor.logs())
