@@ -26,9 +26,8 @@ _WANTED: Mapping[str, str] = {
     "appendonly": "yes",
     "appendfsync": "always",
     "no-appendfsync-on-rewrite": "no",
-    "maxmemory-policy": "noeviction",
+    "maxmemory-policy": "noeviction",  # also without a limit: one that is set later would start to evict
 }
-_SETTINGS = (*_WANTED, "maxmemory")
 
 
 async def check(client: Redis, *, accept_weak: bool, url: str = "", target_urls: Sequence[str] = ()) -> tuple[str, ...]:
@@ -60,7 +59,7 @@ async def check(client: Redis, *, accept_weak: bool, url: str = "", target_urls:
 async def _settings(commands: Any) -> dict[str, str]:
     """The settings that matter; without those the server will not tell (an ACL, or a provider, forbids CONFIG)."""
     try:
-        found: dict[Any, Any] = await commands.config_get(*_SETTINGS)
+        found: dict[Any, Any] = await commands.config_get(*_WANTED)
     except ResponseError:
         return {}
     return {_text(name): _text(value) for name, value in found.items()}
@@ -72,17 +71,14 @@ def _setting_problems(settings: Mapping[str, str], facts: Mapping[str, Any]) -> 
         known: list[tuple[str, str]] = []
         if not int(facts.get("aof_enabled", 0)):
             known.append(("it keeps no append-only file", "CONFIG SET appendonly yes"))
-        if int(facts.get("maxmemory", 0)) and _text(facts.get("maxmemory_policy", "")) != "noeviction":
+        if _text(facts.get("maxmemory_policy", "noeviction")) != "noeviction":
             known.append(("it deletes records when memory runs short", "CONFIG SET maxmemory-policy noeviction"))
         return [*known, ("it does not let this user see appendfsync (CONFIG GET is forbidden)", "")]
-    problems = [
+    return [
         (f"{name} is {settings[name]}, not {wanted}", f"CONFIG SET {name} {wanted}")
         for name, wanted in _WANTED.items()
         if name in settings and settings[name] != wanted
     ]
-    if int(settings.get("maxmemory", "0")) == 0:  # without a limit nothing is ever evicted
-        problems = [problem for problem in problems if not problem[0].startswith("maxmemory-policy")]
-    return problems
 
 
 def _role_problems(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

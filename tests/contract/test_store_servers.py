@@ -71,11 +71,13 @@ async def test_an_unsafe_setting_is_refused_with_the_line_that_mends_it(
         assert await redis_safety.check(client, accept_weak=False) == ()
 
 
-async def test_an_eviction_policy_without_a_memory_limit_is_harmless(weak_url: str) -> None:
-    """Nothing is ever evicted then."""
+async def test_an_eviction_policy_is_refused_also_without_a_memory_limit(weak_url: str) -> None:
+    """A limit that somebody sets later, while Andon runs, must not begin to delete records."""
     async with client_of(weak_url) as client:
+        await client.config_set("maxmemory", "0")
         await client.config_set("maxmemory-policy", "allkeys-lru")
-        assert await redis_safety.check(client, accept_weak=False) == ()
+        with pytest.raises(StoreUnsafe, match="CONFIG SET maxmemory-policy noeviction"):
+            await redis_safety.check(client, accept_weak=False)
 
 
 async def test_a_trading_systems_own_server_is_refused_by_address_and_by_identity(weak_url: str) -> None:
