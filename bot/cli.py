@@ -2,7 +2,8 @@
 
 Exit codes: 0 done · 1 refused or failed · 2 the input or the configuration is wrong (the message names file:line or
 field) · 3 nobody answers, or the store cannot be reached · 130 interrupted. Every command that answers with facts takes
-``--json``; then errors are JSON on standard output too. `main` is the console entry point.
+``--json``; then errors are JSON on standard output too (on standard error where the command line itself is wrong).
+`main` is the console entry point.
 """
 
 from __future__ import annotations
@@ -221,8 +222,9 @@ def audit_verify(system: System = "", as_json: AsJson = False) -> None:
 def audit_export(
     system: System = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Every entry of every chain, one JSON object a line."""
+    """Every entry of every chain, one JSON object a line; with --json also errors and the count."""
 
     async def export(api: Api) -> dict[str, Any]:
         lines = 0
@@ -245,7 +247,8 @@ def audit_export(
             raise
         raise InputError("--output", f"{output}: {error.strerror}") from error
     if output:
-        typer.echo(f"{answer['entries']} entries written to {output}", err=True)
+        told = json.dumps(answer) if as_json else f"{answer['entries']} entries written to {output}"
+        typer.echo(told, err=True)
 
 
 @app.command()
@@ -253,8 +256,10 @@ def schema(
     kind: Annotated[
         str, typer.Argument(help="andon, people, policies or targets; nothing: all.", metavar="[KIND]")
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Print the JSON Schemas of the configuration files, for editors."""
+    _ = as_json  # they are JSON anyhow; the flag makes errors JSON too, as everywhere
     from policies.schema import schemas
     from remediations.catalogue import CATALOGUE
 
@@ -279,17 +284,21 @@ def run(arguments: Sequence[str]) -> int:
     """One command, to its exit code. A supervision point: nobody ever sees a traceback."""
     as_json = "--json" in arguments
     try:
-        app(args=list(arguments), prog_name="andon")
+        ended = app(args=list(arguments), prog_name="andon", standalone_mode=not as_json)
+        return ended if isinstance(ended, int) else 0
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else REFUSED
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has left; so do we, without a second complaint at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  the last supervision point: it becomes a sentence and an exit code
+        if hasattr(error, "format_message"):  # the command line itself is wrong; typer has this class to itself
+            told = {"error": error.format_message(), "exit_code": WRONG}
+            typer.echo(json.dumps(told, ensure_ascii=False), err=True)
+            return WRONG
         return _told(error, as_json)
-    return 0
 
 
 def _told(error: BaseException, as_json: bool) -> int:

@@ -192,6 +192,8 @@ async def test_the_audit_is_verified_and_exported(services: TwinServices, andon:
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     stored = await services.store.audit(SYSTEM, incident)
     assert [line["body"] for line in lines if line["aggregate"] == incident] == [entry.body for entry in stored]
+    counted = await andon("audit", "export", "--json", "-o", str(tmp_path / "again"))
+    assert (counted.code, "entries" in json.loads(counted.err)) == (0, True)
     services.store._shard(SYSTEM).chains[incident].clear()
     broken = await andon("audit", "verify")
     assert (broken.code, "BROKEN" in broken.out) == (1, True)
@@ -246,6 +248,30 @@ def test_schemas_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["schema"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == {"andon", "people", "policies", "targets"}
     assert cli.run(["schema", "x"]) == 2
+    assert cli.run(["schema", "people", "--json"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["status", "--jsn", "--json"], "--jsn"),
+        (["nonsense", "--json"], "nonsense"),
+        (["show", "--json"], "INCIDENT"),
+        (["incidents", "--limit", "0", "--json"], "--limit"),
+    ],
+)
+def test_a_wrong_command_line_is_json_for_scripts(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, nothing on standard output, one JSON object on standard error; without --json, as people read it."""
+    assert cli.run(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    error = json.loads(told.err)
+    assert words in error["error"]
+    assert error["exit_code"] == 2
+    assert cli.run([word for word in arguments if word != "--json"]) == 2
+    assert "Usage:" in capsys.readouterr().err
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
