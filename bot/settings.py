@@ -1,7 +1,7 @@
 """Settings from the environment (`ANDON_…`), for what differs from one start to the next.
 
 Read once by `bot.cli`; everything that describes the floor itself is in andon.yaml. A setting given here wins over the
-file. See `docs/` for the list; `read` is the only way in.
+file. docs/operations.md has the list; `read` is the only way in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the HTTP doors need from the rest of the house, as one Protocol; `bot.app` implements it.
 
 Everything behind it is reached only through these names, so the doors know neither the engine nor any configuration
-file. Methods, not fields, where the answer may change while the process runs (policies are reloaded, people join).
+file. Methods, not fields, where the answer may differ from one call to the next.
 """
 
 from __future__ import annotations

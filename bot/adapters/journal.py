@@ -1,7 +1,7 @@
-"""The local journal of intents: the second place an intent is durable, read first when the store is gone.
+"""The local journal of intents: the second place an intent is durable, for when the store is gone.
 
 Dispatch writes to it beside the store's commit (`intend`) and after the outcome (`conclude`); every line is on disk
-when the call returns. The kill switch and a start after a crash read it back (`open_intents`), with no store at all.
+when the call returns. `open_intents` reads it back with no store at all.
 
 One JSON object a line: ``{"intent": "<codec text>"}`` or ``{"done": id, "outcome": …, "at": …}``. Files rotate by
 size; intents that are still open are carried over into the new file, so an old file may go without taking one along.

@@ -1,6 +1,6 @@
 """Andon's own counters and timings, for `/metrics`.
 
-Implements `ports.Telemetry` for the engine; the HTTP adapter serves `render()`. Everything lives in a registry of its
+Implements `ports.Telemetry` for the engine; `http_health` serves its registry. Everything lives in a registry of its
 own, so two engines in one process (tests, the demo) do not meet. Label values are bounded: shards are the configured
 systems, decisions, effects and outcomes come from closed vocabularies, and whatever exceeds the bound is `other`.
 """
