@@ -6,6 +6,7 @@ AndonError
 ├── Refused                a person or program asked for what is not allowed; the message is one plain sentence
 ├── StoreError
 │   ├── StoreUnavailable   the store cannot be reached or cannot write now; try again (HTTP 503)
+│   ├── StoreContended     races for the same records were lost again and again
 │   ├── StoreUnsafe        its settings would lose acknowledged writes; the message carries the CONFIG lines
 │   └── RecordForged       a record's MAC or schema does not hold; it is never acted upon
 ├── TargetError            a trading system's component did not do as asked
@@ -49,6 +50,10 @@ class StoreError(AndonError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached or cannot write at the moment; nothing was acknowledged."""
+
+
+class StoreContended(StoreError):
+    """Races for the same records were lost again and again; something else than contention may be wrong."""
 
 
 class StoreUnsafe(StoreError):

@@ -58,7 +58,7 @@ class RedisReads:
         ver, head, sealed = row
         if ver is None and head is None and sealed is None:
             return None
-        if ver is None or head is None or sealed is None or not ver.isdigit():
+        if ver is None or head is None or sealed is None or not ver.isdigit() or ver != b"%d" % int(ver):
             raise RecordForged(f"{aggregate}: the record is incomplete")
         version, link = int(ver), head.decode("ascii", "replace")
         body = self._sealer.open(keys.record_context(aggregate, version, link), sealed)

@@ -94,7 +94,8 @@ def _relapse(draft: Draft) -> Decision:
         start_episode(draft)
         draft.say("reopened", f"episode {draft.incident.episode}: {describe(draft)}")
         return Applied(f"episode {draft.incident.episode} begins")
-    draft.change(timers={}, resolved_at=None)
+    # An acknowledgement was of what has ended; who comes back is called anew.
+    draft.change(timers={}, resolved_at=None, acknowledged_by="", acknowledged_at=None)
     arm_ladder(draft)
     draft.say("reopened", f"fires again within the hold: {describe(draft)}")
     if incident.resumes == "mitigated":

@@ -31,7 +31,9 @@ from bot.core.events import (
     StepReport,
     StepSucceeded,
     StepUnknown,
+    StepUnneeded,
 )
+from bot.core.incident import Incident
 from bot.engine.action_ports import ActionContext
 from bot.engine.activity import Activity, Hands, Outcome, TakenElsewhere
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
@@ -41,7 +43,7 @@ from bot.errors import AndonError, StoreError, StoreUnavailable
 from policies import expressions, rendering
 
 MAX_ACTIVITIES = 64  # at once per shard; each holds a connection or two to a trading system
-MAX_WAITING = 4_096  # activities, and pages, waiting in this process; the outbox holds the rest
+MAX_WAITING = 1_024  # steps, looks, and pages, each, waiting in this process; the outbox holds the rest
 MAX_POSTS = 1_024  # messages waiting for chat in this process
 MAX_FINISHED = 10_000  # deliveries remembered as done, longer than any reclaim's reply takes
 MAX_FAILURES = 5  # of one activity on a defect of ours, before it is set aside and paged
@@ -55,6 +57,7 @@ _CONCLUSIONS: Mapping[type, Literal["done", "not_sent", "unknown"]] = {
     StepSucceeded: "done",
     StepUnknown: "unknown",
     StepNotSent: "not_sent",
+    StepUnneeded: "not_sent",
 }
 
 log = structlog.get_logger(__name__)
@@ -68,7 +71,10 @@ class Dispatch:
         self._telemetry = telemetry
         self._shard = shard
         self._heartbeat = heartbeat
-        self._activities: deque[tuple[OutboxDelivery, Work]] = deque()  # waiting for one of MAX_ACTIVITIES
+        # Waiting for one of MAX_ACTIVITIES; a step never waits behind looks at evidence.
+        self._steps: deque[tuple[OutboxDelivery, Work]] = deque()
+        self._looks: deque[tuple[OutboxDelivery, Work]] = deque()
+        self._stopping = False
         self._running: set[asyncio.Task[None]] = set()
         # Apart, so that chat never delays a page.
         self._chat = Speaker(hands.engine, ChatVoice(hands.chat), telemetry, shard, MAX_POSTS, self._done)
@@ -105,6 +111,13 @@ class Dispatch:
         """Returns when nothing is under way."""
         await self._idle.wait()
 
+    def wind_down(self) -> None:
+        """Begin nothing more; what only waits is left to the next start."""
+        self._stopping = True
+        for line in (self._steps, self._looks):
+            self._done(*(delivery for delivery, _ in line), finished=False)
+            line.clear()
+
     def abandon(self) -> None:
         """Cut off what is still under way; the next start takes it up again."""
         for task in self._running:
@@ -128,18 +141,26 @@ class Dispatch:
                 return self._chat.offer(delivery)
             case PageOncall() | ResolvePage():
                 return self._pager.offer(delivery)
-            case RunStep() | RunDiagnosis() | ObserveEvidence():
-                if len(self._activities) >= MAX_WAITING:
-                    return False
-                self._activities.append((delivery, effect))
-                self._start(tasks)
+            case RunStep():
+                return self._line_up(self._steps, delivery, effect, tasks)
+            case RunDiagnosis() | ObserveEvidence():
+                return self._line_up(self._looks, delivery, effect, tasks)
             case _:
                 assert_never(effect)
         return True
 
+    def _line_up(
+        self, line: deque[tuple[OutboxDelivery, Work]], delivery: OutboxDelivery, effect: Work, tasks: asyncio.TaskGroup
+    ) -> bool:
+        if len(line) >= MAX_WAITING:
+            return False
+        line.append((delivery, effect))
+        self._start(tasks)
+        return True
+
     def _start(self, tasks: asyncio.TaskGroup) -> None:
-        while self._activities and len(self._running) < MAX_ACTIVITIES:
-            delivery, effect = self._activities.popleft()
+        while (self._steps or self._looks) and len(self._running) < MAX_ACTIVITIES and not self._stopping:
+            delivery, effect = (self._steps or self._looks).popleft()
             task = tasks.create_task(self._perform(delivery, effect, tasks))
             self._running.add(task)
             task.add_done_callback(partial(self._next, tasks))
@@ -177,6 +198,10 @@ class Dispatch:
         clock = asyncio.get_running_loop().time
         started, outcome, problem = clock(), "error", ""
         try:
+            if isinstance(effect, ObserveEvidence) and not await self._is_awaited(effect):
+                await self._hands.engine.tell_all(self._shard, [], outbox_acks=(delivery.delivery,))
+                outcome = "outdated"
+                return
             async with asyncio.timeout(ACTIVITY_SECONDS):
                 event = await self._outcome(effect)
             await self._hands.engine.tell(self._shard, effect.incident, event, outbox_acks=(delivery.delivery,))
@@ -193,6 +218,14 @@ class Dispatch:
                 tasks.create_task(self._set_aside(delivery, problem))
             else:
                 self._done(delivery, finished=outcome != "error")
+
+    async def _is_awaited(self, effect: ObserveEvidence) -> bool:
+        """Whether the incident still waits for this look; behind a slow source, a newer one may have been asked for."""
+        stored = (await self._hands.engine.store.load(self._shard, [effect.incident])).get(effect.incident)
+        if stored is None or not isinstance(stored.record, Incident):
+            return False
+        timer = stored.record.timers.get(f"{effect.purpose}:again")
+        return timer is not None and timer.token == effect.token
 
     def _fails_for_good(self, delivery: OutboxDelivery) -> bool:
         """Whether an activity has failed on a defect often enough to be taken for poison."""

@@ -22,7 +22,7 @@ from bot.engine.explain import EventText
 from bot.engine.fold import Letter, Pass
 from bot.engine.ports import Clock, Commit, Conflict, InboxDelivery, OutboxDelivery, Store, Telemetry
 from bot.engine.shelf import ShardShelf
-from bot.errors import StoreUnavailable
+from bot.errors import StoreContended, StoreUnavailable
 from policies.book import PolicyBook
 
 MAX_RACES = 50  # lost races in a row before giving the batch back; more means something else is wrong
@@ -154,7 +154,7 @@ class Engine:
                 self._report(shard, commit, folding.decisions, clock() - started)
                 return folding.decisions
         shelf.forget()
-        raise StoreUnavailable(f"{shard}: lost {MAX_RACES} races for the same records in a row")
+        raise StoreContended(f"{shard}: lost {MAX_RACES} races for the same records in a row")
 
     async def _write(self, shard: str, commit: Commit) -> object:
         if commit == Commit():

@@ -22,7 +22,7 @@ from bot.errors import StoreError
 
 DRAIN_SECONDS = 15.0  # most activities take a second; what is cut off is taken up again at the next start
 
-RECLAIM_BATCH = 1_000  # deliveries taken up in one go
+RECLAIM_BATCH = 5_000  # more than one process has in hand, so that every look keeps all of it from going idle
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +61,8 @@ class Runtime:
             await self._stopping.wait()
             for reader in readers:
                 reader.cancel()
+            for dispatch in self._dispatch.values():
+                dispatch.wind_down()
             try:
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await asyncio.gather(*(dispatch.drained() for dispatch in self._dispatch.values()))

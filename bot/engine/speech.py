@@ -24,6 +24,8 @@ from bot.errors import DeliveryError, RecordForged, StoreError
 WORDS_PER_COMMIT = 128
 CHAT_TRIES = 3  # about a third of a second in all; a chat that is down must not hold a page's incident up
 
+SAY_SECONDS = 30.0  # one message, with all its tries; a voice that hangs must not silence the ones behind it
+
 log = structlog.get_logger(__name__)
 
 
@@ -83,7 +85,8 @@ class Speaker:
     async def _say(self, effect: OutboxEffect) -> MessageDelivered | None:
         outcome = "delivered"
         try:
-            event = await self._voice.say(effect, self._engine.clock.now())
+            async with asyncio.timeout(SAY_SECONDS):
+                event = await self._voice.say(effect, self._engine.clock.now())
         except Exception:  # supervision point: a defect of an adapter costs this message, not the bot
             log.exception("words_failed", shard=self._shard, effect=effect.id, incident_id=effect.incident)
             event = None
@@ -132,12 +135,17 @@ class PagerVoice:
 
     def __init__(self, pager: Pager) -> None:
         self._pager = pager
+        self._untaken: set[str] = set()  # pages still to be said; taking one back first would leave it open for good
 
     async def say(self, effect: OutboxEffect, now: Millis) -> MessageDelivered | None:
         assert isinstance(effect, PageOncall | ResolvePage)  # dispatch offers nothing else
         try:
             if isinstance(effect, PageOncall):
+                self._untaken.add(effect.dedup_key)
                 reference = await self._pager.page(effect)
+                self._untaken.discard(effect.dedup_key)
+            elif effect.dedup_key in self._untaken:
+                return None  # after its page; both are handed out again in the outbox's order
             else:
                 reference = await self._pager.resolve(effect)
         except DeliveryError as error:

@@ -61,22 +61,27 @@ class Sweeper:
         """Move everything that is due now into the inboxes; returns how many timers."""
         claimed = 0
         for shard in self._shards:
+            try:
+                claimed += await self._sweep_shard(shard)
+            except StoreError as error:  # one shard's trouble is not the others'
+                log.warning("store_unavailable", shard=shard, loop="sweeper", error=str(error))
+        return claimed
+
+    async def _sweep_shard(self, shard: str) -> int:
+        claimed = 0
+        due = await self._store.next_due(shard)
+        now = self._clock.now()
+        while due is not None and due <= now:
+            self._telemetry.timer_lateness(shard, self._clock.real_seconds(now - due))
+            claimed += await self._store.claim_due(shard, now, CLAIM_BATCH)
             due = await self._store.next_due(shard)
             now = self._clock.now()
-            while due is not None and due <= now:
-                self._telemetry.timer_lateness(shard, self._clock.real_seconds(now - due))
-                claimed += await self._store.claim_due(shard, now, CLAIM_BATCH)
-                due = await self._store.next_due(shard)
-                now = self._clock.now()
-            if due is not None:
-                self._next = due if self._next is None else min(self._next, due)
+        if due is not None:
+            self._next = due if self._next is None else min(self._next, due)
         return claimed
 
     async def _sweep_or_wait(self) -> None:
-        try:
-            await self.sweep()
-        except StoreError as error:
-            log.warning("store_unavailable", loop="sweeper", error=str(error))
+        await self.sweep()
         self._heartbeat.beat("sweeper")
         if self._next is not None:
             self._set_alarm(self._next)

@@ -30,9 +30,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
 
 
 def page() -> PageOncall:
-    return PageOncall(
-        id="e1", incident="inc-1", service="pm", severity="critical", dedup_key="k", summary=NASTY
-    )
+    return PageOncall(id="e1", incident="inc-1", service="pm", severity="critical", dedup_key="k", summary=NASTY)
 
 
 @pytest.mark.parametrize("style", ["console", "json"])

@@ -263,3 +263,15 @@ def test_an_outcome_after_the_close_is_still_recorded(kind: type) -> None:
     assert isinstance(floor.report(run, kind, "late"), Applied)
     assert floor.incident().status == "closed"
     assert len(floor.incident().results) == 1
+
+
+def test_a_relapse_calls_people_anew() -> None:
+    """The acknowledgement was of a breach that ended; a critical one that comes back inside the hold pages again."""
+    floor = parked()
+    floor.tell("inc-1", OperatorAcked(id="ack", at=floor.now, by="demo-oncall"))
+    floor.end(alert())
+    assert floor.incident().status == "resolved"
+    before = len(floor.asked(PageOncall))
+    floor.fire(alert(starts_at=floor.now))
+    assert floor.incident().acknowledged_by == ""
+    assert len(floor.asked(PageOncall)) == before + 1

@@ -15,6 +15,7 @@ from bot.core.record import Applied, Denied
 from bot.engine import engine as engine_module
 from bot.engine.engine import Engine
 from bot.engine.loop import absorb
+from bot.engine.ports import Conflict
 from bot.errors import StoreUnavailable
 from bot.testing import FakeClock, MemoryStore
 from policies.book import Match
@@ -281,3 +282,21 @@ async def test_a_store_that_is_away_loses_nothing(engine, store):
     assert (await store.lag(SHARD))[0] == 1
     await absorb(engine, SHARD, deliveries)
     assert len(await store.incidents(SHARD, closed=True, limit=9)) == 1
+
+
+async def test_one_record_that_no_race_can_be_won_for_holds_up_no_other(engine, store):
+    """A damaged record loses every compare-and-set: its entry is set aside and paged, all others go on."""
+    commit = store.commit
+
+    async def refuses_one(shard, what):
+        if any("b" * 16 in getattr(change.record, "key", "") for change in what.changes):
+            return Conflict(stale=("inc-damaged",))
+        return await commit(shard, what)
+
+    store.commit = refuses_one
+    bad = replace(ALERT, fingerprint="b" * 16)
+    await store.append(SHARD, [webhook(ALERT, name="1"), webhook(bad, name="2")])
+    await drain(engine)
+    assert len(await store.incidents(SHARD, closed=True, limit=9)) == 1
+    ((_, reason, _),) = await store.dead_letters(SHARD, 9)
+    assert "races" in reason

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from bot.adapters.codec import event_text
-from bot.core.effects import PageOncall, PostMessage
+from bot.core.effects import PageOncall, PostMessage, ResolvePage
 from bot.core.events import Budget
 from bot.engine.activity import Hands
 from bot.engine.dispatch import MAX_POSTS, Dispatch
@@ -197,3 +197,20 @@ async def test_an_effect_that_cannot_be_read_is_set_aside(desk):
         "the record does not carry our seal"
     ]
     assert "set aside" in desk.pager.pages[0].summary
+
+
+async def test_a_page_is_not_overtaken_by_its_own_taking_back(desk):
+    """Refused, then taken back, then said again: the order stays page, taken back, so that none is left open."""
+    desk.pager.broken = "503"
+    taken_back = ResolvePage(id="unpage/1", incident="inc-1", service="pm", dedup_key="k1")
+    await desk.put(page(), taken_back)
+    async with asyncio.timeout(5):
+        while desk.dispatch._in_hand or await desk.store.read_outbox(SHARD, 1, 0):
+            await asyncio.sleep(0)
+    desk.pager.broken = ""
+    async with asyncio.TaskGroup() as tasks:
+        _, outbox = await desk.store.reclaim(SHARD, 0, 10)
+        desk.dispatch.take(outbox, tasks)
+    await desk.until(lambda: len(desk.pager.resolved) == 1)
+    assert len(desk.pager.pages) == 1
+    assert desk.pager.open == {}
