@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 
 from bot.core.words import AggregateId
 
@@ -27,3 +28,8 @@ def incident_id(system: str, key: str, opening_event: str) -> AggregateId:
 def intent_id(incident: AggregateId, episode: int, step: str, occurrence: int, policy_hash: str) -> str:
     """The name of one promise to act (law 2). A retry of the same promise keeps it."""
     return "int-" + digest(incident, episode, step, occurrence, policy_hash)[:32]
+
+
+def label_fingerprint(labels: Mapping[str, str]) -> str:
+    """What stands for a label set where the sender gives no fingerprint: 16 hex digits, as Alertmanager's."""
+    return digest(*(part for name in sorted(labels) for part in (name, labels[name])))[:16]
