@@ -17,6 +17,7 @@ from policies.targets import Reference
 from policies.texts import MatcherText, Name
 
 MIN_BUDGET_WINDOW = 1_000  # ms; in less, no two actions ever meet, so there would be no limit
+MAX_PEERS = 32  # Alertmanagers, and watches: each is a task or a timer of its own
 UNROUTED = "unrouted"  # the shard of alerts that no route claims
 
 
@@ -76,6 +77,47 @@ class BudgetDoc(StrictModel):
     reserve: int = Field(3, ge=0)
 
 
+class AlertmanagerDoc(StrictModel):
+    """An Alertmanager that is asked what fires, every so often and before anything risky: silence is not health."""
+
+    name: Name
+    url: str = Field(description="Its address, http or https, like http://127.0.0.1:9093.")
+    credentials: Reference = Field("", description="Bearer token for it: env:NAME or file:PATH.")
+    receiver: str = Field("", description="Only alerts of this receiver are Andon's; empty: all of them.")
+    every: Duration = Field(60_000, description="How often it is asked.")
+
+
+class WatchDoc(StrictModel):
+    """A dead-man: an alert that always fires (Watchdog). When it has not come for so long, that is an alert."""
+
+    name: Name
+    match: list[MatcherText] = Field(min_length=1, description="Which alert it is; all must hold.")
+    within: Duration = Field(300_000, description="The longest silence; more than its group's repeat_interval.")
+    system: Name = Field(description="The system whose route the alert takes.")
+
+
+class HeartbeatDoc(StrictModel):
+    """The outgoing sign of life: somebody outside notices when Andon is gone."""
+
+    url: str = Field("", description="Called with POST; empty: no heartbeat.")
+    every: Duration = 30_000
+    credentials: Reference = ""
+
+
+class SecondRouteDoc(StrictModel):
+    """A webhook that takes the pages the pager did not."""
+
+    url: str = Field("", description="Gets each page as JSON by POST; empty: none.")
+    credentials: Reference = ""
+
+
+class RetentionDoc(StrictModel):
+    """How long closed incidents stay in the store before they move to compressed, verifiable archives."""
+
+    after: Duration = 30 * 86_400_000
+    archive: str = Field("", description="A directory; empty: archive in the data directory.")
+
+
 class AndonDocument(StrictModel):
     """The whole file. Paths in it are relative to it."""
 
@@ -89,6 +131,11 @@ class AndonDocument(StrictModel):
     routes: list[RouteDoc] = Field(default_factory=list)
     armed: list[str] = Field(default_factory=list, description="POLICY or SYSTEM/POLICY that may act.")
     budget: BudgetDoc = Field(default_factory=BudgetDoc)
+    alertmanagers: list[AlertmanagerDoc] = Field(default_factory=list, max_length=MAX_PEERS)
+    watches: list[WatchDoc] = Field(default_factory=list, max_length=MAX_PEERS)
+    heartbeat: HeartbeatDoc = Field(default_factory=HeartbeatDoc)
+    second_route: SecondRouteDoc = Field(default_factory=SecondRouteDoc)
+    retention: RetentionDoc = Field(default_factory=RetentionDoc)
     policies: list[str] = Field(default_factory=lambda: ["policies/*.yaml"])
     people: str = "people.yaml"
     targets: str = "targets.yaml"

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 from bot.core.alert import Alert
 from bot.core.plan import Plan
-from bot.core.words import Severity, severity_rank
+from bot.core.words import AggregateId, Millis, Severity, severity_rank
 from policies import planning
 from policies.index import Index
+from policies.people import PeopleDocument
+from policies.rendering import canonical
+from policies.sources import Schedule, StreamSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,17 @@ class SystemPolicies:
     catch_all: CatchAll
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A dead-man: an alert that always fires, so that its silence is noticed (`watches:` in andon.yaml)."""
+
+    name: str
+    system: str
+    matches: Callable[[Mapping[str, str]], bool]
+    within_ms: Millis
+    text: str = ""  # the matchers as written, one a line: what tells two watches of one name apart
+
+
 def built_in(system: str) -> SystemPolicies:
     """A system without a policy file: critical alerts page."""
     plan = planning.catch_all(system, None)
@@ -53,16 +67,31 @@ def built_in(system: str) -> SystemPolicies:
 
 
 class PolicyBook:
-    """Immutable; a reload makes a new one."""
+    """Everything that a reload swaps at once. Immutable; a reload makes a new one."""
 
-    def __init__(self, systems: Mapping[str, SystemPolicies]) -> None:
+    def __init__(
+        self,
+        systems: Mapping[str, SystemPolicies],
+        people: PeopleDocument | None = None,
+        watches: Sequence[Watch] = (),
+        streams: Sequence[StreamSource] = (),
+        schedules: Sequence[Schedule] = (),
+    ) -> None:
         self._systems = dict(systems)
+        self.people = people or PeopleDocument()
+        self.watches = tuple(watches)
+        self.streams = tuple(streams)
+        self.schedules = tuple(schedules)
         hashes = [f"{s}/{p.policy}:{p.policy_hash}" for s in sorted(systems) for p in self._of(s)]
+        hashes.append(canonical(self.people.model_dump(mode="json", by_alias=True)))
+        hashes += [f"{watch.name} {watch.system} {watch.within_ms} {watch.text}" for watch in self.watches]
+        hashes += [canonical(asdict(stream)) for stream in self.streams]
+        hashes += [canonical(asdict(schedule)) for schedule in self.schedules]
         self._fingerprint = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
     @property
     def fingerprint(self) -> str:
-        """Names exactly this set of policies and everything they resolved to."""
+        """Names exactly this set: policies and what they resolved to, people, watches, streams, schedules."""
         return self._fingerprint
 
     def match(self, system: str, alert: Alert) -> tuple[Match, ...]:
@@ -76,6 +105,13 @@ class PolicyBook:
         if severity_rank(alert.severity) < severity_rank(rest.severity):
             return ()
         return (_match(rest.plan, rest.group_by, labels),)
+
+    def watch(self, system: str, alert: Alert) -> AggregateId:
+        """The source whose sign of life this alert is (``source:watch:<name>``); "" for every other alert."""
+        for watch in self.watches:
+            if watch.system == system and watch.matches(alert.labels):
+                return f"source:watch:{watch.name}"
+        return ""
 
     def current(self, system: str, policy: str) -> Plan | None:
         """What the policy says now; None when it is gone."""

@@ -68,7 +68,7 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
     """Read everything. `now` decides which signatures still count; without it none does, and such steps ask."""
     problems: list[Problem] = []
     setup_at, setup = _single(sources, "andon", AndonDocument, andon.mistakes, problems)
-    persons_at, persons = _single(sources, "people", PeopleDocument, people.shared_identities, problems)
+    persons_at, persons = _single(sources, "people", PeopleDocument, people.mistakes, problems)
     systems_at, systems = _single(sources, "targets", TargetsDocument, targets.mistakes, problems)
     readable = _is_readable(persons_at) and _is_readable(systems_at)
     assembly = Assembly(Setting.of(catalogue, systems, persons, now), judging=readable)
@@ -86,7 +86,7 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
     if isinstance(setup_at, Document):
         problems += assembly.unlisted(setup.systems)
     names = {UNROUTED, *setup.systems, *assembly.files()}
-    book = PolicyBook(assembly.systems(sorted(names))) if not problems else None
+    book = PolicyBook(assembly.systems(sorted(names)), persons) if not problems else None
     armed: list[tuple[str, str]] = []
     if book is not None and isinstance(setup_at, Document):
         armed, wrong = _armed(setup_at, setup, book)

@@ -1,17 +1,21 @@
 """people.yaml: who may do what, one human across every place they are known by.
 
-Read by `policies.loader`; asked by the API (`by_uid`) and by guardrails (is `by` a person). Two people who share an
-identity would let one human count as two approvers, so that is an error.
+Read by `policies.loader`; asked by the API (`by_uid`), by guardrails (is `by` a person) and, for every decision, by
+`policies.approvals` (may this person approve it, may they break the glass). Two people who share an identity would let
+one human count as two approvers, so that is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from bot.core.words import Risk, risk_rank
+from policies.durations import Duration
 from policies.models import StrictModel
-from policies.problems import Path
+from policies.problems import Path, did_you_mean
 from policies.targets import Reference
 from policies.texts import Name
 
@@ -51,10 +55,66 @@ class Person(StrictModel):
             yield "pagerduty", self.pagerduty
 
 
+EVERY = "*"  # a roster for every system
+Finding: TypeAlias = tuple[Path, str, str]  # path, message, fix
+
+
+class ApproverRoster(StrictModel):
+    """Who may approve steps of this risk, and of every lesser one."""
+
+    system: Name | Literal["*"] = Field(EVERY, description="A system of targets.yaml, or * for every one.")
+    risk: Literal["safe", "risky", "critical"]
+    people: list[Name] = Field(default_factory=list, description="Ids of people:.")
+
+
+class BreakGlassRoster(StrictModel):
+    """Who may act alone in an emergency, where a policy's step names them too."""
+
+    system: Name | Literal["*"] = Field(EVERY, description="A system of targets.yaml, or * for every one.")
+    people: list[Name] = Field(default_factory=list, description="Ids of people:.")
+
+
+class RostersDoc(StrictModel):
+    """Who may decide."""
+
+    approvers: list[ApproverRoster] = Field(default_factory=list)
+    break_glass: list[BreakGlassRoster] = Field(default_factory=list)
+
+
+class ContactDoc(StrictModel):
+    """Who answers when a service is paged: what ladders name in `page: {service}`."""
+
+    service: Name
+    people: list[Name] = Field(default_factory=list, description="Ids of people:.")
+    how: str = Field("", max_length=200, description="How to reach them by hand: a channel, a phone line.")
+    respond_within: Duration = Field(900_000, description="How soon they promised to answer.")
+
+
 class PeopleDocument(StrictModel):
     """The whole file."""
 
     people: list[Person] = Field(default_factory=list)
+    rosters: RostersDoc = Field(default_factory=RostersDoc)
+    contacts: list[ContactDoc] = Field(default_factory=list)
+
+    def approvers(self, system: str, risk: Risk) -> tuple[str, ...]:
+        """Ids of those who may approve a step of this risk on this system: rosters of that risk or a graver one."""
+        named = [
+            person
+            for roster in self.rosters.approvers
+            if roster.system in {system, EVERY} and risk_rank(roster.risk) >= risk_rank(risk)
+            for person in roster.people
+        ]
+        return tuple(dict.fromkeys(person for person in named if self.by_id(person) is not None))
+
+    def may_break_glass(self, system: str, person: str) -> bool:
+        """Whether this person may act alone on this system, where a policy's step names them."""
+        listed = any(r.system in {system, EVERY} and person in r.people for r in self.rosters.break_glass)
+        return listed and self.by_id(person) is not None
+
+    def contact(self, service: str) -> ContactDoc | None:
+        """Who answers for a paged service."""
+        return next((c for c in self.contacts if c.service == service), None)
 
     def by_id(self, person: str) -> Person | None:
         """The person with this id."""
@@ -90,3 +150,45 @@ def shared_identities(document: PeopleDocument) -> Iterator[tuple[Path, str, str
 
 def _first(document: PeopleDocument, person: str) -> int:
     return next(i for i, p in enumerate(document.people) if p.id == person)
+
+
+def mistakes(document: PeopleDocument) -> Iterator[Finding]:
+    """(path, message, fix) for everything the models cannot see: shared identities, strangers, names given twice."""
+    yield from shared_identities(document)
+    known = {person.id for person in document.people}
+    seen: set[tuple[str, str]] = set()
+    for index, roster in enumerate(document.rosters.approvers):
+        at: Path = ("rosters", "approvers", index)
+        yield from _listed((*at, "people"), roster.people, known)
+        if (roster.system, roster.risk) in seen:
+            message = f"{roster.system} has a second roster of approvers for {roster.risk}"
+            yield at, message, "one roster for each system and risk: merge the two"
+        seen.add((roster.system, roster.risk))
+    systems: set[str] = set()
+    for index, glass in enumerate(document.rosters.break_glass):
+        at = ("rosters", "break_glass", index)
+        yield from _listed((*at, "people"), glass.people, known)
+        if glass.system in systems:
+            yield at, f"{glass.system} has a second break-glass roster", "one roster for each system: merge the two"
+        systems.add(glass.system)
+    services: set[str] = set()
+    for index, contact in enumerate(document.contacts):
+        at = ("contacts", index)
+        yield from _listed((*at, "people"), contact.people, known)
+        if contact.service in services:
+            yield (*at, "service"), f"service {contact.service!r} is here twice", "merge the two"
+        elif not contact.people and not contact.how:
+            yield at, f"nobody answers for {contact.service}", "add people: [ID], or how: to reach them"
+        if contact.respond_within == 0:
+            yield (*at, "respond_within"), "nobody answers within 0s", "write what they promised, like 15m"
+        services.add(contact.service)
+
+
+def _listed(at: Path, people: Sequence[str], known: set[str]) -> Iterator[Finding]:
+    """Each of them is somebody, and once: an id given twice must not look like two approvers."""
+    for index, person in enumerate(people):
+        if person not in known:
+            fix = did_you_mean(person, known, "add this person to people:, or use the id of one who is there")
+            yield (*at, index), f"{person!r} is nobody in people.yaml", fix
+        elif person in people[:index]:
+            yield (*at, index), f"{person} is here twice", "one human counts once: remove one"
