@@ -11,14 +11,16 @@ import os
 import pwd
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from bot import ordering
 from bot.adapters import redis_safety
 from bot.adapters.clock import ScaledClock, SystemClock
 from bot.adapters.codec import event_text, warm_up
@@ -37,15 +39,16 @@ from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
 from bot.adapters.targets_credentials import resolve
 from bot.adapters.terminal import TerminalChat, TerminalPager
-from bot.core.events import Budget, Event, PolicyArmed, PolicyDisarmed
+from bot.core.events import Budget, Event
+from bot.core.orders import PolicyArmed, PolicyDisarmed
 from bot.core.plan import Plan
 from bot.core.record import Decision
 from bot.core.requests import CONFIGURATION
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET, AggregateId
-from bot.engine.action_ports import Component
-from bot.engine.activity import Hands
+from bot.engine.action_ports import Component, Inspection
 from bot.engine.engine import Engine
+from bot.engine.judge import Hands
 from bot.engine.loop import BLOCK_MS
 from bot.engine.ports import Chat, Clock, Pager, Store
 from bot.engine.runtime import Runtime
@@ -231,6 +234,18 @@ class House:
             except KeyError:  # a uid without a login name, as in many containers
                 return None
         return person.id if person is not None else None
+
+    def roster(self) -> PeopleDocument:
+        return self.engine.book.people
+
+    def order_plan(self, system: str, action: str, component: str, arguments: Mapping[str, Any], reason: str) -> Plan:
+        return ordering.plan(
+            CATALOGUE, self._floor.loaded.targets, self.roster(), system=system, action=action, component=component,
+            arguments=arguments, reason=reason, now=self._clock.now(),
+        )  # fmt: skip
+
+    async def inspect(self, system: str, plan: Plan) -> Inspection:
+        return await ordering.look(CATALOGUE, self._connectors, system, plan, self._clock.now())
 
     def policies(self) -> Sequence[Plan]:
         return self._book.policies()

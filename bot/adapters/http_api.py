@@ -15,9 +15,11 @@ from aiohttp import web
 
 import bot
 from bot.adapters.http_auth import identify
+from bot.adapters.http_cards import card
 from bot.adapters.http_errors import as_json
 from bot.adapters.http_health import Health
 from bot.adapters.http_lookup import (
+    MAX_LISTED,
     asked_shards,
     components_of,
     find_incident,
@@ -52,6 +54,7 @@ class Reading:
             "/api/v1/status": self._status,
             "/api/v1/incidents": self._incidents,
             "/api/v1/incidents/{incident}": self._incident,
+            "/api/v1/decisions": self._decisions,
             "/api/v1/targets": self._targets,
             "/api/v1/policies": self._policies,
             "/api/v1/dead-letters": self._dead_letters,
@@ -137,9 +140,22 @@ class Reading:
             "version": found.version,
             "incident": asdict(found.incident),
             "summary": _summary(found.incident),
+            "decision": card(self._services, found.shard, found.incident, identify(request, self._services).person),
             "audit": [asdict(entry) for entry in chain],
         }
         return as_json(body)
+
+    async def _decisions(self, request: web.Request) -> web.Response:
+        """Everything that waits for somebody's yes or no, what runs out first at the top."""
+        caller = identify(request, self._services).person
+        cards = []
+        for shard in asked_shards(request, self._services):
+            for line in await self._services.store.incidents(shard, closed=False, limit=MAX_LISTED):
+                waiting = card(self._services, shard, line.incident, caller)
+                cards += [waiting] if waiting is not None else []
+        return as_json(
+            {"now": self._services.clock.now(), "decisions": sorted(cards, key=lambda each: int(each["expires_at"]))}
+        )
 
     async def _targets(self, request: web.Request) -> web.Response:
         found = []
@@ -229,6 +245,10 @@ def _summary(incident: Incident) -> dict[str, Any]:
         "firing": len(incident.firing),
         "opened_at": incident.opened_at,
         "acknowledged_by": incident.acknowledged_by,
+        "taken_by": incident.taken_by,
+        "decide_by": incident.approval.terms.expires_at if incident.approval else None,
+        "parent": incident.parent,
+        "ordered_by": incident.ordered_by,
         "next_timer": {"name": timers[0][1], "due": timers[0][0]} if timers else None,
     }
 

@@ -21,6 +21,7 @@ from aiohttp import web
 from bot.adapters.http_api import Reading
 from bot.adapters.http_auth import require_authentication
 from bot.adapters.http_commands import Commands
+from bot.adapters.http_decisions import Decisions
 from bot.adapters.http_errors import answer_errors
 from bot.adapters.http_health import Health
 from bot.adapters.http_ingress import Ingress
@@ -79,6 +80,7 @@ def build(services: Services) -> Doors:
     api = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors])
     Reading(services, health).mount(api)
     Commands(services, intake).mount(api)
+    Decisions(services).mount(api)
     health.mount(api)
     return Doors(webhooks=webhooks, api=api, intake=intake, health=health, services=services)
 

@@ -1,30 +1,28 @@
-"""`POST /api/v1/…`: what an operator may do. Every command carries the person who gave it and an id that repeats.
+"""`POST /api/v1/…`: what an operator may do to automation, and the simplest orders about an incident.
 
 Mounted by `http_app`. A command becomes one event, folded and committed by the engine before the answer; the answer is
-the machine's decision with its reason. `Idempotency-Key` makes the event's id, so a repeated request is harmless.
-`fire` goes the way of any webhook instead (parse, route, inbox); with the same `starts_at` it is the same firing.
+the machine's decision with its reason (`http_orders`). What people decide on incidents is in `http_decisions`. `fire`
+goes the way of any webhook instead (parse, route, inbox); with the same `starts_at` it is the same firing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from bot.adapters.http_auth import identify
-from bot.adapters.http_errors import as_json, problem
+from bot.adapters import http_orders
+from bot.adapters.http_errors import as_json
 from bot.adapters.http_intake import Intake
 from bot.adapters.http_lookup import find_incident, the_policy, the_shard
+from bot.adapters.http_orders import Body, Name, Words, answer, read
 from bot.adapters.http_services import Services
-from bot.core.events import (
-    Event,
+from bot.core.events import Event
+from bot.core.orders import (
     OperatorAcked,
     OperatorResolved,
     PolicyArmed,
@@ -32,51 +30,39 @@ from bot.core.events import (
     TargetFrozen,
     TargetUnfrozen,
 )
-from bot.core.record import Applied, Decision, Denied, Ignored
 from bot.core.words import SYSTEM_TARGET, AggregateId, target_id
 from bot.errors import InputError
 from handlers import alertmanager
-from handlers.bounds import check_json_shape
 from handlers.routing import split
 
 FIRED: Final = "andon fire"  # the source of alerts a person injected; shown wherever the alert is
-_KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{8,80}")
-_Words = Annotated[str, Field(max_length=500)]
-_Name = Annotated[str, Field(max_length=100)]
-
-B = TypeVar("B", bound=BaseModel)
-Command = Callable[[web.Request, str, str], Awaitable[web.Response]]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class _Resolve(_Body):
-    note: _Words = ""
+class _Resolve(Body):
+    note: Words = ""
     force: bool = False
 
 
-class _Freeze(_Body):
-    system: _Name = ""  # empty: every system
-    component: _Name = ""  # empty: all of the system's automation
+class _Freeze(Body):
+    system: Name = ""  # empty: every system
+    component: Name = ""  # empty: all of the system's automation
     reason: Annotated[str, Field(min_length=1, max_length=500)]
     for_ms: Annotated[int, Field(ge=1_000, le=30 * 86_400_000)] | None = None
 
 
-class _Unfreeze(_Body):
-    system: _Name = ""
-    component: _Name = ""
+class _Unfreeze(Body):
+    system: Name = ""
+    component: Name = ""
 
 
-class _Arm(_Body):
-    policy: _Name
-    system: _Name = ""
+class _Arm(Body):
+    policy: Name
+    system: Name = ""
 
 
-class _Fire(_Body):
+class _Fire(Body):
     labels: dict[str, str]
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = Field(default_factory=dict)
     receiver: Annotated[str, Field(min_length=1, max_length=200)] = "andon-fire"
     status: Literal["firing", "resolved"] = "firing"
     starts_at: Annotated[str, Field(max_length=64)] = ""  # RFC 3339; empty: now
@@ -91,7 +77,7 @@ class Commands:
 
     def mount(self, app: web.Application) -> None:
         """Add the routes to an application."""
-        routes: dict[str, Command] = {
+        routes: dict[str, http_orders.Command] = {
             "/api/v1/incidents/{incident}/ack": self._ack,
             "/api/v1/incidents/{incident}/resolve": self._resolve,
             "/api/v1/freeze": self._freeze,
@@ -100,19 +86,7 @@ class Commands:
             "/api/v1/disarm": self._disarm,
             "/api/v1/fire": self._fire,
         }
-        for path, command in routes.items():
-            app.router.add_post(path, self._by_a_person(command))
-
-    def _by_a_person(self, command: Command) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def answer(request: web.Request) -> web.Response:
-            person = identify(request, self._services).must_be_known()
-            key = request.headers.get("Idempotency-Key") or secrets.token_hex(8)
-            if not _KEY.fullmatch(key):
-                raise InputError("Idempotency-Key", "is 8 to 80 letters, digits or any of _ . : -")
-            # The person is part of the id, so nobody's key can stand in for somebody else's order.
-            return await command(request, person, f"op-{person}-{key}")
-
-        return answer
+        http_orders.mount(app, self._services, routes)
 
     async def _ack(self, request: web.Request, person: str, event_id: str) -> web.Response:
         found = await find_incident(self._services, request.match_info["incident"])
@@ -120,7 +94,7 @@ class Commands:
         return await self._tell(found.shard, found.incident.id, event)
 
     async def _resolve(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await _read(request, _Resolve)
+        body = await read(request, _Resolve)
         found = await find_incident(self._services, request.match_info["incident"])
         event = OperatorResolved(
             id=event_id, at=self._services.clock.now(), by=person, note=body.note, force=body.force
@@ -128,32 +102,32 @@ class Commands:
         return await self._tell(found.shard, found.incident.id, event)
 
     async def _freeze(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await _read(request, _Freeze)
+        body = await read(request, _Freeze)
         now = self._services.clock.now()
         until = now + body.for_ms if body.for_ms else None
         event = TargetFrozen(id=event_id, at=now, by=person, reason=body.reason, until=until)
         return await self._broadcast(body.system, body.component, event)
 
     async def _unfreeze(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await _read(request, _Unfreeze)
+        body = await read(request, _Unfreeze)
         event = TargetUnfrozen(id=event_id, at=self._services.clock.now(), by=person)
         return await self._broadcast(body.system, body.component, event)
 
     async def _arm(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await _read(request, _Arm)
+        body = await read(request, _Arm)
         plan = the_policy(self._services, body.policy, body.system)
         event = PolicyArmed(id=event_id, at=self._services.clock.now(), by=person, policy=plan.policy)
         return await self._tell(plan.system, SYSTEM_TARGET, event)
 
     async def _disarm(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await _read(request, _Arm)
+        body = await read(request, _Arm)
         plan = the_policy(self._services, body.policy, body.system)
         event = PolicyDisarmed(id=event_id, at=self._services.clock.now(), by=person, policy=plan.policy)
         return await self._tell(plan.system, SYSTEM_TARGET, event)
 
     async def _fire(self, request: web.Request, person: str, event_id: str) -> web.Response:
         """An alert by hand, through the same parser, routes and inbox as any webhook, and marked as such."""
-        body = await _read(request, _Fire)
+        body = await read(request, _Fire)
         now = self._services.clock.now()
         webhook = alertmanager.parse(_as_webhook(body, event_id))
         starts_at = webhook.alerts[0].starts_at if body.starts_at else now
@@ -179,9 +153,8 @@ class Commands:
             raise InputError("system", "name the system the component belongs to")
         if not component:
             shards = [the_shard(self._services, system)] if system else list(self._services.shards)
-            return _answer(
-                [(shard, SYSTEM_TARGET, await self._decide(shard, SYSTEM_TARGET, event)) for shard in shards]
-            )
+            tell = self._services.tell
+            return answer([(shard, SYSTEM_TARGET, await tell(shard, SYSTEM_TARGET, event)) for shard in shards])
         shard = the_shard(self._services, system)
         known = [each.name for each in self._services.components() if each.system == shard]
         if component not in known:
@@ -190,40 +163,8 @@ class Commands:
             )
         return await self._tell(shard, target_id(component), event)
 
-    async def _decide(self, shard: str, to: AggregateId, event: Event) -> Decision:
-        return await self._services.tell(shard, to, event)
-
     async def _tell(self, shard: str, to: AggregateId, event: Event) -> web.Response:
-        return _answer([(shard, to, await self._decide(shard, to, event))])
-
-
-def _answer(outcomes: list[tuple[str, AggregateId, Decision]]) -> web.Response:
-    """What was decided, everywhere it was asked. 409 when nothing but refusals came back."""
-    lines = []
-    for shard, to, decision in outcomes:
-        match decision:
-            case Applied(why=why):
-                word = "applied"
-            case Ignored(reason=why):
-                word = "ignored"
-            case Denied(reason=why):
-                word = "denied"
-        lines.append({"system": shard, "aggregate": to, "decision": word, "why": why})
-    if all(line["decision"] == "denied" for line in lines):
-        return problem(409, "; ".join(dict.fromkeys(line["why"] for line in lines)))
-    return as_json({"decisions": lines})
-
-
-async def _read(request: web.Request, model: type[B]) -> B:
-    """The request's body. An empty one stands for `{}`. Raises InputError naming the field."""
-    raw = await request.read() or b"{}"
-    check_json_shape(raw)
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        path = ".".join(str(part)[:100] for part in first["loc"])
-        raise InputError(path or "body", first["msg"]) from None
+        return answer([(shard, to, await self._services.tell(shard, to, event))])
 
 
 def _as_webhook(body: _Fire, event_id: str) -> bytes:

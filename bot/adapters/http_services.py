@@ -6,9 +6,9 @@ file. Methods, not fields, where the answer may differ from one call to the next
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -16,9 +16,10 @@ from bot.core.events import Event
 from bot.core.plan import Plan
 from bot.core.record import Decision
 from bot.core.words import AggregateId
-from bot.engine.action_ports import Component
+from bot.engine.action_ports import Component, Inspection
 from bot.engine.ports import Clock, Store
 from handlers.routing import Route
+from policies.people import PeopleDocument
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,18 @@ class Services(Protocol):
 
     def person_of(self, uid: int) -> str | None:
         """The id in people.yaml of the person with this operating-system uid."""
+        ...
+
+    def roster(self) -> PeopleDocument:
+        """people.yaml as it is in force now: who may decide what."""
+        ...
+
+    def order_plan(self, system: str, action: str, component: str, arguments: Mapping[str, Any], reason: str) -> Plan:
+        """One action as a plan of its own, for a person who orders it. Raises InputError with what is wrong."""
+        ...
+
+    async def inspect(self, system: str, plan: Plan) -> Inspection:
+        """What the plan's one step would change now. Reads the target, changes nothing, never raises."""
         ...
 
     def policies(self) -> Sequence[Plan]:

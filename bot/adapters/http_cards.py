@@ -1,0 +1,108 @@
+"""The decision card: everything a person must see before they say yes or no, as data.
+
+Made from the incident's pending question, the pinned policy and people.yaml as it is now. Told by `http_api` (one
+incident, all that waits); `bot.console_decision` puts it into words. Who may decide is asked anew at the click
+(`http_decisions`) and once more before sending; here it only says what to expect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from bot.adapters.http_services import Services
+from bot.core.approval import PendingApproval
+from bot.core.incident import Incident
+from bot.core.plan import Plan, Step
+from policies import approvals
+from policies.people import PeopleDocument
+
+Card: TypeAlias = dict[str, Any]
+
+
+def card(services: Services, shard: str, incident: Incident, caller: str) -> Card | None:
+    """What waits for a decision on this incident, and what `caller` ("" for nobody known) may do about it."""
+    asked = incident.approval
+    if asked is None or incident.plan is None:
+        return None
+    step = step_of(incident.plan, asked.step)
+    people, terms = services.roster(), asked.terms
+    voted = [vote.by for vote in asked.votes]
+    return {
+        "system": shard,
+        "incident": incident.id,
+        "severity": incident.severity,
+        "approval": asked.id,
+        "digest": terms.digest,
+        "policy": incident.plan.policy,
+        "policy_hash": terms.policy_hash,
+        "policy_changed": terms.policy_hash != terms.current_hash,
+        "action": step.action,
+        "component": step.component,
+        "risk": step.risk,
+        "direction": step.direction,
+        "delivery": step.delivery,
+        "why": asked.why,
+        "arguments": asked.arguments,
+        "before": asked.before,
+        "wanted": terms.wanted,
+        "pins": terms.pins,
+        "guard": step.guard,
+        "guard_untold": terms.blind,
+        "verify": step.verify.until if step.verify is not None else "",
+        "readings": [asdict(reading) for reading in asked.readings],
+        "votes": [asdict(vote) for vote in asked.votes],
+        "quorum": terms.quorum,
+        "missing": max(0, terms.quorum - len(voted)),
+        "may_still_vote": [one for one in _able(people, shard, step, terms.requesters) if one not in voted],
+        "requesters": list(terms.requesters),
+        "break_glass": _glass(people, shard, step),
+        "asked_at": terms.asked_at,
+        "expires_at": terms.expires_at,
+        "silence": f"nothing is sent and {_next_called(incident, incident.plan)} is paged",
+        "by_hand": terms.by_hand,
+        "you": _you(people, shard, step, asked, caller),
+    }
+
+
+def step_of(plan: Plan, step: str) -> Step:
+    """The plan's step with this id; a pending question is always about one of them."""
+    return next(each for each in plan.steps if each.id == step)
+
+
+def _able(people: PeopleDocument, shard: str, step: Step, requesters: tuple[str, ...]) -> list[str]:
+    return [person for person in people.approvers(shard, step.risk) if person not in requesters]
+
+
+def _glass(people: PeopleDocument, shard: str, step: Step) -> str:
+    """Who may decide alone here with a typed reason, or ""."""
+    person = step.break_glass
+    return person if person and people.may_break_glass(shard, person) else ""
+
+
+def _next_called(incident: Incident, plan: Plan) -> str:
+    """Who is called when nobody decides: the next rung's people, or the on-call anew."""
+    waiting = (
+        rung.page.service
+        for number, rung in enumerate(plan.ladder)
+        if rung.page is not None and f"rung:{number}" in incident.timers
+    )
+    return next(waiting, plan.page_on_park.service)
+
+
+def _you(people: PeopleDocument, shard: str, step: Step, asked: PendingApproval, caller: str) -> Card:
+    """What the caller may do; `not_approve` and `not_deny` say why not, "" when they may."""
+    if not caller:
+        stranger = "you are nobody in people.yaml, so you may look but not decide"
+        return {"person": None, "not_approve": stranger, "not_deny": stranger, "may_break_glass": False}
+    requesters = asked.terms.requesters
+    said_yes = any(vote.by == caller for vote in asked.votes)
+    not_approve = (
+        "you have said yes already" if said_yes else approvals.refusal(people, shard, step, caller, requesters)
+    )
+    return {
+        "person": caller,
+        "not_approve": not_approve,
+        "not_deny": approvals.refusal(people, shard, step, caller, requesters, deny=True),
+        "may_break_glass": _glass(people, shard, step) == caller,
+    }
