@@ -160,10 +160,10 @@ class MemoryStore:
     async def dead_letter(
         self, shard: str, queue: Literal["inbox", "outbox"], delivery: str, raw: bytes, reason: str
     ) -> None:
-        """Set aside and acknowledge; nothing when it was acknowledged before."""
+        """Set aside and acknowledge; nothing when it was acknowledged before. No `delivery`: it never was queued."""
         place = self._shard(shard)
         gone = place.inbox.items.pop(delivery, None) if queue == "inbox" else place.outbox.items.pop(delivery, None)
-        if gone is not None:
+        if gone is not None or not delivery:
             place.dead.append((f"{len(place.dead) + 1}-0", reason, raw))
 
     async def dead_letters(self, shard: str, limit: int) -> list[tuple[str, str, bytes]]:
@@ -230,6 +230,26 @@ class MemoryStore:
         lines.sort(key=lambda line: (line.incident.opened_at, line.incident.id), reverse=True)
         return lines[:limit]
 
+    async def oldest_incidents(self, shard: str, opened_by: Millis, *, skip: int, limit: int) -> list[AggregateId]:
+        """Oldest first."""
+        known = [found.record for found in self._shard(shard).records.values() if isinstance(found.record, Incident)]
+        told = sorted((record.opened_at, record.id) for record in known if record.opened_at <= opened_by)
+        return [aggregate for _, aggregate in told[skip : skip + limit]]
+
+    async def retire(self, shard: str, incident: AggregateId, version: int) -> bool:
+        """Remove a closed incident of this version."""
+        place = self._shard(shard)
+        found = place.records.get(incident)
+        if found is None or found.version != version:
+            return False
+        if not isinstance(found.record, Incident) or found.record.status not in TERMINAL:
+            return False
+        del place.records[incident], place.chains[incident]
+        if place.keys.get(found.record.key) == incident:
+            del place.keys[found.record.key]
+        self._reply("retire")
+        return True
+
     async def aggregates(self, shard: str) -> list[AggregateId]:
         """Every aggregate, sorted."""
         return sorted(self._shard(shard).records)
@@ -276,12 +296,17 @@ def _outbox_delivery(name: str, item: _Item[OutboxEffect]) -> OutboxDelivery:
 
 
 class MemoryJournal:
-    """Keeps intents and their outcomes. With `broken` set, the disk refuses for that reason."""
+    """Keeps intents and their outcomes. `broken`: why the disk refuses; `kill_switch`: who engaged it and why."""
 
     def __init__(self) -> None:
         self.intents: dict[str, IntentDeclared] = {}
         self.outcomes: dict[str, str] = {}
         self.broken = ""
+        self.kill_switch = ""
+
+    def killed(self) -> str:
+        """What `kill_switch` says."""
+        return self.kill_switch
 
     async def intend(self, intent: IntentDeclared) -> None:
         """Keep the intent."""
