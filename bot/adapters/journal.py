@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bot.adapters import kill_switch
 from bot.adapters.codec import decode_intent, encode_intent
 from bot.core.events import IntentDeclared
 from bot.core.words import Millis
@@ -43,9 +44,14 @@ class FileJournal:
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         self._path = path
         self._max_bytes = max_bytes
+        self._switch = kill_switch.KillSwitch(path.with_name(kill_switch.FILE))
         self._waiting: list[_Line] = []
         self._turn = asyncio.Lock()
         self._disk = threading.Lock()  # a cancelled caller's thread may still be writing when the next one starts
+
+    def killed(self) -> str:
+        """Who engaged the kill switch beside this journal, and why; "" while nobody has."""
+        return self._switch.position().why
 
     async def intend(self, intent: IntentDeclared) -> None:
         """Append and fsync. Raises StoreUnavailable when the disk refuses."""
