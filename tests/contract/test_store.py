@@ -175,6 +175,17 @@ async def test_poison_is_shown_set_aside_and_gone(bench: Bench) -> None:
     assert await store.reclaim(SHARD, 0, 10) == ([], [])
 
 
+async def test_what_was_refused_at_the_door_is_set_aside_without_having_been_queued(bench: Bench) -> None:
+    """Also before anything else was ever stored in the shard; what is queued stays."""
+    store = bench.store
+    await store.dead_letter(SHARD, "inbox", "", b'{"labels": 5}', "labels: not a mapping")
+    await store.append(SHARD, [webhook("w1")])
+    await store.dead_letter(SHARD, "inbox", "", b"{}", "labels: missing")
+    letters = await store.dead_letters(SHARD, 10)
+    assert [reason for _, reason, _ in letters] == ["labels: missing", "labels: not a mapping"]
+    assert (await store.lag(SHARD))[0] == 1
+
+
 async def test_a_replica_that_restarts_finds_what_it_held(bench: Bench) -> None:
     """Entries and effects delivered before a crash come back to the same name, counted; acknowledged ones do not."""
     store = bench.store
