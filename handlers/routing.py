@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from bot.core.alert import Alert
 from bot.core.events import AlertsReceived
 from bot.core.words import Millis
-from handlers.alertmanager import SOURCE, Webhook
+from handlers.webhook import Webhook
 
 UNROUTED: Final = "unrouted"  # the shard of alerts no route names; its policies decide what becomes of them
 
@@ -55,7 +55,7 @@ def _entry(webhook: Webhook, shard: str, alerts: tuple[Alert, ...], at: Millis) 
     return AlertsReceived(
         id=f"{webhook.id}:{shard}",
         at=at,
-        source=SOURCE,
+        source=webhook.source,
         receiver=webhook.receiver,
         alerts=alerts,
         truncated=webhook.truncated,
