@@ -37,8 +37,8 @@ _UNREADABLE = (
     "in user and password write # as %23, / as %2F, ? as %3F, @ as %40, : as %3A, % as %25"
 )
 
-ScriptName: TypeAlias = Literal["append", "commit", "claim_due", "dead_letter"]
-_SCRIPTS: tuple[ScriptName, ...] = ("append", "commit", "claim_due", "dead_letter")
+ScriptName: TypeAlias = Literal["append", "commit", "claim_due", "dead_letter", "retire"]
+_SCRIPTS: tuple[ScriptName, ...] = ("append", "commit", "claim_due", "dead_letter", "retire")
 Argument: TypeAlias = bytes | str | int | float
 Command: TypeAlias = tuple[Argument, ...]
 

@@ -108,6 +108,14 @@ class RedisReads:
             if versioned is not None and isinstance(versioned.record, Incident)
         ]
 
+    async def oldest_incidents(self, shard: str, opened_by: Millis, *, skip: int, limit: int) -> list[AggregateId]:
+        """Ids of incidents, open and closed, that opened no later than `opened_by`, oldest first, after `skip`."""
+        async with bounded("oldest incidents"):
+            members = await self._link.commands.zrange(
+                self._keys(shard).incidents, "-inf", opened_by, byscore=True, offset=skip, num=limit
+            )
+        return [member.decode() for member in members]
+
     async def aggregates(self, shard: str) -> list[AggregateId]:
         """Every aggregate of the shard, for audit verification."""
         async with bounded("aggregates"):

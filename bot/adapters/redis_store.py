@@ -251,6 +251,18 @@ class RedisStore(RedisReads):
                 "dead_letter", [stream, keys.dead], [GROUP, delivery, queue, reason, raw, MAX_DEAD_LETTERS]
             )
 
+    async def retire(self, shard: str, incident: AggregateId, version: int) -> bool:
+        """Remove a closed incident of this version, with its chain. False when it stays, or was gone before."""
+        keys = self._keys(shard)
+        stored = (await self.load(shard, [incident])).get(incident)  # what does not carry our seal is never removed
+        if stored is None or not isinstance(stored.record, Incident) or stored.record.status not in TERMINAL:
+            return False
+        key = stored.record.key
+        places = [keys.record(incident), keys.audit(incident), keys.incidents, keys.open, keys.aggregates, keys.keys]
+        async with bounded("retire"):
+            gone = await self._link.run("retire", places, [incident, version, key, self._pointer(keys, key, incident)])
+        return bool(gone)
+
     async def check_writable(self) -> None:
         """Returns when a durable write works; raises StoreUnavailable otherwise."""
         async with bounded("check that the store can write"):

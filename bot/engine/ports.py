@@ -14,10 +14,11 @@ from bot.core.audit import AuditEntry as AuditEntry
 from bot.core.effects import OutboxEffect, PageOncall, PostMessage, ResolvePage
 from bot.core.events import InboxEntry, IntentDeclared
 from bot.core.incident import Incident
+from bot.core.source import Source
 from bot.core.target import Target
 from bot.core.words import AggregateId, Millis
 
-Record: TypeAlias = Incident | Target
+Record: TypeAlias = Incident | Target | Source
 
 
 class Clock(Protocol):
@@ -173,7 +174,10 @@ class Store(Protocol):
     async def dead_letter(
         self, shard: str, queue: Literal["inbox", "outbox"], delivery: str, raw: bytes, reason: str
     ) -> None:
-        """Set a poison delivery aside, with its reason, and acknowledge it, atomically."""
+        """Set a poison delivery aside, with its reason, and acknowledge it, atomically.
+
+        `delivery` "": refused at the door, so it never was queued and there is nothing to acknowledge.
+        """
         ...
 
     async def dead_letters(self, shard: str, limit: int) -> list[tuple[str, str, bytes]]:
@@ -182,6 +186,15 @@ class Store(Protocol):
 
     async def incidents(self, shard: str, *, closed: bool, limit: int) -> list[IncidentLine]:
         """Incidents of a shard, newest first; without `closed`, only those not yet closed."""
+        ...
+
+    async def oldest_incidents(self, shard: str, opened_by: Millis, *, skip: int, limit: int) -> list[AggregateId]:
+        """Ids of incidents, open and closed, that opened no later than `opened_by`, oldest first, after `skip`."""
+        ...
+
+    async def retire(self, shard: str, incident: AggregateId, version: int) -> bool:
+        """Remove a closed incident of exactly this version, atomically: its record, its chain, its place in the lists,
+        and its key if that still points at it. False when it stays (open, another version) or was gone before."""
         ...
 
     async def aggregates(self, shard: str) -> list[AggregateId]:
@@ -201,12 +214,73 @@ class Store(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """A closed incident as the archive keeps it: all the store had of it."""
+
+    incident: Incident
+    version: int
+    head: str
+    audit: tuple[AuditEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveProblem:
+    """What is wrong with one thing in the archive, in words. `incident` is "" for the index as a whole."""
+
+    incident: AggregateId
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveVerdict:
+    """What a look at the whole archive found.
+
+    `unlisted`: incidents that have a file and no line in the index. Where the store still has the incident, that is
+    what a crash in the middle of archiving leaves, and the next round mends it; else the line was taken out.
+    """
+
+    files: int
+    links: int
+    problems: tuple[ArchiveProblem, ...] = ()
+    unlisted: tuple[AggregateId, ...] = ()
+
+
+class Archive(Protocol):
+    """Where closed incidents go when they leave the store; nothing in it is ever changed or removed by Andon."""
+
+    async def keep(self, closed: Archived, at: Millis) -> None:
+        """Make it durable, and list it. Again for the same incident and head: nothing more happens.
+
+        StoreUnavailable when the disk refuses, StoreContended while another replica writes, RecordForged when what
+        stands there already was changed.
+        """
+        ...
+
+    async def find(self, incident: AggregateId) -> Archived | None:
+        """What was kept last under this id. RecordForged when it was changed since."""
+        ...
+
+    async def names(self, prefix: str) -> tuple[AggregateId, ...]:
+        """The ids that begin so, in the order they were kept."""
+        ...
+
+    async def verify(self) -> ArchiveVerdict:
+        """Read all of it and compare it with the index."""
+        ...
+
+
 class Journal(Protocol):
     """The local fsynced journal of intents: the second place an intent is durable, and the first one read when the
     store is gone."""
 
     async def intend(self, intent: IntentDeclared) -> None:
         """Append and fsync. Raises StoreUnavailable when the disk refuses."""
+        ...
+
+    def killed(self) -> str:
+        """Who engaged the kill switch and why, in one sentence; "" while it is not engaged. Cheap: asked before every
+        declaration and every send."""
         ...
 
     async def conclude(self, intent: str, outcome: Literal["done", "not_sent", "unknown"], at: Millis) -> None:

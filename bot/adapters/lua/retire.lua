@@ -1,0 +1,43 @@
+#!lua
+-- retire: one closed incident leaves the store, all or nothing. Called by RedisStore.retire once it is archived.
+--
+-- KEYS[1] record      hash    the incident's record
+-- KEYS[2] audit       list    its audit chain
+-- KEYS[3] incidents   zset    incident ids by opening time
+-- KEYS[4] open        zset    the same, only those not closed; an incident listed here stays
+-- KEYS[5] aggregates  set     ids of all aggregates
+-- KEYS[6] keys        hash    incident key -> sealed incident id
+--
+-- ARGV[1] incident id
+-- ARGV[2] version that was archived; a record of any other stays
+-- ARGV[3] incident key
+-- ARGV[4] sealed pointer to this incident; the key goes only if this is what it holds
+--
+-- Returns 1 when it is gone because of this call, 0 when it stays or was gone before.
+-- Checks everything before the first write: a script that fails midway keeps what it wrote.
+
+local id = ARGV[1]
+
+local function demand(key, kind)
+  local found = redis.call('TYPE', key)['ok']
+  if found ~= kind and found ~= 'none' then
+    error({err = 'WRONGTYPE retire: ' .. key .. ' is a ' .. found .. ', not a ' .. kind})
+  end
+end
+demand(KEYS[2], 'list')
+demand(KEYS[5], 'set')
+local version = redis.call('HGET', KEYS[1], 'ver')
+local listed = redis.call('ZSCORE', KEYS[3], id)
+local open = redis.call('ZSCORE', KEYS[4], id)
+local points_at = redis.call('HGET', KEYS[6], ARGV[3])
+if version ~= ARGV[2] or not listed or open then
+  return 0
+end
+
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('ZREM', KEYS[3], id)
+redis.call('SREM', KEYS[5], id)
+if points_at == ARGV[4] then
+  redis.call('HDEL', KEYS[6], ARGV[3])
+end
+return 1
