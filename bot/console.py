@@ -93,9 +93,17 @@ def incidents(answer: Json) -> RenderableType:
             clean(line["system"]),
             clean(line["policy"]),
             str(line["firing"]),
-            clean(line["why"]),
+            _lead(line, answer["now"]).append_text(clean(line["why"])),
         )
     return table
+
+
+def _lead(line: Json, now: Millis) -> Text:
+    """What to know before the reason: a decision that is needed, and until when; who has it."""
+    if line["decide_by"] is not None:
+        left = span(line["decide_by"] - now) if line["decide_by"] > now else "no time"
+        return Text(f"needs a decision until {moment(line['decide_by'])}, {left} left: ", style="bold magenta")
+    return clean(f"{line['taken_by']} has it: ", "bold") if line["taken_by"] else Text()
 
 
 def decisions(answer: Json) -> RenderableType:

@@ -6,9 +6,8 @@ the audit. Called by `bot.cli`; the primitives and the rule about foreign text a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -17,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.console import SEVERITY_STYLE, STATUS_STYLE, Json, clean, moment, span, timer_words
+from bot.console_decision import card
+from bot.console_values import changes, parsed, reading
 from bot.core.words import Millis
 
 MAX_ALERTS_SHOWN: Final = 12
@@ -27,6 +28,8 @@ def incident(answer: Json) -> RenderableType:
     """One incident as a story: how it stands, why, what was done, what is known, what comes next, and how it came."""
     record, now = answer["incident"], answer["now"]
     parts: list[RenderableType] = [_headline(record, now), Padding(_standing(record, now), (0, 2))]
+    if answer["decision"]:
+        parts += [_rule("it waits for a decision"), card(answer["decision"], now)]
     steps = list(_steps(record))
     if steps:
         parts += [_rule("what was done"), *steps]
@@ -68,19 +71,40 @@ def _standing(record: Json, now: Millis) -> Table:
     if record["acknowledged_by"]:
         table.add_row("seen by", clean(f"{record['acknowledged_by']} at {moment(record['acknowledged_at'])}"))
     if record["taken_by"]:
-        table.add_row("taken by", clean(record["taken_by"]))
+        table.add_row("has it", clean(f"{record['taken_by']}; automation stands down here"))
+    if record["ordered_by"]:
+        table.add_row("ordered by", clean(record["ordered_by"]))
+    if record["parent"]:
+        table.add_row("branch of", clean(f"{record['parent']}: andon show {record['parent']}"))
+    for branch in record["branches"]:
+        table.add_row("branch", clean(f"a rung's own action: andon show {branch}"))
     if record["frozen"]:
         table.add_row("frozen", Text("automation is off for its target", style="bold magenta"))
     if record["paged"]:
         table.add_row("paged", clean(", ".join(record["paged"])))
     for due, name in sorted((timer["due"], name) for name, timer in record["timers"].items()):
         when = f"in {span(due - now)}" if due > now else f"{span(now - due)} overdue"
-        table.add_row("next", clean(f"{when}: {timer_words(name)}"))
+        table.add_row("next", clean(f"{when}: {_rung_words(record, name) or timer_words(name)}"))
     if not record["timers"] and record["status"] != "closed":
         table.add_row("next", Text("it waits for a person", style="bold magenta"))
     if record["plan"] and record["plan"]["runbook"]:
         table.add_row("runbook", clean(record["plan"]["runbook"]))
     return table
+
+
+def _rung_words(record: Json, timer: str) -> str:
+    """What a rung of the ladder will do when its time comes: whom it pages, what it runs; "" for other timers."""
+    number = timer.removeprefix("rung:")
+    ladder = (record["plan"] or {}).get("ladder", ())
+    if number == timer or not number.isdigit() or int(number) >= len(ladder):
+        return ""
+    rung = ladder[int(number)]
+    does = [f"page {rung['page']['service']} ({rung['page']['severity']})"] if rung["page"] else []
+    does += [f"tell {rung['notify']}"] if rung["notify"] else []
+    if rung["step"]:
+        guard = f" if {rung['step']['guard']}" if rung["step"]["guard"] else ""
+        does.append(f"run {rung['step']['action']}{guard}")
+    return f"rung {int(number) + 1}: {', '.join(does)}, unless {rung['until']}"
 
 
 def _steps(record: Json) -> Iterator[RenderableType]:
@@ -103,37 +127,14 @@ def _steps(record: Json) -> Iterator[RenderableType]:
             yield Text.assemble("            ", line)
 
 
-def changes(before: str, after: str) -> list[Text]:
-    """``kelly_fraction  0.25 -> 0.1`` for each field that differs; nothing when nothing was read."""
-    old, new = _object(before), _object(after)
-    lines = []
-    for name in sorted({*old, *new}):
-        was, is_now = old.get(name), new.get(name)
-        if new and was != is_now:
-            lines.append(Text.assemble(clean(name), "  ", clean(_plain(was)), " → ", clean(_plain(is_now), "bold")))
-        elif not new:
-            lines.append(Text.assemble(clean(name), "  ", clean(_plain(was))))
-    return lines
-
-
 def _latest_readings(chain: Sequence[Json]) -> list[RenderableType]:
     """The newest reading of each name that any event of the chain carries."""
     latest: dict[str, Json] = {}
     for body in map(_body, chain):
         for line in body.get("events", ()):
-            for reading in line.get("event", {}).get("readings") or ():
-                latest[reading["name"]] = reading
-    return [_reading(reading) for _, reading in sorted(latest.items())]
-
-
-def _reading(reading: Json) -> Text:
-    if reading.get("error"):
-        return Text.assemble("  ", clean(reading["name"], "bold"), ": ", clean(reading["error"], "yellow"))
-    source = f"  ({reading['source']})" if reading.get("source") else ""
-    taken = f", {moment(reading['taken_at'])}" if reading.get("taken_at") else ""
-    return Text.assemble(
-        "  ", clean(reading["name"], "bold"), " = ", clean(_plain(reading["value"])), clean(source + taken, "dim")
-    )
+            for found in line.get("event", {}).get("readings") or ():
+                latest[found["name"]] = found
+    return [Text.assemble("  ", reading(found)) for _, found in sorted(latest.items())]
 
 
 def _alerts(record: Json) -> Iterator[Text]:
@@ -203,25 +204,10 @@ def _effect_words(effect: Json) -> str:
 
 def _body(entry: Json) -> Json:
     """An audit link's body; a link that is no JSON any more is told as such instead of hiding the rest."""
-    return _object(entry["body"]) or {
+    return parsed(entry["body"]) or {
         "at": None,
         "events": [{"event": {"kind": "unreadable entry"}, "why": entry["body"]}],
     }
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _plain(value: object) -> str:
-    """A figure or word as people write it."""
-    if value is None:
-        return "?"
-    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
 def _rule(title: str) -> Rule:

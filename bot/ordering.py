@@ -38,20 +38,15 @@ def plan(
     now: Millis,
 ) -> Plan:
     """The order as a plan. `reason` also fills an argument of that name which was left out. Raises InputError."""
-    if catalogue.spec(action) is None:
-        raise InputError("action", f"no action {action!r}; there are: {', '.join(catalogue.names())}", status=404)
     given = dict(arguments)
-    if reason and "reason" in json.loads(catalogue.params_schema(action)).get("properties", {}):
-        given.setdefault("reason", reason)
-    problems = catalogue.check_arguments(action, json.dumps(given), partial=False)
-    if problems:
-        first = problems[0]
-        raise InputError(f"arguments.{first.path}" if first.path else "arguments", first.message)
+    if reason and catalogue.spec(action) is not None:
+        takes = json.loads(catalogue.params_schema(action)).get("properties", {})
+        given |= {"reason": reason} if "reason" in takes and "reason" not in given else {}
     setting = replace(planning.Setting.of(catalogue, targets, people, now), system=system)
     try:
-        return planning.order(action, component, catalogue.canonical_arguments(action, json.dumps(given)), setting)
+        return planning.order(action, component, given, setting)
     except UnclearError as error:
-        raise InputError("component", str(error)) from error
+        raise InputError("order", str(error)) from error
 
 
 async def look(catalogue: ActionCatalogue, targets: Targets, system: str, ordered: Plan, now: Millis) -> Inspection:

@@ -154,7 +154,7 @@ class Reading:
                 waiting = card(self._services, shard, line.incident, caller)
                 cards += [waiting] if waiting is not None else []
         return as_json(
-            {"now": self._services.clock.now(), "decisions": sorted(cards, key=lambda each: int(each["expires_at"]))}
+            {"now": self._services.clock.now(), "waiting": sorted(cards, key=lambda each: int(each["expires_at"]))}
         )
 
     async def _targets(self, request: web.Request) -> web.Response:
