@@ -27,6 +27,7 @@ from bot.adapters.http_health import Health
 from bot.adapters.http_ingress import Ingress
 from bot.adapters.http_intake import Intake
 from bot.adapters.http_services import Services
+from bot.engine.alarms import Alarms
 from bot.errors import ConfigError
 from handlers.bounds import MAX_BODY
 
@@ -68,21 +69,25 @@ class Doors:
     intake: Intake
     health: Health
     services: Services
+    alarms: Alarms
 
 
-def build(services: Services) -> Doors:
-    """The applications, without opening anything. Once per registry."""
+def build(services: Services, alarms: Alarms | None = None) -> Doors:
+    """The applications, without opening anything. Once per registry. `alarms`: the house's, which `serve` then runs."""
+    alarms = alarms or Alarms(services.store, services.clock)
     intake = Intake(services.store, services.registry)
+    ingress = Ingress(services, intake, alarms)
     health = Health(services)
     webhooks = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors])
-    webhooks.router.add_post("/webhooks/alertmanager", Ingress(services, intake).alertmanager)
+    webhooks.router.add_post("/webhooks/alertmanager", ingress.alertmanager)
+    webhooks.router.add_post("/webhooks/grafana", ingress.grafana)
     health.mount(webhooks)
     api = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors])
     Reading(services, health).mount(api)
     Commands(services, intake).mount(api)
     Decisions(services).mount(api)
     health.mount(api)
-    return Doors(webhooks=webhooks, api=api, intake=intake, health=health, services=services)
+    return Doors(webhooks=webhooks, api=api, intake=intake, health=health, services=services, alarms=alarms)
 
 
 async def serve(
@@ -103,9 +108,10 @@ async def serve(
             is_open = True
             opened(addresses)
             async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(doors.health.watch.run())
+                eternal = [tasks.create_task(doors.health.watch.run()), tasks.create_task(doors.alarms.run())]
                 await stop.wait()
-                watch.cancel()
+                for task in eternal:
+                    task.cancel()
         finally:
             doors.health.draining = True
             for runner in runners:  # stops listening, waits for requests under way, closes idle connections

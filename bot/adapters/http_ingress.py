@@ -1,16 +1,17 @@
-"""`POST /webhooks/alertmanager`: authenticate, parse, split by shard, make durable, then — and only then — answer 2xx.
+"""`POST /webhooks/{alertmanager,grafana}`: authenticate, parse, split by shard, make durable; then, and only then, 2xx.
 
-Mounted by `http_app`. 401 for strangers, 4xx naming the field for what can never succeed (counted and logged: a sender
-we know does not send rubbish without cause), 503 with Retry-After while the store cannot write or too much waits.
-Alertmanager retries 5xx at once and 4xx never, which is why nothing that might succeed later is answered with 4xx.
-The engine takes the stored entries from the inbox.
+Mounted by `http_app`. 401 for strangers, 4xx naming the field for what can never succeed, 503 with Retry-After while
+the store cannot write or too much waits. Alertmanager retries 5xx at once and 4xx never, which is why nothing that
+might succeed later is answered with 4xx; Grafana retries nothing, so what it sent and we did not take is an alarm.
+Whatever is refused, `http_refusals` tells a person. The engine takes the stored entries from the inbox.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -22,20 +23,32 @@ from prometheus_client.registry import Collector
 from bot.adapters.http_auth import ANONYMOUS, SourceGate
 from bot.adapters.http_errors import Unwelcome, describe, unavailable
 from bot.adapters.http_intake import Intake
+from bot.adapters.http_refusals import Refusals, Strangers
 from bot.adapters.http_services import Services
-from bot.core.effects import PageOncall
-from bot.core.target_moves import ONCALL
-from bot.core.words import SYSTEM_TARGET
-from bot.engine.ports import Commit
+from bot.engine.alarms import Alarms
 from bot.errors import InputError, StoreUnavailable
-from handlers import alertmanager
+from handlers import alertmanager, grafana
 from handlers.bounds import MAX_BODY
-from handlers.routing import UNROUTED, split
+from handlers.routing import split
+from handlers.webhook import Webhook
 
 log = structlog.get_logger(__name__)
 
-TELL_EVERY_SECONDS: Final = 60.0  # between two log lines, or pages, about the same sender's mistake
 BODY_SECONDS: Final = 10.0  # a sender that takes longer for 1 MiB is stuck, and holds memory
+# Not stored, and nobody's mistake: the store, a body that stalled, a connection that broke in the middle of one.
+_NOT_STORED: Final = (StoreUnavailable, TimeoutError, ConnectionError, web.RequestPayloadError)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of sender: how its bodies are read, and whether it sends again what was answered with 5xx."""
+
+    read: Callable[[bytes], Webhook]
+    retries: bool
+
+
+_ALERTMANAGER: Final = Kind(alertmanager.salvage, retries=True)
+_GRAFANA: Final = Kind(grafana.salvage, retries=False)
 
 
 class Tally(Collector):
@@ -69,74 +82,75 @@ class Tally(Collector):
 class Ingress:
     """The webhook door."""
 
-    def __init__(self, services: Services, intake: Intake) -> None:
+    def __init__(self, services: Services, intake: Intake, alarms: Alarms) -> None:
         self._services = services
         self._intake = intake
         self._gate = SourceGate(services.sources)
         self._tally = Tally(services.registry)
-        self._told: dict[str, float] = {}  # by what; its keys are configured sources
+        self._refusals = Refusals(services.store, services.clock, alarms)
+        self._strangers = Strangers(alarms)
         for name in [source.name for source in services.sources] or [ANONYMOUS]:
             for outcome in ("stored", "rejected", "unavailable"):
                 self._tally.webhooks[name, outcome] = 0  # shown from the start, so that a rate has a beginning
 
     async def alertmanager(self, request: web.Request) -> web.Response:
-        """One webhook, version 4."""
+        """One webhook of Alertmanager's, version 4."""
+        return await self._receive(request, _ALERTMANAGER)
+
+    async def grafana(self, request: web.Request) -> web.Response:
+        """One webhook of Grafana's, version 1."""
+        return await self._receive(request, _GRAFANA)
+
+    async def _receive(self, request: web.Request, kind: Kind) -> web.Response:
         try:
             source = self._gate.admit(request.headers.get("Authorization"), request.headers.get("Origin"))
         except Unwelcome as error:
-            self._tally.webhooks["", "unauthenticated"] += 1
-            if self._due("unauthenticated"):
-                log.warning("webhook_unauthenticated", remote=request.remote, problem=str(error))
-            return describe(error)
+            return await self._turn_away(request, error)
         try:
-            webhook = alertmanager.parse(await _body(request))
+            webhook = kind.read(await _body(request))
             await self._intake.store(split(webhook, self._services.routes, self._services.clock.now()))
+            if webhook.refused:
+                await self._refusals.set_aside(source, webhook)
         except InputError as error:
             self._tally.webhooks[source, "rejected"] += 1
             log.error("webhook_rejected", source=source, field=error.field, problem=error.message, status=error.status)
-            await self._alarm(source, error)
+            if kind.retries:
+                await self._refusals.refused(source, error)
+            else:
+                await self._refusals.lost(source, f"it cannot be read ({error})")
             return describe(error)
-        except (StoreUnavailable, TimeoutError) as error:
+        except _NOT_STORED as error:
             self._tally.webhooks[source, "unavailable"] += 1
-            return unavailable(str(error) or f"the body did not arrive within {BODY_SECONDS:g} s")
+            problem = str(error) or f"the body did not arrive within {BODY_SECONDS:g} s"
+            if not kind.retries:
+                await self._refusals.lost(source, f"it could not be stored ({problem})")
+            return unavailable(problem)
         self._tally.webhooks[source, "stored"] += 1
         self._tally.alerts[source] += len(webhook.alerts)
         if webhook.truncated:
-            # What the sender left out cannot be stored; it must not be left out in silence too.
-            self._tally.truncated[source] += webhook.truncated
-            log.warning(
-                "alerts_truncated",
-                source=source,
-                receiver=webhook.receiver,
-                left_out=webhook.truncated,
-                fix="set max_alerts: 0 in this receiver's webhook_configs",
-            )
+            self._tell_truncated(source, webhook)
+        if self._strangers.may_fire:
+            await self._strangers.welcomed()
         return web.Response()
 
-    async def _alarm(self, source: str, error: InputError) -> None:
-        """A known sender's webhook was refused, and Alertmanager never sends it again: tell a human, not too often."""
-        if not self._due(f"rejected:{source}"):
-            return
-        page = PageOncall(
-            id=f"rejected/{source}/{self._services.clock.now()}",
-            incident=SYSTEM_TARGET,
-            service=ONCALL,
-            severity="error",
-            dedup_key=f"webhook-rejected:{source}",
-            summary=f"a webhook from {source} was refused, so its alerts are not known here ({error})",
-        )
-        try:
-            await self._services.store.commit(UNROUTED, Commit(effects=(page,)))
-        except StoreUnavailable as away:
-            log.error("alarm_not_stored", source=source, problem=str(away))
+    async def _turn_away(self, request: web.Request, error: Unwelcome) -> web.Response:
+        self._tally.webhooks["", "unauthenticated"] += 1
+        if self._refusals.due("unauthenticated"):
+            log.warning("webhook_unauthenticated", remote=request.remote, problem=str(error))
+        if error.status == web.HTTPUnauthorized.status_code:
+            await self._strangers.knocked(request.remote or "an unknown address", request.path)
+        return describe(error)
 
-    def _due(self, what: str) -> bool:
-        """Whether `what` was not told within `TELL_EVERY_SECONDS`; a flood of mistakes is one mistake."""
-        now = asyncio.get_running_loop().time()
-        if now < self._told.get(what, 0.0):
-            return False
-        self._told[what] = now + TELL_EVERY_SECONDS
-        return True
+    def _tell_truncated(self, source: str, webhook: Webhook) -> None:
+        """What the sender left out cannot be stored; it must not be left out in silence too."""
+        self._tally.truncated[source] += webhook.truncated
+        log.warning(
+            "alerts_truncated",
+            source=source,
+            receiver=webhook.receiver,
+            left_out=webhook.truncated,
+            fix="set max_alerts: 0 in this receiver's webhook_configs",
+        )
 
 
 async def _body(request: web.Request) -> bytes:
