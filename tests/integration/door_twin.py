@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from bot import ordering
 from bot.adapters.codec import event_text
 from bot.adapters.http_app import Addresses, Doors, Listen, build, serve
 from bot.adapters.http_services import Check, PersonToken, Source
@@ -20,14 +21,47 @@ from bot.core.events import Event, InboxEntry
 from bot.core.plan import Plan
 from bot.core.record import Decision
 from bot.core.words import AggregateId
-from bot.engine.action_ports import Component
+from bot.engine.action_ports import Component, Inspection, Proceed
 from bot.engine.engine import Engine
 from bot.testing import FakeClock, MemoryStore
 from handlers.routing import Route
 from policies.book import PolicyBook
+from policies.people import PeopleDocument
+from policies.targets import TargetsDocument
+from remediations.catalogue import CATALOGUE
 
 SYSTEM = "trading-core"
 PLAN = Plan(policy="var-breach", system=SYSTEM, policy_hash="h1", mode="auto", row="T2")
+ROSTER = PeopleDocument.model_validate(
+    {
+        "people": [{"id": who} for who in ("demo-oncall", "demo-approver", "demo-second", "demo-guest")],
+        "rosters": {
+            "approvers": [
+                {"system": SYSTEM, "risk": "risky", "people": ["demo-oncall", "demo-approver"]},
+                {"system": "*", "risk": "critical", "people": ["demo-approver", "demo-second"]},
+            ],
+            "break_glass": [{"system": SYSTEM, "people": ["demo-second"]}],
+        },
+    }
+)
+TARGETS = TargetsDocument.model_validate(
+    {
+        "systems": {
+            SYSTEM: {
+                "components": [
+                    {
+                        "name": "risk-engine",
+                        "role": "risk",
+                        "connector": "http",
+                        "url": "http://127.0.0.1:9",
+                        "allow": [],
+                    }
+                ]
+            }
+        }
+    }
+)
+CUT = Proceed(before='{"kelly_fraction":0.25}', wanted='{"kelly_fraction":0.1}', arguments="{}")
 
 
 class WatchedStore(MemoryStore):
@@ -71,6 +105,8 @@ class TwinServices:
     fingerprint: str = "f" * 64
     unwell: Sequence[Check] = ()
     plans: Sequence[Plan] = (PLAN,)
+    document: PeopleDocument = ROSTER
+    seen: Inspection = CUT
 
     def __post_init__(self) -> None:
         self.engine = Engine(
@@ -80,6 +116,18 @@ class TwinServices:
 
     def person_of(self, uid: int) -> str | None:
         return self.people.get(uid)
+
+    def roster(self) -> PeopleDocument:
+        return self.document
+
+    def order_plan(self, system: str, action: str, component: str, arguments: Mapping[str, Any], reason: str) -> Plan:
+        return ordering.plan(
+            CATALOGUE, TARGETS, self.document, system=system, action=action, component=component,
+            arguments=arguments, reason=reason, now=self.clock.now(),
+        )  # fmt: skip
+
+    async def inspect(self, system: str, plan: Plan) -> Inspection:
+        return self.seen
 
     def policies(self) -> Sequence[Plan]:
         return self.plans

@@ -16,8 +16,9 @@ import pytest
 
 from bot import cli
 from bot.core.alert import Alert
-from bot.core.events import AlertFired, Reading, StepSucceeded
+from bot.core.events import AlertFired, StepSucceeded
 from bot.core.plan import Plan, Step
+from bot.core.reading import Reading
 from bot.engine.fold import Letter
 from tests.integration.door_twin import PLAN, SYSTEM, TwinServices, on_socket, opened
 
@@ -117,7 +118,7 @@ async def test_show_tells_what_changed_on_which_evidence(services: TwinServices,
 
 
 def _armed() -> Any:
-    from bot.core.events import PolicyArmed
+    from bot.core.orders import PolicyArmed
 
     return PolicyArmed(id="a", at=1, by="demo-oncall", policy="var-breach")
 
@@ -147,6 +148,9 @@ async def test_freezing_and_arming(services: TwinServices, andon: Andon) -> None
     assert "by demo-oncall" in (await andon("status")).out
     assert (await andon("disarm", "var-breach")).code == 0
     assert (await andon("targets")).code == 0
+    for nothing in ("", f"{SYSTEM}/", "/risk-engine"):  # an unset variable in a script must not mean everywhere
+        named = await andon("freeze", nothing)
+        assert (named.code, "names nothing" in named.err) == (2, True)
     late = await andon("freeze", "--for", "soon")
     assert (late.code, "soon" in late.err) == (2, True)
 
