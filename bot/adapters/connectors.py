@@ -2,19 +2,25 @@
 
 Built once by the composition root from targets.yaml (credentials are resolved then, so a missing one stops the start),
 used by actions through `Targets` and by the evidence reader through `redis`, `prometheus` and `http`. Nothing connects
-before it is asked to.
+before it is asked to. A reload is two steps, `prepare` and `adopt`: what did not change keeps its connections and its
+breaker, what is gone is closed once nothing under way can still use it.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Mapping
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from pydantic import SecretStr
 
 from bot.adapters import evidence_values, targets_credentials
 from bot.adapters.connectors_breaker import Breaker
 from bot.adapters.http_target import SEND_SECONDS, HttpConnector
 from bot.adapters.targets_redis import RedisReader
-from bot.core.events import Reading
+from bot.core.reading import Reading
 from bot.core.words import Millis
 from bot.engine.action_ports import Component, ReadPoint
 from bot.errors import TargetError
@@ -24,33 +30,92 @@ Place: TypeAlias = tuple[str, str]  # system, component
 Connector: TypeAlias = HttpConnector | RedisReader
 
 
+LINGER_SECONDS: Final = 45.0  # longer than an activity may run (`dispatch.ACTIVITY_SECONDS`)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One component, its connector, and what that was made from."""
+
+    component: Component
+    document: ComponentDoc
+    secret: SecretStr | None
+    connector: Connector
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The connectors of another targets.yaml, ready to be adopted; nothing of it is connected yet."""
+
+    parts: Mapping[Place, _Part]
+
+
 class Connectors:
     """Every component's connector, by system and name."""
 
     def __init__(
         self, document: TargetsDocument, environment: Mapping[str, str], *, send_seconds: float = SEND_SECONDS
     ) -> None:
-        self._components: dict[Place, Component] = {}
-        self._kinds: dict[Place, str] = {}
-        self._connectors: dict[Place, Connector] = {}
+        self._environment = environment
+        self._send_seconds = send_seconds
+        self._parts: Mapping[Place, _Part] = {}
+        self._retired: deque[tuple[float, Connector]] = deque()
+        self._some_retired = asyncio.Event()
+        self.adopt(self.prepare(document))
+
+    def prepare(self, document: TargetsDocument) -> Prepared:
+        """The connectors that `document` asks for. Changes nothing yet. ConfigError when a credential is missing."""
+        parts: dict[Place, _Part] = {}
         for system in document.systems:
-            for component in document.components(system):
-                place = (system, component.name)
-                self._components[place] = _component(system, component)
-                self._kinds[place] = component.connector
-                self._connectors[place] = _connector(system, component, environment, send_seconds)
+            for doc in document.components(system):
+                place = (system, doc.name)
+                secret = targets_credentials.resolve(
+                    doc.credentials, self._environment, owner=f"{doc.name} of {system}"
+                )
+                known = self._parts.get(place)
+                if known is not None and (known.document, known.secret) == (doc, secret):
+                    parts[place] = known
+                    continue
+                connector = _connector(doc, secret, self._send_seconds)
+                parts[place] = _Part(_component(system, doc), doc, secret, connector)
+        return Prepared(parts)
+
+    def adopt(self, prepared: Prepared) -> None:
+        """Use these from now on. Whoever holds an old connector may finish with it."""
+        kept = {id(part.connector) for part in prepared.parts.values()}
+        gone = [part.connector for part in self._parts.values() if id(part.connector) not in kept]
+        self._parts = prepared.parts
+        if gone:
+            due = asyncio.get_running_loop().time() + LINGER_SECONDS
+            self._retired.extend((due, connector) for connector in gone)
+            self._some_retired.set()
+
+    async def close_retired(self) -> None:
+        """Close what no activity can use any more, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            while self._retired:
+                due, connector = self._retired[0]
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                await connector.close()
+                self._retired.popleft()
+            self._some_retired.clear()
+            await self._some_retired.wait()
 
     async def close(self) -> None:
         """Close every connection."""
-        for connector in self._connectors.values():
+        for connector in [*(part.connector for part in self._parts.values()), *(each for _, each in self._retired)]:
             await connector.close()
+        self._retired.clear()
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """Every component, in the order of targets.yaml."""
+        return tuple(part.component for part in self._parts.values())
 
     def component(self, system: str, name: str) -> Component:
         """The component as listed. Raises TargetError when it is not."""
-        found = self._components.get((system, name))
-        if found is None:
-            raise TargetError(f"{system} has no component {name!r} in targets.yaml")
-        return found
+        return self._part(system, name).component
 
     def http(self, system: str, name: str) -> HttpConnector:
         """The component's HTTP API. Raises TargetError when it has none."""
@@ -71,10 +136,16 @@ class Connectors:
         return found
 
     def _find(self, system: str, name: str, kind: str) -> Connector:
-        self.component(system, name)
-        if self._kinds[system, name] != kind:
-            raise TargetError(f"{name} of {system} is reached by {self._kinds[system, name]}, not {kind}")
-        return self._connectors[system, name]
+        part = self._part(system, name)
+        if part.document.connector != kind:
+            raise TargetError(f"{name} of {system} is reached by {part.document.connector}, not {kind}")
+        return part.connector
+
+    def _part(self, system: str, name: str) -> _Part:
+        found = self._parts.get((system, name))
+        if found is None:
+            raise TargetError(f"{system} has no component {name!r} in targets.yaml")
+        return found
 
     async def read_field(self, system: str, name: str, field: str, now: Millis) -> Reading:
         """A field of the component's state, now. Never raises: an error, also that it is stale, is in the reading."""
@@ -125,8 +196,7 @@ def _read_point(owner: str, read: ReadDoc) -> ReadPoint:
     return ReadPoint("http", read.http or "/", read.json_path, component, read.at_json, read.max_age)
 
 
-def _connector(system: str, doc: ComponentDoc, environment: Mapping[str, str], send_seconds: float) -> Connector:
-    secret = targets_credentials.resolve(doc.credentials, environment, owner=f"{doc.name} of {system}")
+def _connector(doc: ComponentDoc, secret: SecretStr | None, send_seconds: float) -> Connector:
     breaker = Breaker(doc.name)
     if doc.connector == "redis":
         return RedisReader(doc.name, doc.url, breaker=breaker, credentials=secret, username=doc.username)

@@ -19,6 +19,7 @@ from bot.errors import NotSent, Rejected, TargetError, Unknown
 
 FAILURES = 5  # in a row until the breaker opens: one activity's three attempts and their inspections do not open it
 OPEN_SECONDS = 5.0  # how long it stays open: short, because a protective action may be waiting behind it
+MAX_CAUSE = 200  # characters of the first failure, told with the open breaker
 READ_ATTEMPTS = 3  # per read; reads change nothing, so a lost answer may be asked for again
 READ_SECONDS = 2.0  # one read with all its attempts; the activity allows 3 s for looking
 FIRST_WAIT_SECONDS = 0.05
@@ -40,6 +41,7 @@ class Breaker:
 
     def __init__(self, component: str) -> None:
         self._component = component
+        self._cause = ""  # what the first of the failures in a row said
         self._factory = AsyncCircuitBreakerFactory(
             default_threshold=FAILURES,
             default_ttl=OPEN_SECONDS,
@@ -53,14 +55,20 @@ class Breaker:
             await breaker.__aenter__()
         except OpenedState as error:
             error.with_traceback(None)  # purgatory raises one shared instance, whose traceback would grow
+            cause = f" (first: {self._cause})" if self._cause else ""
             raise NotSent(
-                f"{self._component} failed {FAILURES} times in a row; not asked for {OPEN_SECONDS:g} s"
+                f"{self._component} failed {FAILURES} times in a row{cause}; not asked for {OPEN_SECONDS:g} s"
             ) from None
         try:
             result = await call()
         except BaseException as error:
+            if isinstance(error, Rejected):
+                self._cause = ""
+            elif isinstance(error, TargetError):
+                self._cause = self._cause or str(error)[:MAX_CAUSE]
             await breaker.__aexit__(type(error), error, None)
             raise
+        self._cause = ""
         await breaker.__aexit__(None, None, None)
         return result
 
