@@ -1,22 +1,20 @@
 """andon.yaml: how this Andon itself is set up — store, doors, routes, systems, arming, budgets.
 
-Read first: it names the other files. `bot.app` hands its routes, with `matchers.test`, to the ingress's routing.
+Read first: it names the other files; judged by `policies.lint_andon`. `bot.app` hands its routes, with `matchers.test`,
+to the ingress's routing.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
 
 from pydantic import Field
 
-from policies.durations import Duration, spell
+from policies.durations import Duration
 from policies.models import StrictModel
-from policies.problems import Path
 from policies.targets import Reference
 from policies.texts import MatcherText, Name
 
-MIN_BUDGET_WINDOW = 1_000  # ms; in less, no two actions ever meet, so there would be no limit
 MAX_PEERS = 32  # Alertmanagers, and watches: each is a task or a timer of its own
 UNROUTED = "unrouted"  # the shard of alerts that no route claims
 
@@ -139,52 +137,6 @@ class AndonDocument(StrictModel):
     policies: list[str] = Field(default_factory=lambda: ["policies/*.yaml"])
     people: str = "people.yaml"
     targets: str = "targets.yaml"
-
-
-def mistakes(document: AndonDocument) -> Iterator[tuple[Path, str, str]]:
-    """What the models cannot see: routes to nowhere, a budget that limits nothing, an open door."""
-    for index, route in enumerate(document.routes):
-        if route.system not in document.systems and route.system != UNROUTED:
-            yield ("routes", index, "system"), f"system {route.system!r} is not listed", "add it to systems:"
-        if not route.receiver and not route.match:
-            yield (
-                ("routes", index),
-                "this route takes every alert, so none comes after it",
-                "give it receiver: or match:",
-            )
-    for index, system in enumerate(document.systems):
-        if system == UNROUTED:
-            yield ("systems", index), f"{UNROUTED!r} is the name for alerts nobody claims", "choose another name"
-        if system in document.systems[:index]:
-            yield ("systems", index), f"system {system!r} is listed twice", "remove one"
-    yield from _budget_mistakes(document.budget)
-    yield from _store_mistakes(document.store)
-    if not document.listen.auth.bearer and document.listen.auth.basic is None and not is_loopback(document.listen.host):
-        where = document.listen.host or "every address"
-        yield (
-            ("listen", "host"),
-            f"webhooks on {where} would be open to the whole network",
-            "give listen.auth a bearer or basic credential, or listen on 127.0.0.1",
-        )
-
-
-def _budget_mistakes(budget: BudgetDoc) -> Iterator[tuple[Path, str, str]]:
-    if budget.reserve >= budget.limit:
-        yield ("budget", "reserve"), "the reserve is the whole budget", "make it smaller than limit"
-    if budget.within < MIN_BUDGET_WINDOW:
-        shown = spell(budget.within)
-        yield ("budget", "within"), f"a budget within {shown} limits nothing", "write at least 1s; 10m is usual"
-
-
-def _store_mistakes(store: StoreDoc) -> Iterator[tuple[Path, str, str]]:
-    if store.username and not store.credentials:
-        yield ("store", "username"), "a user without a password", "add credentials: env:NAME or file:PATH"
-    if store.credentials and not store.url:
-        yield (
-            ("store", "credentials"),
-            "these credentials belong to no url, so nothing uses them",
-            "add url: beside them, or write the user into ANDON_STORE_URL",
-        )
 
 
 def is_loopback(host: str) -> bool:

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from bot.core.plan import Plan
-from policies import lint, matchers, planning
+from policies import lint, lint_people, lint_sources, matchers, planning
 from policies.book import CatchAll, SystemPolicies, built_in
 from policies.document import CatchAllDoc, PolicyDoc, PolicyFile
 from policies.index import Entry, Index
 from policies.lint_evidence import Finding
 from policies.models import validate
-from policies.planning import CATCH_ALL, Setting
+from policies.planning import CATCH_ALL, ORDER, Setting
 from policies.problems import Path, Problem, did_you_mean
 from policies.safe_yaml import Document
+from policies.sources import Schedule, ScheduleDoc, StreamDoc, StreamSource
 
 MAX_SUBSETS = 6  # matchers of one policy whose subsets are compared with earlier policies: 64 look-ups
 
@@ -46,6 +47,7 @@ class _System:
     taken: dict[frozenset[str], str] = field(default_factory=dict)  # matchers of policies that end matching -> name
     catch_all: CatchAll | None = None
     catch_all_at: str = ""
+    sources: dict[tuple[str, str], str] = field(default_factory=dict)  # (streams or schedules, name) -> "file:line"
 
 
 class Assembly:
@@ -60,6 +62,8 @@ class Assembly:
         self._systems: dict[str, _System] = {}
         self.problems: list[Problem] = []
         self.unsigned: list[Unsigned] = []
+        self.streams: list[StreamSource] = []
+        self.schedules: list[Schedule] = []
         self._named: list[tuple[Document, str]] = []  # policy files and the system that each names
 
     def add(self, document: Document) -> None:
@@ -84,6 +88,8 @@ class Assembly:
         for index, (policy, _) in enumerate(shaped):
             if policy is not None:
                 self._policy(document, ("policies", index), policy, file, setting, system)
+        self._sources(document, file, setting, system)
+        self._report(document, (), lint_people.oncall(file, setting.people))
         if file.catch_all is not None:
             self._catch_all(document, file.catch_all, file, system)
         if all(policy is not None for policy, _ in shaped):
@@ -124,8 +130,9 @@ class Assembly:
     ) -> None:
         before = len(self.problems)
         place = f"{document.source}:{document.line(at)}"
-        if policy.name == CATCH_ALL:
-            self._report(document, (*at, "name"), [((), f"{CATCH_ALL!r} is the catch-all's name", "choose another")])
+        reserved = {CATCH_ALL: "the catch-all's name", ORDER: "the name of what people order"}.get(policy.name)
+        if reserved is not None:
+            self._report(document, (*at, "name"), [((), f"{policy.name!r} is {reserved}", "choose another")])
         first = system.seen.setdefault(policy.name, place)
         if first != place:
             message = f"a policy named {policy.name!r} is already at {first}"
@@ -135,6 +142,35 @@ class Assembly:
             self._report(document, at, lint.check(policy, file, setting))
         if len(self.problems) == before:
             system.entries.append(_entry(len(system.entries), policy, planning.plan(policy, file, setting)))
+
+    def _sources(self, document: Document, file: PolicyFile, setting: Setting, system: _System) -> None:
+        """Take the file's streams and schedules, each judged and under a name of its own in the system."""
+        if file.system not in setting.targets.systems:
+            return
+        for index, stream in enumerate(file.streams):
+            if self._source(document, ("streams", index), stream, lint_sources.stream(stream, setting), system):
+                self.streams.append(lint_sources.stream_source(stream, setting))
+        for index, schedule in enumerate(file.schedules):
+            if self._source(document, ("schedules", index), schedule, lint_sources.schedule(schedule), system):
+                self.schedules.append(lint_sources.scheduled(schedule, file.system))
+
+    def _source(
+        self,
+        document: Document,
+        at: Path,
+        source: StreamDoc | ScheduleDoc,
+        findings: Iterable[Finding],
+        system: _System,
+    ) -> bool:
+        """Whether this source is all right; what is not is reported."""
+        before = len(self.problems)
+        place = f"{document.source}:{document.line(at)}"
+        first = system.sources.setdefault((str(at[0]), source.name), place)
+        if first != place:
+            message = f"{source.name!r} is already among the {at[0]} at {first}"
+            self._report(document, (*at, "name"), [((), message, "names are unique in a system")])
+        self._report(document, at, findings)
+        return len(self.problems) == before
 
     def _unreachable(self, policy: PolicyDoc, system: _System) -> Iterable[Finding]:
         """An earlier policy that asks for less takes every alert that this one would."""
@@ -157,6 +193,7 @@ class Assembly:
             self.problems.append(document.problem(("catch_all",), message, "keep one"))
             return
         self._report(document, ("catch_all",), lint.check_catch_all(doc))
+        self._report(document, (), lint_people.catch_all(doc, self._setting.people))
         plan = planning.catch_all(file.system, doc, file.oncall)
         system.catch_all, system.catch_all_at = CatchAll(plan, doc.severity, tuple(doc.group_by)), place
 

@@ -14,14 +14,15 @@ from pydantic import Field, JsonValue
 from bot.core.words import Mode, OnFailure, OnNoEvidence, Severity
 from policies.durations import Duration
 from policies.models import StrictModel
+from policies.sources import MAX_SOURCES, ScheduleDoc, StreamDoc
 from policies.texts import ConditionText, InstantText, Label, MatcherText, Name, ReadingName
 
 MAX_STEPS = 32  # a longer sequence is a programme, not a remediation
 MAX_RUNGS = 16
+MAX_CHANNEL = 80  # characters of a channel's name: https://docs.slack.dev/reference/methods/conversations.create
 MAX_TEXT = 2_000  # characters of a query, reason or address
 
 PolicyRisk: TypeAlias = Literal["safe", "risky", "critical"]
-_STREAMS_INSTEAD = "count in Prometheus and match on its alert"
 
 
 class PageDoc(StrictModel):
@@ -65,7 +66,6 @@ class StepDoc(StrictModel):
 
     not_yet: ClassVar[Mapping[str, str]] = {
         "when": "write one policy per case, or leave the choice to a person",
-        "break_glass": "a risky step asks for its approvers instead",
     }
 
     action: str = Field(description="An action of the catalogue, like risk.reduce_kelly.")
@@ -77,20 +77,45 @@ class StepDoc(StrictModel):
     on_failure: OnFailure = "escalate"
     on_no_evidence: OnNoEvidence = "ask"
     risk: PolicyRisk | None = Field(None, description="Raises the action's own risk; it cannot lower it.")
+    approve_within: Duration = Field(300_000, description="How long a decision waits before silence escalates it.")
+    break_glass: str = Field("", description="The one person who may decide alone, with a typed reason.")
 
 
 class RungDoc(StrictModel):
-    """A timed entry of the ladder."""
+    """A timed entry of the ladder: it calls people, says something, or runs a step of its own (or all of these)."""
 
     not_yet: ClassVar[Mapping[str, str]] = {
-        "run": "page somebody who decides: page: {service: cro}",
         "ask": "page somebody who decides: page: {service: cro}",
-        "guard": "a rung only pages for now, and pages need no guard",
     }
 
-    after: Duration
-    page: PageDoc
-    until: Literal["acked", "mitigated", "resolved"] = Field("acked", description="What ends this rung's paging.")
+    after: Duration = Field(description="Since the episode began.")
+    page: PageDoc | None = None
+    notify: str = Field("", max_length=MAX_CHANNEL, description='A channel that is told, like "#quant-emergency".')
+    run: str = Field("", description="An action of the catalogue, run beside the plan.")
+    with_: dict[str, JsonValue] = Field(default_factory=dict, alias="with", description="run's arguments.")
+    component: str = Field("", description="Which component run acts on, where several have its role.")
+    guard: ConditionText | None = Field(None, description="Must hold right before run is sent.")
+    verify: VerifyDoc | None = None
+    on_no_evidence: OnNoEvidence = "ask"
+    risk: PolicyRisk | None = Field(None, description="Raises the action's own risk; it cannot lower it.")
+    approve_within: Duration = Field(300_000, description="How long a decision waits before silence escalates it.")
+    break_glass: str = Field("", description="The one person who may decide alone, with a typed reason.")
+    until: Literal["acked", "mitigated", "resolved"] = Field("acked", description="What ends this rung.")
+
+    def step(self) -> StepDoc | None:
+        """What the rung runs, as a step; None when it only calls people."""
+        if not self.run:
+            return None
+        shared = {name: getattr(self, name) for name in _STEP_KEYS}
+        return StepDoc.model_construct(action=self.run, **shared)  # its parts have been validated here
+
+    def stray(self) -> tuple[str, ...]:
+        """The keys it gives for a step that it does not run."""
+        given = self.model_fields_set & set(_STEP_KEYS)
+        return () if self.run else tuple(sorted(name.rstrip("_") for name in given))
+
+
+_STEP_KEYS = ("with_", "component", "guard", "verify", "on_no_evidence", "risk", "approve_within", "break_glass")
 
 
 class PolicyDoc(StrictModel):
@@ -98,10 +123,6 @@ class PolicyDoc(StrictModel):
 
     not_yet: ClassVar[Mapping[str, str]] = {
         "on_resolved": "offer the restore from the runbook by hand: it raises exposure and needs a person anyway",
-        "stream": _STREAMS_INSTEAD,
-        "streams": _STREAMS_INSTEAD,
-        "schedule": "start it from cron with `andon fire`",
-        "break_glass": "a risky step asks for its approvers instead",
     }
 
     name: Name
@@ -151,17 +172,14 @@ class PreAuthorisedDoc(StrictModel):
 class PolicyFile(StrictModel):
     """A whole policy file."""
 
-    not_yet: ClassVar[Mapping[str, str]] = {
-        "streams": _STREAMS_INSTEAD,
-        "schedules": "start it from cron with `andon fire`",
-    }
-
     system: Name
     labels: list[Label] = Field(default_factory=list, description="Labels that alerts carry besides those matched on.")
     oncall: PageDoc = Field(
         default_factory=lambda: PageDoc(service="trading-oncall"),
         description="Who is paged when a plan needs a person.",
     )
+    streams: list[StreamDoc] = Field(default_factory=list, max_length=MAX_SOURCES)
+    schedules: list[ScheduleDoc] = Field(default_factory=list, max_length=MAX_SOURCES)
     policies: list[PolicyDoc] = Field(default_factory=list)
     catch_all: CatchAllDoc | None = None
     pre_authorised: list[PreAuthorisedDoc] = Field(default_factory=list)

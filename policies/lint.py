@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from bot.core.action import ActionSpec
 from bot.core.words import risk_rank
-from policies import lint_evidence, matchers, planning
+from policies import lint_evidence, lint_people, matchers, planning
 from policies.document import CatchAllDoc, PolicyDoc, PolicyFile, RungDoc, StepDoc
 from policies.durations import spell
 from policies.lint_evidence import Finding, Known
@@ -18,6 +18,8 @@ from policies.planning import Schema, Setting
 from policies.problems import Path, UnclearError, did_you_mean
 from policies.rendering import canonical, references, texts
 
+MIN_APPROVE_MS = 1_000  # people need minutes; a drill on a fast clock needs less
+MAX_APPROVE_MS = 24 * 3_600_000  # by then the incident is another one
 ALWAYS_LABELS = frozenset({"alertname", "severity"})  # what Prometheus and our severity rule expect on every alert
 
 
@@ -43,11 +45,22 @@ def check(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Iterator[Fin
         message = "readings are declared, but none says that all is well again: the incident would resolve on silence"
         yield ("evidence",), message, "add healthy: CONDITION to the policy, or verify: to a step"
     yield from ladder(policy.ladder)
+    for index, rung in enumerate(policy.ladder):
+        branch = rung.step()
+        if branch is not None:
+            for path, message, fix in _step(branch, policy, known, setting):
+                yield ("ladder", index, *(("run",) if path == ("action",) else path)), message, fix
+    yield from lint_people.deciders(policy, setting)
+    yield from lint_people.policy_pages(policy, setting.people)
 
 
 def check_catch_all(document: CatchAllDoc) -> Iterator[Finding]:
     """Everything wrong with a catch-all; paths are relative to it."""
     yield from ladder(document.ladder)
+    for index, rung in enumerate(document.ladder):
+        if rung.run:
+            message = f"the catch-all knows nothing about its alerts, so it never runs {rung.run}"
+            yield ("ladder", index, "run"), message, "write a policy for the alerts you mean, or page somebody"
 
 
 def check_pre_authorised(file: PolicyFile, setting: Setting) -> Iterator[Finding]:
@@ -63,8 +76,9 @@ def check_pre_authorised(file: PolicyFile, setting: Setting) -> Iterator[Finding
             continue
         if policy is None:
             yield (*at, "policy"), f"no policy named {entry.policy!r} in this file", did_you_mean(entry.policy, by_name)
-        elif entry.action not in {step.action for step in policy.plan}:
-            yield (*at, "action"), f"{entry.policy} has no step with {entry.action}", "name a step of its plan"
+        elif entry.action not in {step.action for _, step in lint_people.steps(policy)}:
+            message = f"{entry.policy} has no step with {entry.action}"
+            yield (*at, "action"), message, "name a step of its plan or its ladder"
         elif spec.direction == "raises":
             message = f"{entry.action} raises exposure, which is never automatic"
             yield (*at, "action"), message, "remove this entry: a person approves it each time"
@@ -124,6 +138,9 @@ def _step(step: StepDoc, policy: PolicyDoc, known: Known, setting: Setting) -> I
         yield ("on_no_evidence",), message, "write ask"
     if step.on_no_evidence == "act" and not step.guard:
         yield ("on_no_evidence",), "there is no guard to do without", "remove it, or add guard:"
+    if not MIN_APPROVE_MS <= step.approve_within <= MAX_APPROVE_MS:
+        bounds = f"write from {spell(MIN_APPROVE_MS)} to {spell(MAX_APPROVE_MS)}"
+        yield ("approve_within",), f"nobody decides within {spell(step.approve_within)}", bounds
     yield from lint_evidence.step_conditions(step, policy, known)
 
 
@@ -187,8 +204,13 @@ def _floors(step: StepDoc, spec: ActionSpec, floors: dict[str, float]) -> Iterat
 
 
 def ladder(rungs: list[RungDoc]) -> Iterator[Finding]:
-    """Rungs in the order of time, each at its own time."""
-    for index in range(1, len(rungs)):
-        if rungs[index].after <= rungs[index - 1].after:
-            message = f"this rung comes after {spell(rungs[index].after)}, not later than the one before it"
-            yield ("ladder", index, "after"), message, "put the rungs in order of time"
+    """Rungs that do something, in the order of time, each at its own time."""
+    for index, rung in enumerate(rungs):
+        at: Path = ("ladder", index)
+        if rung.page is None and not rung.notify and not rung.run:
+            yield at, "this rung does nothing", "give it page:, notify: or run:"
+        for key in rung.stray():
+            yield (*at, key), f"{key} belongs to a step, and this rung runs none", "add run: ACTION, or remove it"
+        if index and rung.after <= rungs[index - 1].after:
+            message = f"this rung comes after {spell(rung.after)}, not later than the one before it"
+            yield (*at, "after"), message, "put the rungs in order of time"

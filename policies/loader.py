@@ -13,10 +13,10 @@ from typing import Literal, TypeAlias, TypeVar
 
 from bot.core.action import Catalogue
 from bot.core.words import Millis
-from policies import andon, people, safe_yaml, targets
-from policies.andon import UNROUTED, AndonDocument
+from policies import lint_andon, lint_people, matchers, people, safe_yaml, targets
+from policies.andon import UNROUTED, AndonDocument, WatchDoc
 from policies.assembly import Assembly, Unsigned
-from policies.book import PolicyBook
+from policies.book import PolicyBook, Watch
 from policies.lint_evidence import Finding
 from policies.models import StrictModel, validate
 from policies.people import PeopleDocument
@@ -67,7 +67,7 @@ def kind_of(name: str) -> Kind:
 def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None = None) -> Loaded:
     """Read everything. `now` decides which signatures still count; without it none does, and such steps ask."""
     problems: list[Problem] = []
-    setup_at, setup = _single(sources, "andon", AndonDocument, andon.mistakes, problems)
+    setup_at, setup = _single(sources, "andon", AndonDocument, lint_andon.mistakes, problems)
     persons_at, persons = _single(sources, "people", PeopleDocument, people.mistakes, problems)
     systems_at, systems = _single(sources, "targets", TargetsDocument, targets.mistakes, problems)
     readable = _is_readable(persons_at) and _is_readable(systems_at)
@@ -86,13 +86,36 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
     if isinstance(setup_at, Document):
         problems += assembly.unlisted(setup.systems)
     names = {UNROUTED, *setup.systems, *assembly.files()}
-    book = PolicyBook(assembly.systems(sorted(names)), persons) if not problems else None
+    if isinstance(persons_at, Document) and systems_at != "unreadable":
+        found_there = (*lint_people.rosters(persons, systems), *lint_people.built_in(persons))
+        problems += [persons_at.problem(path, message, fix) for path, message, fix in found_there]
+    book = (
+        PolicyBook(assembly.systems(sorted(names)), persons, _watches(setup), assembly.streams, assembly.schedules)
+        if not problems
+        else None
+    )
     armed: list[tuple[str, str]] = []
     if book is not None and isinstance(setup_at, Document):
         armed, wrong = _armed(setup_at, setup, book)
         problems += wrong
     found = tuple(sorted(set(problems)))
     return Loaded(book if not found else None, systems, persons, setup, found, tuple(assembly.unsigned), tuple(armed))
+
+
+def _watches(setup: AndonDocument) -> list[Watch]:
+    """The dead-men of andon.yaml, ready for matching."""
+    return [_watch(document) for document in setup.watches]
+
+
+def _watch(document: WatchDoc) -> Watch:
+    read = [matchers.parse(text) for text in document.match]
+    return Watch(
+        name=document.name,
+        system=document.system,
+        matches=lambda labels: all(matcher.matches(labels) for matcher in read),
+        within_ms=document.within,
+        text="\n".join(map(str, read)),
+    )
 
 
 def _single(

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from pydantic import JsonValue
+
 from bot.core.action import ActionSpec, Catalogue
 from bot.core.plan import EvidenceDecl, Page, Plan, Rung, Step, Verify
 from bot.core.words import Millis, Risk, risk_rank
@@ -27,11 +29,12 @@ from policies.document import (
 )
 from policies.people import PeopleDocument
 from policies.problems import UnclearError, did_you_mean
-from policies.rendering import canonical
+from policies.rendering import canonical, texts
 from policies.targets import ComponentDoc, Connector, TargetsDocument
 from policies.texts import instant
 
 CATCH_ALL = "catch-all"
+ORDER = "order"  # the policy of what a person orders
 ANY_ROLE = "*"  # an action with this role acts on whichever component the step names
 ONCALL = PageDoc(service="trading-oncall")
 
@@ -62,7 +65,11 @@ class Setting:
 
 def plan(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Plan:
     """The plan of a policy without problems. Raises UnclearError where lint would have found one."""
-    steps = tuple(_step(n, step, policy, file.pre_authorised, setting) for n, step in enumerate(policy.plan, start=1))
+    steps = tuple(
+        _step(f"{n}-{step.action}", step, signature(step.action, policy.name, file.pre_authorised, setting), setting)
+        for n, step in enumerate(policy.plan, start=1)
+    )
+    rungs = tuple(_rung(n, rung, policy.name, file, setting) for n, rung in enumerate(policy.ladder, start=1))
     unnamed = Plan(
         policy=policy.name,
         system=file.system,
@@ -76,7 +83,7 @@ def plan(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Plan:
         evidence={name: _evidence(name, decl, setting) for name, decl in policy.evidence.items()},
         diagnose=tuple(policy.diagnose),
         steps=steps,
-        ladder=tuple(map(_rung, policy.ladder)),
+        ladder=rungs,
         healthy=policy.healthy or _last_verification(policy),
         page_on_park=_page(file.oncall),
         hold_ms=policy.hold,
@@ -95,13 +102,43 @@ def catch_all(system: str, document: CatchAllDoc | None, oncall: PageDoc = ONCAL
         mode="suggest",
         channel=document.channel,
         runbook=document.runbook,
-        ladder=tuple(map(_rung, document.ladder)),
+        ladder=tuple(map(_calling, document.ladder)),
         page_on_open=_page(document.page),
         page_on_park=_page(oncall),
         hold_ms=document.hold,
         close_ms=document.close,
     )
     return _named(unnamed, canonical(document.model_dump(mode="json", by_alias=True)))
+
+
+def order(action: str, component: str, arguments: Mapping[str, JsonValue], setting: Setting) -> Plan:
+    """The plan of one action that a person orders on `setting.system`. Raises UnclearError.
+
+    Its mode is `suggest`: nothing in it runs but by the yes that the order itself carries, or that others give.
+    """
+    if setting.system not in setting.targets.systems:
+        listed = ", ".join(setting.targets.systems) or "none"
+        raise UnclearError(f"no system {setting.system!r} in targets.yaml", f"it has: {listed}")
+    spec_of(action, setting.catalogue)
+    given = canonical(dict(arguments))
+    if next((text for _, text in texts(dict(arguments)) if "${" in text), None) is not None:
+        raise UnclearError("an order has no alert to fill ${…} from", "write the value out")
+    wrong = setting.catalogue.check_arguments(action, given, partial=False)
+    if wrong:
+        told = "; ".join(f"{problem.path}: {problem.message}".removeprefix(": ") for problem in wrong)
+        known = ", ".join(setting.parameters.get(action, {}).get("properties", {})) or "none"
+        raise UnclearError(f"the arguments of {action} are not right: {told}", f"its arguments: {known}")
+    whole = json.loads(setting.catalogue.canonical_arguments(action, given))
+    step = StepDoc.model_construct(action=action, component=component, with_=whole)
+    unnamed = Plan(
+        policy=ORDER,
+        system=setting.system,
+        policy_hash="",
+        mode="suggest",
+        severity="warning",
+        steps=(_step(f"1-{action}", step, None, setting),),
+    )
+    return _named(unnamed, canonical({"order": action}))
 
 
 def spec_of(action: str, catalogue: Catalogue) -> ActionSpec:
@@ -129,11 +166,16 @@ def component_for_action(spec: ActionSpec, named: str, setting: Setting) -> Comp
 def component_for_evidence(decl: EvidenceDoc, setting: Setting) -> ComponentDoc:
     """The component a reading is taken from. Raises UnclearError when there is not exactly one."""
     connector: Connector = "prometheus" if decl.promql is not None else "http" if decl.http is not None else "redis"
+    return component_by_connector(connector, decl.component, setting)
+
+
+def component_by_connector(connector: Connector, named: str, setting: Setting) -> ComponentDoc:
+    """The component reached this way; of several Redis ones, the only store. Raises UnclearError."""
     found = setting.targets.by_connector(setting.system, connector)
     stores = tuple(c for c in found if c.role == "store")
-    if connector == "redis" and len(stores) == 1 and not decl.component:
+    if connector == "redis" and len(stores) == 1 and not named:
         return stores[0]
-    return _one(found, decl.component, f"connector {connector}", setting)
+    return _one(found, named, f"connector {connector}", setting)
 
 
 def risk_of(step: StepDoc, spec: ActionSpec) -> Risk:
@@ -146,6 +188,20 @@ def is_signed(entry: PreAuthorisedDoc, people: PeopleDocument, now: Millis | Non
     if not entry.by or not entry.until or people.by_id(entry.by) is None:
         return False
     return now is not None and now < instant(entry.until)
+
+
+def signature(
+    action: str, policy: str, entries: Sequence[PreAuthorisedDoc], setting: Setting
+) -> PreAuthorisedDoc | None:
+    """The pre-authorisation that counts now for this action of this policy."""
+    ours = (entry for entry in entries if (entry.action, entry.policy) == (action, policy))
+    return next((entry for entry in ours if is_signed(entry, setting.people, setting.now)), None)
+
+
+def is_automatic(step: StepDoc, spec: ActionSpec, signed: PreAuthorisedDoc | None) -> bool:
+    """Law 4: what does not raise exposure may run by itself, if it is safe or somebody has signed for it."""
+    harmless = risk_rank(risk_of(step, spec)) <= risk_rank("safe")
+    return spec.direction != "raises" and (harmless or signed is not None)
 
 
 def _one(found: Sequence[ComponentDoc], named: str, what: str, setting: Setting) -> ComponentDoc:
@@ -168,29 +224,22 @@ def _one(found: Sequence[ComponentDoc], named: str, what: str, setting: Setting)
     )
 
 
-def _step(number: int, step: StepDoc, policy: PolicyDoc, signed: Sequence[PreAuthorisedDoc], setting: Setting) -> Step:
+def _step(name: str, step: StepDoc, lent: PreAuthorisedDoc | None, setting: Setting) -> Step:
     spec = spec_of(step.action, setting.catalogue)
     component = component_for_action(spec, step.component, setting)
     risk = risk_of(step, spec)
     harmless = risk_rank(risk) <= risk_rank("safe")
-    entry = next(
-        (
-            e
-            for e in signed
-            if (e.action, e.policy) == (step.action, policy.name) and is_signed(e, setting.people, setting.now)
-        ),
-        None,
-    )
-    lent = entry if entry is not None and not harmless and spec.direction != "raises" else None
+    if harmless or spec.direction == "raises":
+        lent = None
     return Step(
-        id=f"{number}-{step.action}",
+        id=name,
         action=step.action,
         component=component.name if component else "",
         arguments=canonical(step.with_),
         risk=risk,
         direction=spec.direction,
         delivery=spec.delivery,
-        automatic=spec.direction != "raises" and (harmless or lent is not None),
+        automatic=is_automatic(step, spec, lent),
         authority=f"pre-authorised by {lent.by} until {lent.until}: {lent.reason}" if lent else "",
         automatic_until=instant(lent.until) if lent else None,
         guard=step.guard or "",
@@ -200,6 +249,8 @@ def _step(number: int, step: StepDoc, policy: PolicyDoc, signed: Sequence[PreAut
         cooldown_ms=step.cooldown,
         on_failure=step.on_failure,
         on_no_evidence=step.on_no_evidence,
+        approve_within_ms=step.approve_within,
+        break_glass=step.break_glass,
     )
 
 
@@ -228,8 +279,17 @@ def _page(page: PageDoc) -> Page:
     return Page(service=page.service, severity=page.severity)
 
 
-def _rung(rung: RungDoc) -> Rung:
-    return Rung(after_ms=rung.after, page=_page(rung.page), until=rung.until)
+def _calling(rung: RungDoc) -> Rung:
+    page = _page(rung.page) if rung.page is not None else None
+    return Rung(after_ms=rung.after, page=page, notify=rung.notify, until=rung.until)
+
+
+def _rung(number: int, rung: RungDoc, policy: str, file: PolicyFile, setting: Setting) -> Rung:
+    step = rung.step()
+    if step is None:
+        return _calling(rung)
+    lent = signature(step.action, policy, file.pre_authorised, setting)
+    return replace(_calling(rung), step=_step(f"rung{number}-{step.action}", step, lent, setting))
 
 
 def _last_verification(policy: PolicyDoc) -> str:

@@ -42,11 +42,9 @@ def schemas(catalogue: Catalogue) -> dict[str, str]:
 
 
 def _add_actions(schema: Schema, catalogue: Catalogue) -> None:
-    """Make each step's `with` the arguments of its `action`."""
+    """Make each step's `with` the arguments of its `action`, and each rung's those of its `run`."""
     definitions: Schema = schema["$defs"]
-    step: Schema = definitions["StepDoc"]
     choices: list[Schema] = []
-    cases: list[Schema] = []
     for action in catalogue.names():
         spec = catalogue.spec(action)
         if spec is None:
@@ -55,14 +53,20 @@ def _add_actions(schema: Schema, catalogue: Catalogue) -> None:
             {"const": action, "description": f"{spec.summary} Risk: {spec.risk}; {spec.direction} exposure."}
         )
         definitions[f"with {action}"] = _arguments(action, json.loads(catalogue.params_schema(action)), definitions)
-        cases.append({
-            "if": {"properties": {"action": {"const": action}}, "required": ["action"]},
-            "then": {"properties": {"with": {"$ref": f"#/$defs/with {action}"}}},
-        })  # fmt: skip
-    step["properties"]["action"] = {"description": step["properties"]["action"]["description"], "oneOf": choices}
-    step["allOf"] = cases
+    for name, key in (("StepDoc", "action"), ("RungDoc", "run")):
+        part: Schema = definitions[name]
+        part["properties"][key] = {"description": part["properties"][key]["description"], "oneOf": choices}
+        part["allOf"] = [_case(key, choice["const"]) for choice in choices]
     entry = definitions["PreAuthorisedDoc"]["properties"]
     entry["action"] = {"enum": list(catalogue.names())}
+
+
+def _case(key: str, action: str) -> Schema:
+    """Where `key` names this action, `with` is its arguments."""
+    return {
+        "if": {"properties": {key: {"const": action}}, "required": [key]},
+        "then": {"properties": {"with": {"$ref": f"#/$defs/with {action}"}}},
+    }
 
 
 def _arguments(action: str, schema: Schema, definitions: Schema) -> Schema:
