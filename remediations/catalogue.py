@@ -16,7 +16,7 @@ from bot.core.action import ActionSpec, ParamProblem
 from bot.core.words import JsonText
 from bot.engine.action_ports import Action, Diagnosis
 from bot.errors import ConfigError
-from remediations import http_call, notify, reduce_kelly, var_concentration
+from remediations import http_call, notify, reduce_kelly, trading_halt, var_concentration
 from remediations.params import Params, canonical, check, parse
 
 
@@ -34,6 +34,7 @@ def _actions() -> dict[str, Entry]:
         "http.call": Entry(http_call.SPEC, http_call.HttpCallParams, http_call.HttpCall),
         "notify": Entry(notify.SPEC, notify.NotifyParams, notify.Notify),
         "risk.reduce_kelly": Entry(reduce_kelly.SPEC, reduce_kelly.ReduceKellyParams, reduce_kelly.ReduceKelly),
+        "trading.halt": Entry(trading_halt.SPEC, trading_halt.TradingHaltParams, trading_halt.TradingHalt),
     }
 
 

@@ -1,8 +1,9 @@
 """The simulated trading-core's HTTP face: the runbook's API, Prometheus metrics, the ledger, and faults to inject.
 
 The runbook's API: `GET /health`, `POST /api/risk/emergency-reduce`, `POST /api/stop-trading`, `/api/start-trading`.
-`GET /api/risk/status` is not in the runbook: Andon must be able to read the Kelly fraction, so the sandbox offers what
-a real system would be asked to add. Only `/api/…` requests enter the ledger; scrapes and looking at it do not.
+`GET /api/risk/status` is not in the runbook: Andon must be able to read the Kelly fraction and whether trading is on,
+so the sandbox offers what a real system would be asked to add. Only `/api/…` requests enter the ledger; scrapes and
+looking at it do not.
 
 Like the real thing it is a plain target: no keys, no fences, no refusal to raise Kelly. What must not be doubled has to
 be prevented on Andon's side, and the ledger shows whether it was.
@@ -102,7 +103,7 @@ class _Face:
         self._position = Gauge("trading_position_usd", "Position, US dollars", ["symbol"], registry=self._registry)
 
     async def health(self, _request: web.Request) -> web.Response:
-        return web.json_response({"status": "healthy", "trading": self._system.trading})
+        return web.json_response({"status": "healthy", "trading": "on" if self._system.trading else "off"})
 
     async def metrics(self, _request: web.Request) -> web.Response:
         self._kelly.set(self._system.kelly_fraction)
@@ -123,6 +124,7 @@ class _Face:
         return web.json_response(
             {
                 "kelly_fraction": system.kelly_fraction,
+                "trading": "on" if system.trading else "off",
                 "var_pct": {reading.symbol: reading.var_pct for reading in system.readings},
                 "updated_at": system.updated_at,
             }
@@ -137,11 +139,20 @@ class _Face:
         changed = await self._system.set_kelly(fraction, author="api", reason=reason)
         return web.json_response({"kelly_fraction": self._system.kelly_fraction, "changed": changed})
 
-    async def stop_trading(self, _request: web.Request) -> web.Response:
-        return web.json_response({"changed": await self._system.set_trading(False, author="api"), "trading": False})
+    async def stop_trading(self, request: web.Request) -> web.Response:
+        return await self._switch_trading(request, on=False)
 
-    async def start_trading(self, _request: web.Request) -> web.Response:
-        return web.json_response({"changed": await self._system.set_trading(True, author="api"), "trading": True})
+    async def start_trading(self, request: web.Request) -> web.Response:
+        return await self._switch_trading(request, on=True)
+
+    async def _switch_trading(self, request: web.Request, *, on: bool) -> web.Response:
+        """The runbook calls both without a body; a reason is kept where one is given."""
+        body = await _json_object(request) if request.can_read_body else {}
+        reason = body.get("reason", "")
+        if not isinstance(reason, str):
+            raise _refusal("reason", "a sentence saying why, or nothing")
+        changed = await self._system.set_trading(on, author="api", reason=reason)
+        return web.json_response({"trading": "on" if on else "off", "changed": changed})
 
     async def fault_var(self, request: web.Request) -> web.Response:
         """{"symbol", "var_pct"} stresses a symbol, {"symbol", "clear": true} ends that; "*" clears them all."""

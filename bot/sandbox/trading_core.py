@@ -73,17 +73,21 @@ class TradingCore:
         await self._publish()
         return True
 
-    async def set_trading(self, trading: bool, *, author: Author) -> bool:
-        """Start or stop taking new orders. Returns whether that changed anything."""
+    async def set_trading(self, trading: bool, *, author: Author, reason: str = "") -> bool:
+        """Start or stop taking new orders. Returns whether that changed anything; only a change is an effect."""
         before = self.trading
         if trading == before:
             return False
         self.trading = trading
-        self.ledger.effect("trading", author=author, before=before, after=trading)
+        self.updated_at = self.now()
+        self.ledger.effect("trading", author=author, before=before, after=trading, reason=reason)
         return True
 
     async def restore(self, *, reason: str) -> bool:
-        """The desk puts everything back: faults over, baseline Kelly, book rebuilt. Returns whether Kelly moved."""
+        """The desk puts everything back: faults over, baseline Kelly, book rebuilt, trading on.
+
+        Returns whether Kelly moved.
+        """
         before = self._model.kelly_fraction
         self._model.restore(self.now())
         changed = self._model.kelly_fraction != before
@@ -91,6 +95,7 @@ class TradingCore:
             self.ledger.effect(
                 "kelly_fraction", author="desk", before=before, after=self._model.kelly_fraction, reason=reason
             )
+        await self.set_trading(True, author="desk", reason=reason)
         await self._publish()
         return changed
 

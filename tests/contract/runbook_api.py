@@ -25,14 +25,15 @@ class RunbookApi:
 
     def __init__(self) -> None:
         self.kelly: object = 0.25
+        self.trading: object = "on"
         self.mood: Mood = "well"
         self.requests: list[tuple[str, dict[str, str], Any]] = []
-        self.changes: list[float] = []
+        self.changes: list[float | str] = []
         self.url = ""
         self._over = asyncio.Event()
 
     async def status(self, _request: web.Request) -> web.Response:
-        return web.json_response({"kelly_fraction": self.kelly})
+        return web.json_response({"kelly_fraction": self.kelly, "trading": self.trading})
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.text() or "{}")
@@ -43,6 +44,9 @@ class RunbookApi:
         if wanted != self.kelly:
             self.kelly = wanted
             self.changes.append(wanted)
+        if request.path == "/api/stop-trading" and self.trading != "off":
+            self.trading = "off"
+            self.changes.append("off")
         if self.mood == "failing":
             return web.json_response({"error": "afterwards"}, status=500)
         if self.mood == "silent":
@@ -76,12 +80,18 @@ def targets(url: str, *, read: bool = True, floor: float = 0.05, **more: object)
         "role": "risk",
         "connector": "http",
         "url": url,
-        "allow": ["POST /api/risk/emergency-reduce", "POST /api/router/pause", "GET /api/risk/status"],
+        "allow": [
+            "POST /api/risk/emergency-reduce",
+            "POST /api/stop-trading",
+            "POST /api/router/pause",
+            "GET /api/risk/status",
+        ],
         "floors": {"kelly_fraction": floor},
         **more,
     }
     if read:
-        component["read"] = {"kelly_fraction": {"http": "/api/risk/status", "json": "kelly_fraction"}}
+        fields = ("kelly_fraction", "trading")
+        component["read"] = {field: {"http": "/api/risk/status", "json": field} for field in fields}
     return TargetsDocument.model_validate({"systems": {"trading-core": {"components": [component]}}})
 
 

@@ -48,6 +48,7 @@ async def test_it_cuts_to_what_was_asked_and_remembers_what_was() -> None:
         wanted='{"kelly_fraction":0.1}',
         arguments='{"kelly_fraction":0.1,"reason":"VaR breach"}',
         restore='{"kelly_fraction":0.25}',
+        by_hand='POST /api/risk/emergency-reduce {"kelly_fraction":0.1,"reason":"VaR breach"}',
     )
     await ReduceKelly().send(floor.context, proceed)
     (sent,) = floor.http.sent
