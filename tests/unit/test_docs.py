@@ -28,10 +28,11 @@ def test_policies_page_has_examples() -> None:
 
 @pytest.mark.parametrize("number", range(len(policy_examples())))
 def test_policy_examples_load_without_problems(number: int) -> None:
-    """A policy copied from the language reference passes `andon check` beside the shipped targets."""
+    """A policy copied from the language reference passes `andon check` beside the shipped people and targets."""
     sources = [
         Source("example.yaml", policy_examples()[number], "policies"),
         Source("targets.yaml", (ROOT / "configs/targets.yaml").read_text(), "targets"),
+        Source("people.yaml", (ROOT / "configs/people.yaml").read_text(), "people"),
     ]
     assert load(sources, CATALOGUE).problems == ()
 

@@ -29,7 +29,10 @@ systems:
       - {name: cache, role: cache, connector: redis, url: "redis://127.0.0.1:6380/0"}
       - {name: prometheus, role: metrics, connector: prometheus, url: "http://127.0.0.1:9090"}
 """
-PEOPLE = "people: [{id: demo-oncall, os_uid: 1000}, {id: demo-approver}]\n"
+PEOPLE = """
+people: [{id: demo-oncall, os_uid: 1000}, {id: demo-approver}]
+rosters: {approvers: [{risk: critical, people: [demo-oncall, demo-approver]}]}
+"""
 
 _KELLY = {
     "properties": {

@@ -1,4 +1,4 @@
-"""Broken policy files: each gets one clear error with file, line, path and fix — never a traceback, never two."""
+"""Broken files: each gets one clear error with file, line, path and fix — never a traceback, never two."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.action import Catalogue
-from policies.loader import Loaded, Source, load
+from policies.loader import Kind, Loaded, Source, load
 from remediations.catalogue import CATALOGUE
 
 BROKEN = Path(__file__).parents[2] / "fixtures" / "broken"
@@ -33,7 +32,7 @@ EXPECTED = {
     "05-second-document": (14, "", "a second document starts here", "one document per file"),
     "06-custom-tag": (6, "policies[0].mode", "python/name:os.system is not allowed", "remove it"),
     "07-unknown-key": (12, "policies[0].plan[0].gaurd", "unknown key 'gaurd'", "did you mean guard?"),
-    "08-not-yet-available": (15, "policies[0].ladder[0].run", "'run': not available yet", "page somebody"),
+    "08-not-yet-available": (15, "policies[0].ladder[0].ask", "'ask': not available yet", "page somebody"),
     "09-duration-without-unit": (13, "policies[0].plan[0].verify.within", "90 has no unit", "90s"),
     "10-bad-matcher": (5, "policies[0].match[0]", "no =, !=, =~ or !~ after 'alertname'", 'alertname="VaRBreach"'),
     "11-bad-expression-in-matcher": (5, "policies[0].match[1]", "not valid RE2: missing )", "re2"),
@@ -62,31 +61,138 @@ EXPECTED = {
         "write ask",
     ),
     "26-resolves-on-silence": (7, "policies[0].evidence", "would resolve on silence", "add healthy: CONDITION"),
+    "27-rung-does-nothing": (8, "policies[0].ladder[0]", "this rung does nothing", "page:, notify: or run:"),
+    "28-guard-without-a-step": (11, "policies[0].ladder[0].guard", "belongs to a step", "add run: ACTION"),
+    "29-unknown-action-in-a-rung": (
+        8,
+        "policies[0].ladder[0].run",
+        "no action named 'trading.hlat'",
+        "trading.halt?",
+    ),
+    "30-nobody-may-approve": (
+        8,
+        "policies[0].plan[0].action",
+        "trading.halt (critical, mode auto) asks two people of trading-core, and nobody may approve it",
+        "in people.yaml: {system: trading-core, risk: critical, people: [ID, ID]}",
+    ),
+    "31-break-glass-by-nobody": (10, "policies[0].plan[0].break_glass", "'demo-aprover' is nobody", "demo-approver?"),
+    "32-break-glass-not-listed": (
+        10,
+        "policies[0].plan[0].break_glass",
+        "demo-oncall is not in the break_glass roster of trading-core",
+        "{system: trading-core, people: [demo-oncall]}",
+    ),
+    "33-page-nobody-answers": (8, "policies[0].ladder[0].page.service", "'quants' has no contact", "mean quant?"),
+    "34-decided-in-no-time": (10, "policies[0].plan[0].approve_within", "nobody decides within 500ms", "from 1s"),
+    "35-catch-all-that-acts": (5, "catch_all.ladder[0].run", "never runs trading.halt", "write a policy"),
+    "36-reserved-name": (4, "policies[0].name", "'order' is the name of what people order", "choose another"),
+    "37-stream-not-in-redis": (
+        5,
+        "streams[0].component",
+        "risk-engine is reached by http, and streams are in a Redis",
+        "name a redis component",
+    ),
+    "38-stream-of-an-unknown-component": (5, "streams[0].component", "no component 'rediss'", "did you mean redis?"),
+    "39-stream-without-rules": (3, "streams[0]", "nothing is made of its entries", "add rules:"),
+    "40-window-too-long": (6, "streams[0].rules[0].within", "a window of 2d is not counted", "from 1s to 1d"),
+    "41-two-rules-one-alert": (
+        7,
+        "streams[0].rules[1].alertname",
+        "a second rule raises 'ExcessiveModelSwitching'",
+        "told apart by alertname",
+    ),
+    "42-label-said-twice": (6, "streams[0].rules[0].labels.symbol", "symbol already comes from by:", "remove it"),
+    "43-counted-by-severity": (6, "streams[0].rules[0].by[0]", "not for a stream's field", "count by another"),
+    "44-two-streams-one-name": (
+        6,
+        "streams[1].name",
+        "'model-switches' is already among the streams at 44-two-streams-one-name.yaml:3",
+        "names are unique",
+    ),
+    "45-weekday-number": (4, "schedules[0].cron", "count weekdays differently", "write names: mon, tue"),
+    "46-day-and-weekday": (4, "schedules[0].cron", "cron means either", "write two schedules"),
+    "47-day-that-never-comes": (4, "schedules[0].cron", "never comes", '"30 6 * * mon-fri"'),
+    "48-not-five-fields": (4, "schedules[0].cron", "is not minute, hour, day, month and weekday", "mon-fri"),
+    "49-unknown-zone": (5, "schedules[0].zone", "no time zone named 'America/NewYork'", "America/New_York?"),
+    "50-schedule-without-a-name-for-its-alert": (6, "schedules[0].labels", "the alert has no name", "alertname:"),
+    "51-no-grace": (6, "schedules[0].grace", "0s is no grace", "from 1s to 1d"),
+}
+
+PEOPLE_EXPECTED = {
+    "01-approver-nobody-knows": (
+        6,
+        "rosters.approvers[0].people[1]",
+        "'demo-aprover' is nobody in people.yaml",
+        "did you mean demo-approver?",
+    ),
+    "02-approver-twice": (6, "rosters.approvers[0].people[1]", "demo-oncall is here twice", "counts once"),
+    "03-two-rosters-for-one-thing": (7, "rosters.approvers[1]", "* has a second roster of approvers", "merge"),
+    "04-roster-of-no-system": (6, "rosters.approvers[0].system", "'trading-cor' is not in", "trading-core?"),
+    "05-break-glass-twice": (6, "rosters.break_glass[0].people[1]", "demo-oncall is here twice", "remove one"),
+    "06-service-twice": (6, "contacts[1].service", "service 'trading-oncall' is here twice", "merge"),
+    "07-contact-of-nobody": (5, "contacts[0]", "nobody answers for trading-oncall", "add people: [ID]"),
+    "08-on-call-without-a-contact": (4, "contacts", "page trading-oncall, which is not listed", "trading-oncall"),
+    "09-answers-within-nothing": (5, "contacts[0].respond_within", "nobody answers within 0s", "like 15m"),
+    "10-one-human-twice": (3, "people[1].email", "already belongs to demo-oncall", "one human is one entry"),
+}
+
+ANDON_EXPECTED = {
+    "01-alertmanager-address": (3, "alertmanagers[0].url", "not an http or https address", "http://127.0.0.1:9093"),
+    "02-two-alertmanagers-one-name": (4, "alertmanagers[1].name", "a second Alertmanager is called 'main'", "unique"),
+    "03-asked-too-often": (3, "alertmanagers[0].every", "asking every 100ms does not make sense", "from 1s to 1h"),
+    "04-secret-in-an-address": (2, "second_route.url", "the address carries a credential", "credentials: env:NAME"),
+    "05-watch-of-no-system": (3, "watches[0].system", "'trading-cor' is not listed", "did you mean trading-core?"),
+    "06-two-watches-one-name": (4, "watches[1].name", "a second watch is called 'prometheus'", "unique"),
+    "07-silence-too-long": (3, "watches[0].within", "a silence of 7d does not make sense", "from 1s to 1d"),
+    "08-heartbeat-too-rare": (2, "heartbeat.every", "a heartbeat every 2d does not make sense", "from 1s to 1h"),
+    "09-credentials-for-nothing": (2, "heartbeat.credentials", "belong to no url", "add url:"),
+    "10-kept-for-no-time": (2, "retention.after", "keeping incidents for 1s does not make sense", "from 1m"),
+    "11-watch-of-every-alert": (3, "watches[0].match", "any alert would be its sign of life", "Watchdog"),
 }
 
 
-def load_broken(name: str, catalogue: Catalogue) -> Loaded:
-    shipped = [
-        Source(n, (CONFIGS / n).read_text(), k) for n, k in (("people.yaml", "people"), ("targets.yaml", "targets"))
-    ]  # type: ignore[arg-type]
-    return load(
-        [*shipped, Source(f"{name}.yaml", (BROKEN / f"{name}.yaml").read_text(), "policies")], catalogue, now=NOW
-    )
+def load_broken(name: str, kind: Kind = "policies") -> Loaded:
+    """The broken file in the place of its kind, beside what ships."""
+    file = (BROKEN if kind == "policies" else BROKEN / kind) / f"{name}.yaml"
+    beside: list[Kind] = [other for other in ("people", "targets") if other != kind]
+    shipped = [Source(f"{other}.yaml", (CONFIGS / f"{other}.yaml").read_text(), other) for other in beside]
+    return load([*shipped, Source(file.name, file.read_text(), kind)], CATALOGUE, now=NOW)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_a_broken_file_gets_one_clear_error(name: str) -> None:
-    """The error names the line to open, what is wrong there, and what to write instead."""
-    loaded = load_broken(name, CATALOGUE)
-    line, path, message, fix = EXPECTED[name]
+def is_clear(loaded: Loaded, name: str, line: int, path: str, message: str, fix: str) -> None:
+    """One problem, with all that a person needs."""
     assert loaded.book is None
     (problem,) = loaded.problems
     assert (problem.source, problem.line, problem.path) == (f"{name}.yaml", line, path)
     assert message in problem.message
     assert fix in problem.fix
     assert str(problem).startswith(f"{name}.yaml:{line}: ")
+    assert "hunter2" not in str(problem)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_broken_file_gets_one_clear_error(name: str) -> None:
+    """The error names the line to open, what is wrong there, and what to write instead."""
+    is_clear(load_broken(name), name, *EXPECTED[name])
+
+
+@pytest.mark.parametrize("name", PEOPLE_EXPECTED)
+def test_a_broken_people_file_gets_one_clear_error(name: str) -> None:
+    """Nobody twice, nobody unknown, no service that nobody answers."""
+    is_clear(load_broken(name, "people"), name, *PEOPLE_EXPECTED[name])
+
+
+@pytest.mark.parametrize("name", ANDON_EXPECTED)
+def test_a_broken_setup_file_gets_one_clear_error(name: str) -> None:
+    """What watches, asks, answers for Andon and keeps its past: addresses, names and bounds."""
+    is_clear(load_broken(name, "andon"), name, *ANDON_EXPECTED[name])
 
 
 def test_every_broken_file_is_expected() -> None:
     """A fixture without an expectation tests nothing."""
-    assert {file.stem for file in BROKEN.glob("*.yaml")} == set(EXPECTED)
+    for folder, expected in (
+        (BROKEN, EXPECTED),
+        (BROKEN / "people", PEOPLE_EXPECTED),
+        (BROKEN / "andon", ANDON_EXPECTED),
+    ):
+        assert {file.stem for file in folder.glob("*.yaml")} == set(expected)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.events import Reading
+from bot.core.reading import Reading
 from policies import expressions
 from policies.expressions import Verdict, weigh
 from policies.hysteresis import overlap
