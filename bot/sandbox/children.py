@@ -1,7 +1,8 @@
 """Child processes of the demo and of the acceptance floor: started with a log, awaited on a condition, ended by pid.
 
 Every child leads a process group of its own, so a Ctrl-C meant for the parent does not reach it, and whatever a child
-left behind when it was killed (an embedded Valkey) is ended with its group and nothing else.
+left behind when it was killed (an embedded Valkey) is ended with its group and nothing else. Should the parent itself
+be killed, the kernel asks its children to end (`tether`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import TypeVar
 PATIENCE = 5.0  # seconds a child has to end after SIGTERM before it is killed
 POLL_SECONDS = 0.05  # how often a condition outside this process is looked at
 TAIL_LINES = 40  # of a log, when something went wrong
+
+_TETHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py")))  # neither site nor package: fast
 
 T = TypeVar("T")
 
@@ -69,6 +72,8 @@ class Child:
         """Start `command`; output goes to `log`, except standard output when a `ready_line` is to be read from it."""
         with log.open("ab") as file:
             process = await asyncio.create_subprocess_exec(
+                *_TETHER,
+                str(os.getpid()),
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE if ready_line else file,
