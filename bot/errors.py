@@ -13,6 +13,7 @@ AndonError
 │   ├── NotSent            provably no byte of the request left, so trying again is safe
 │   ├── Rejected           the target answered that it did not do it
 │   └── Unknown            the request left and no answer proves what became of it
+├── SourceError            a source of alerts that was asked did not answer, or not as it should; ask again later
 └── DeliveryError          chat or pager did not take a message; try again or take the second route
 """
 
@@ -78,6 +79,10 @@ class Rejected(TargetError):
 
 class Unknown(TargetError):
     """Something left for the target and no answer proves what it did."""
+
+
+class SourceError(AndonError):
+    """A source of alerts was asked and gave no answer that can be used. Says nothing about its alerts."""
 
 
 class DeliveryError(AndonError):

@@ -4,6 +4,7 @@ They ship with Andon: its own suites run on them, and whoever writes an action o
 twin passes the same contract suite as the real one.
 """
 
+from bot.testing.alertmanager import MemoryAlertmanager
 from bot.testing.archive import MemoryArchive
 from bot.testing.clock import FakeClock
 from bot.testing.people import MemoryChat, MemoryPager
@@ -12,6 +13,7 @@ from bot.testing.targets import MemoryEvidence, MemoryHttpTarget, MemoryTargets,
 
 __all__ = [
     "FakeClock",
+    "MemoryAlertmanager",
     "MemoryArchive",
     "MemoryChat",
     "MemoryEvidence",

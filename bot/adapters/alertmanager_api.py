@@ -1,0 +1,129 @@
+"""One Alertmanager's API, read-only: implements `bot.engine.standing.AlertSource`.
+
+Made by `bot.app` for every entry of `alertmanagers:` in andon.yaml; asked by `bot.engine.antientropy`. Redirects are
+not followed, proxies and cookies not used, answers bounded. How old things are is measured against the answer's own
+`Date`, so neither a wrong clock here nor a scaled one makes a fresh Alertmanager look old.
+API: https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import aiohttp
+from pydantic import SecretStr
+from yarl import URL
+
+import bot
+from bot.core.words import Millis
+from bot.engine.standing import View
+from bot.errors import InputError, SourceError
+from handlers.alertmanager_api import HeldAlert, read_alerts, read_started_at
+
+LOOK_SECONDS: Final = 3.0  # both questions; a risky action waits for it, and slower than that is no answer
+CONNECT_SECONDS: Final = 1.0
+MAX_ANSWER: Final = 16_777_216  # bytes; some 20,000 alerts, beyond which comparing them one by one helps nobody
+EVERY_MS: Final = 60_000
+# All of them: what is left out of the answer would look as if it had ended.
+EVERYTHING: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
+
+_FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # all that a request can end in
+
+
+class AlertmanagerApi:
+    """One Alertmanager. The session opens on first use and stays until `close`."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        credentials: SecretStr | None = None,
+        receiver: str = "",
+        every_ms: Millis = EVERY_MS,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        """`credentials`: a bearer token, or ``user:password`` for basic authentication."""
+        self.name = name
+        self.receiver = receiver
+        self.every_ms = every_ms
+        self._base = URL(url.rstrip("/"))
+        self._headers = _headers(credentials)
+        self._look_seconds = look_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def look(self) -> View:
+        """Everything it holds now, and whether that can be complete. Raises SourceError."""
+        try:
+            async with asyncio.timeout(self._look_seconds):
+                (alerts, now), (status, _) = await asyncio.gather(
+                    self._get("/api/v2/alerts", EVERYTHING), self._get("/api/v2/status", {})
+                )
+        except TimeoutError:
+            raise SourceError(f"no answer from {self._base.host} within {self._look_seconds:g} s") from None
+        try:
+            held: dict[str, HeldAlert] = {one.alert.fingerprint: one for one in read_alerts(alerts)}
+            started_at = read_started_at(status)
+        except InputError as error:
+            raise SourceError(f"its answer cannot be read ({error})") from error
+        newest = max((one.updated_at for one in held.values()), default=None)
+        return View(
+            held=held,
+            uptime_ms=max(0, now - started_at),
+            fed_ms=None if newest is None else max(0, now - newest),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _get(self, path: str, query: Mapping[str, str]) -> tuple[bytes, Millis]:
+        """A 200's body, and the time it was written by the clock of whoever wrote it."""
+        try:
+            async with self._opened().get(
+                self._base.joinpath(path.lstrip("/")), params=query, allow_redirects=False
+            ) as answer:
+                body = bytearray()
+                async for chunk in answer.content.iter_chunked(65_536):
+                    body += chunk
+                    if len(body) > MAX_ANSWER:
+                        raise SourceError(f"its answer to {path} is larger than {MAX_ANSWER} bytes")
+                if answer.status != 200:
+                    raise SourceError(f"it answered {answer.status} to {path}")
+                return bytes(body), _written_at(answer.headers.get("Date", ""))
+        except _FAILURES as error:
+            raise SourceError(f"it cannot be asked for {path}: {str(error) or type(error).__name__}") from error
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=4),
+                timeout=aiohttp.ClientTimeout(total=self._look_seconds, connect=CONNECT_SECONDS),
+                headers=self._headers,
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+def _written_at(date: str) -> Millis:
+    """An HTTP date as milliseconds; SourceError without one, for then nothing here has an age."""
+    try:
+        return int(parsedate_to_datetime(date).timestamp() * 1000)
+    except (ValueError, TypeError, IndexError):
+        raise SourceError("its answer has no usable Date, so nothing in it has an age") from None
+
+
+def _headers(credentials: SecretStr | None) -> dict[str, str]:
+    headers = {"User-Agent": f"andon/{bot.__version__}", "Accept": "application/json"}
+    if credentials is None:
+        return headers
+    secret = credentials.get_secret_value()
+    if ":" in secret:
+        return headers | {"Authorization": "Basic " + base64.b64encode(secret.encode()).decode()}
+    return headers | {"Authorization": f"Bearer {secret}"}
