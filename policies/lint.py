@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 from bot.core.action import ActionSpec
 from bot.core.words import risk_rank
-from policies import lint_evidence, lint_people, matchers, planning
+from policies import arguments, lint_evidence, lint_people, matchers, planning
+from policies.arguments import Schema
 from policies.document import CatchAllDoc, PolicyDoc, PolicyFile, RungDoc, StepDoc
 from policies.durations import spell
 from policies.lint_evidence import Finding, Known
-from policies.planning import Schema, Setting
+from policies.planning import Setting
 from policies.problems import Path, UnclearError, did_you_mean
-from policies.rendering import canonical, references, texts
+from policies.rendering import references, texts
 
 MIN_APPROVE_MS = 1_000  # people need minutes; a drill on a fast clock needs less
 MAX_APPROVE_MS = 24 * 3_600_000  # by then the incident is another one
@@ -146,9 +147,8 @@ def _step(step: StepDoc, policy: PolicyDoc, known: Known, setting: Setting) -> I
 
 def _arguments(step: StepDoc, known: Known, setting: Setting) -> Iterator[Finding]:
     schema = setting.parameters.get(step.action, {})
-    for problem in setting.catalogue.check_arguments(step.action, canonical(step.with_), partial=True):
-        inner: Path = tuple(int(p) if p.isdigit() else p for p in problem.path.split(".") if p)
-        yield ("with", *inner), *_argument_problem(step, inner, problem.message, schema)
+    for inner, message, fix in arguments.mistakes(step.action, step.with_, setting.catalogue, schema, partial=True):
+        yield ("with", *inner), message, fix
     numbers = _number_parameters(schema)
     for path, text in texts(step.with_):
         at: Path = ("with", *path)
@@ -164,19 +164,6 @@ def _arguments(step: StepDoc, known: Known, setting: Setting) -> Iterator[Findin
                 differs = "" if reference.name in known.shared else " that may differ from alert to alert"
                 message = f"{path[0]} is a number, and {reference.root}.{reference.name} is text{differs}"
                 yield at, message, "write the number"
-
-
-def _argument_problem(step: StepDoc, path: Path, message: str, schema: Schema) -> tuple[str, str]:
-    """The catalogue's finding in this room's words, with what the argument is for."""
-    properties = schema.get("properties", {})
-    name = str(path[0]) if path else ""
-    described = properties.get(name, {}).get("description", "")
-    if len(path) == 1 and name not in properties:
-        fix = did_you_mean(name, properties, "known: " + ", ".join(properties))
-        return f"{step.action} has no argument {name!r}", fix
-    if len(path) == 1 and name not in step.with_:
-        return f"{step.action} needs the argument {name!r}", f"add {name}: {described}".rstrip(": ")
-    return message[:1].lower() + message[1:], described
 
 
 def _number_parameters(schema: Schema) -> frozenset[str]:

@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 from pydantic import JsonValue
 
 from bot.core.action import ActionSpec, Catalogue
 from bot.core.plan import EvidenceDecl, Page, Plan, Rung, Step, Verify
 from bot.core.words import Millis, Risk, risk_rank
+from policies.arguments import Schema, mistakes
 from policies.document import (
     CatchAllDoc,
     EvidenceDoc,
@@ -28,7 +29,7 @@ from policies.document import (
     StepDoc,
 )
 from policies.people import PeopleDocument
-from policies.problems import UnclearError, did_you_mean
+from policies.problems import UnclearError, did_you_mean, spell
 from policies.rendering import canonical, texts
 from policies.targets import ComponentDoc, Connector, TargetsDocument
 from policies.texts import instant
@@ -37,9 +38,6 @@ CATCH_ALL = "catch-all"
 ORDER = "order"  # the policy of what a person orders
 ANY_ROLE = "*"  # an action with this role acts on whichever component the step names
 ONCALL = PageDoc(service="trading-oncall")
-
-
-Schema: TypeAlias = dict[str, Any]  # JSON Schema, as the catalogue gives it
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +118,13 @@ def order(action: str, component: str, arguments: Mapping[str, JsonValue], setti
         listed = ", ".join(setting.targets.systems) or "none"
         raise UnclearError(f"no system {setting.system!r} in targets.yaml", f"it has: {listed}")
     spec_of(action, setting.catalogue)
-    given = canonical(dict(arguments))
-    if next((text for _, text in texts(dict(arguments)) if "${" in text), None) is not None:
+    if any("${" in text for _, text in texts(dict(arguments))):
         raise UnclearError("an order has no alert to fill ${…} from", "write the value out")
-    wrong = setting.catalogue.check_arguments(action, given, partial=False)
-    if wrong:
-        told = "; ".join(f"{problem.path}: {problem.message}".removeprefix(": ") for problem in wrong)
-        known = ", ".join(setting.parameters.get(action, {}).get("properties", {})) or "none"
-        raise UnclearError(f"the arguments of {action} are not right: {told}", f"its arguments: {known}")
-    whole = json.loads(setting.catalogue.canonical_arguments(action, given))
+    schema = setting.parameters.get(action, {})
+    for path, message, fix in mistakes(action, arguments, setting.catalogue, schema, partial=False):
+        where = spell(path)
+        raise UnclearError(message if not where or repr(where) in message else f"{where}: {message}", fix)
+    whole = json.loads(setting.catalogue.canonical_arguments(action, canonical(dict(arguments))))
     step = StepDoc.model_construct(action=action, component=component, with_=whole)
     unnamed = Plan(
         policy=ORDER,
