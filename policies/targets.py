@@ -72,6 +72,8 @@ class ComponentDoc(StrictModel):
     url: str
     username: str = ""
     credentials: Reference = Field("", description="env:NAME or file:/path of the token or password; never the secret.")
+    sentinels: list[str] = Field(default_factory=list, description="redis: host:port of each Sentinel that watches it.")
+    master: str = Field("", description="redis: its name there; streams are then followed to whichever is primary.")
     allow: list[RequestLine] = Field(default_factory=list, description="http: every request that may ever be made.")
     read: dict[str, ReadDoc] = Field(default_factory=dict)
     floors: dict[str, float] = Field(default_factory=dict, description="Automation never pushes a field below this.")

@@ -55,6 +55,12 @@ class Metrics:
             "andon_timer_lateness_seconds", "How late timers fired", ["shard"], buckets=LATENESS, registry=r
         )
         self._dead = Counter("andon_dead_letters", "Deliveries set aside as poison", ["shard"], registry=r)
+        self._jumps = Counter("andon_clock_jumps", "Jumps of the wall clock by a second or more", registry=r)
+        self._entries = Counter("andon_stream_entries", "Entries read from foreign streams", ["stream"], registry=r)
+        self._behind = Gauge("andon_stream_behind_seconds", "Age of the newest entry when read", ["stream"], registry=r)
+        self._pages = Counter("andon_pages", "Pages and their taking back, by route", ["route", "outcome"], registry=r)
+        self._reloads = Counter("andon_config_reloads", "Looks at new configuration files", ["outcome"], registry=r)
+        self._valid = Gauge("andon_config_valid", "1 while the files on disk are the ones in force", registry=r)
         Gauge("andon_build_info", "Which Andon this is", ["version"], registry=r).labels(bot.__version__).set(1)
 
     def render(self) -> bytes:
@@ -89,3 +95,25 @@ class Metrics:
     def dead_lettered(self, shard: str) -> None:
         """A delivery was set aside."""
         self._dead.labels(self._bounded("shard", shard)).inc()
+
+    def clock_jumped(self, seconds: float) -> None:
+        """The wall clock jumped by this much, forward or back (below 0)."""
+        self._jumps.inc()
+
+    def stream_read(self, stream: str, entries: int, behind_seconds: float) -> None:
+        """`entries` of a foreign stream were taken; the newest was this old."""
+        name = self._bounded("stream", stream)
+        self._entries.labels(name).inc(entries)
+        self._behind.labels(name).set(behind_seconds)
+
+    def paged(self, route: str, outcome: str) -> None:
+        """A page route took, or did not take, a page or its taking back."""
+        self._pages.labels(self._bounded("route", route), self._bounded("page_outcome", outcome)).inc()
+
+    def reloaded(self, outcome: str) -> None:
+        """New configuration files were applied, unchanged or refused."""
+        self._reloads.labels(self._bounded("reload", outcome)).inc()
+
+    def configuration(self, *, valid: bool) -> None:
+        """Whether the files on disk are the ones in force."""
+        self._valid.set(1 if valid else 0)

@@ -48,8 +48,9 @@ class Source:
     kind: Literal["source"] = "source"
     id: AggregateId
     system: str
+    stream: str = ""  # which one `position` is in; another one of this name begins anew
     position: str = ""
-    added: int = 0  # entries the stream had been given in its life up to `position`, where its server counts them
+    added: int = -1  # entries the stream had been given in its life up to `position`; -1: not known
     last_at: Millis = 0
     cron: str = ""  # of a schedule: what `last_at` is a fire of; another line begins anew
     windows: dict[str, Window] = field(default_factory=dict)  # rule name and `by` values -> count

@@ -48,17 +48,19 @@ class StreamEntry:
 class StreamRead:
     """A batch read from a foreign stream, after `position`. `gap` says what trimming took before it, or "".
 
-    `added`: entries the stream was given in its life up to `next_position` (0: its server does not count them).
+    `stream` is its component and key: a source that reads another one now begins anew, with `position` "". `added`:
+    entries the stream was given in its life up to `next_position` (-1: not known).
     """
 
     kind: Literal["stream_read"] = "stream_read"
     id: str
     at: Millis
+    stream: str
     position: str
     next_position: str
     entries: tuple[StreamEntry, ...] = ()
     rules: tuple[StreamRule, ...] = ()
-    added: int = 0
+    added: int = -1
     gap: str = ""
     alert_severity: Severity = "warning"  # of the alert that reports a gap
 

@@ -48,12 +48,15 @@ class _Tally:
 def read(draft: SourceDraft, event: StreamRead) -> Decision:
     """Take a batch, once: only from where the last one ended."""
     source = draft.source
-    if event.position != source.position:
-        return Ignored(f"read after {event.position or 'nothing'}, but {source.position or 'nothing'} was taken last")
-    if event.next_position == source.position and not event.entries and not event.gap:
+    taken = source.position if event.stream == source.stream else ""
+    if event.position != taken:
+        return Ignored(f"read after {event.position or 'nothing'}, but {taken or 'nothing'} was taken last")
+    if event.next_position == taken and not event.entries and not event.gap:
         return Ignored("nothing new")
-    draft.change(position=event.next_position, added=event.added)
     rules = {rule.name: _bounded(rule) for rule in event.rules}
+    if event.stream != source.stream:
+        _forget_rules(draft, {})
+    draft.change(stream=event.stream, position=event.next_position, added=event.added)
     _forget_rules(draft, rules)
     tally = _Tally()
     for entry in event.entries:

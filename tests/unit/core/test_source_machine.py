@@ -210,6 +210,6 @@ def test_an_old_sign_of_life_proves_nothing():
 def test_what_is_not_listed_is_ignored_with_a_reason():
     """An event for another kind of source, or an old timer, changes nothing."""
     dog = Dog()
-    decision = dog.tell(StreamRead(id="x", at=NOW, position="", next_position="1-0"))
+    decision = dog.tell(StreamRead(id="x", at=NOW, stream="s", position="", next_position="1-0"))
     assert decision == Ignored("stream_read means nothing to source:watch:watchdog")
     assert isinstance(dog.tell(TimerFired(id="t", at=NOW, name="silence", token="old")), Ignored)

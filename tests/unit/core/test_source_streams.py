@@ -32,6 +32,7 @@ class Listener:
         self.now = NOW
         self.alerts: list[Alert] = []
         self.decisions: list[Decision] = []
+        self.stream = "redis/model.switch.log"
         self._read = 0
 
     def read(self, *entries: StreamEntry, gap: str = "", position: str | None = None) -> Decision:
@@ -40,7 +41,7 @@ class Listener:
         after = entries[-1].id if entries else f"{self._read}-0"
         return self.tell(
             StreamRead(
-                id=f"read/{before}/{after}", at=self.now, position=before, next_position=after,
+                id=f"read/{before}/{after}", at=self.now, stream=self.stream, position=before, next_position=after,
                 entries=entries, rules=self.rules, gap=gap,
             )
         )  # fmt: skip
@@ -237,6 +238,17 @@ def test_a_rule_that_a_reload_took_away_counts_no_more():
     listener.read(entry(NOW + 102_000))
     assert listener.told == [("ExcessiveModelSwitching", "firing"), ("ExcessiveModelSwitching", "resolved")]
     assert {window.rule for window in listener.source.windows.values()} == {"Other"}
+
+
+def test_another_stream_under_the_same_name_begins_anew():
+    """What was counted in the old stream does not count in the new one, and its position means nothing there."""
+    listener = Listener()
+    listener.read(*burst(100, step=1))
+    listener.stream = "redis/other.log"
+    assert isinstance(listener.read(entry(NOW + 100)), Ignored)
+    listener.read(entry(NOW + 101), position="")
+    assert listener.alerts == []
+    assert sum(many for window in listener.source.windows.values() for _, many in window.times) == 1
 
 
 def test_changed_labels_end_the_old_alert_and_raise_the_new():
