@@ -31,7 +31,7 @@ EVERY_MS: Final = 60_000
 # All of them: what is left out of the answer would look as if it had ended.
 EVERYTHING: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
 
-_FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # all that a request can end in
+_FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)  # all that a request can end in, but for its time
 
 
 class AlertmanagerApi:
@@ -58,13 +58,9 @@ class AlertmanagerApi:
 
     async def look(self) -> View:
         """Everything it holds now, and whether that can be complete. Raises SourceError."""
-        try:
-            async with asyncio.timeout(self._look_seconds):
-                (alerts, now), (status, _) = await asyncio.gather(
-                    self._get("/api/v2/alerts", EVERYTHING), self._get("/api/v2/status", {})
-                )
-        except TimeoutError:
-            raise SourceError(f"no answer from {self._base.host} within {self._look_seconds:g} s") from None
+        (alerts, now), (status, _) = await asyncio.gather(
+            self._get("/api/v2/alerts", EVERYTHING), self._get("/api/v2/status", {})
+        )
         try:
             held: dict[str, HeldAlert] = {one.alert.fingerprint: one for one in read_alerts(alerts)}
             started_at = read_started_at(status)
@@ -96,6 +92,8 @@ class AlertmanagerApi:
                 if answer.status != 200:
                     raise SourceError(f"it answered {answer.status} to {path}")
                 return bytes(body), _written_at(answer.headers.get("Date", ""))
+        except TimeoutError:
+            raise SourceError(f"it did not answer {path} within {self._look_seconds:g} s") from None
         except _FAILURES as error:
             raise SourceError(f"it cannot be asked for {path}: {str(error) or type(error).__name__}") from error
 
