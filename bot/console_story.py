@@ -84,7 +84,7 @@ def _standing(record: Json, now: Millis) -> Table:
         table.add_row("paged", clean(", ".join(record["paged"])))
     for due, name in sorted((timer["due"], name) for name, timer in record["timers"].items()):
         when = f"in {span(due - now)}" if due > now else f"{span(now - due)} overdue"
-        table.add_row("next", clean(f"{when}: {_rung_words(record, name) or timer_words(name)}"))
+        table.add_row("next", clean(f"{when}: {rung_words(record, name) or timer_words(name)}"))
     if not record["timers"] and record["status"] != "closed":
         table.add_row("next", Text("it waits for a person", style="bold magenta"))
     if record["plan"] and record["plan"]["runbook"]:
@@ -92,7 +92,7 @@ def _standing(record: Json, now: Millis) -> Table:
     return table
 
 
-def _rung_words(record: Json, timer: str) -> str:
+def rung_words(record: Json, timer: str) -> str:
     """What a rung of the ladder will do when its time comes: whom it pages, what it runs; "" for other timers."""
     number = timer.removeprefix("rung:")
     ladder = (record["plan"] or {}).get("ladder", ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import configs
 from bot.errors import ConfigError
 
 PERSON = "demo-oncall"  # a role, held by whoever runs the demo
+APPROVER = "demo-approver"  # a role too: the second person, known by a token
+VISITOR = "demo-visitor"  # somebody known who stands in no roster; only the demo has them
 SYSTEM = "trading-core"
 
 
@@ -28,6 +30,7 @@ class Place:
     `urls`: by connector (`http`, `redis`, `prometheus`), the address of every component of trading-core that uses it.
     `hold`, `close`, `cooldown`: shorter waits for every policy; "" leaves them as shipped.
     `port`: the webhooks' TCP port. `token_file`: holds the bearer token of the webhooks; None asks for none.
+    `tokens`: by person, the file with their token for the operators' API; who is not in people.yaml is added to it.
     """
 
     directory: Path
@@ -38,6 +41,7 @@ class Place:
     hold: str = ""
     close: str = ""
     cooldown: str = ""
+    tokens: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def socket(self) -> Path:
@@ -62,7 +66,7 @@ def write(place: Place) -> Path:
             armed.append(f"{document['system']}/{policy['name']}")
             _shorten(policy, place)
         _dump(document, place.directory / "policies" / source.name)
-    _dump(_people(_load(shipped / "people.yaml")), place.directory / "people.yaml")
+    _dump(_people(_load(shipped / "people.yaml"), place), place.directory / "people.yaml")
     _dump(_targets(_load(shipped / "targets.yaml"), place), place.directory / "targets.yaml")
     _dump(_andon(_load(shipped / "andon.yaml"), place, armed), place.andon_yaml)
     return place.andon_yaml
@@ -86,11 +90,15 @@ def _shorten(policy: dict[str, Any], place: Place) -> None:
             step["cooldown"] = place.cooldown
 
 
-def _people(document: dict[str, Any]) -> dict[str, Any]:
-    """Whoever runs this is `PERSON`: the socket knows them by their user id."""
+def _people(document: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Whoever runs this is `PERSON`: the socket knows them by their user id. The others are known by their tokens."""
+    known = {person["id"] for person in document["people"]}
+    document["people"] += [{"id": person} for person in place.tokens if person not in known]
     for person in document["people"]:
         if person["id"] == PERSON:
             person["os_uid"] = os.getuid()
+        if person["id"] in place.tokens:
+            person["api_token"] = f"file:{place.tokens[person['id']]}"
     return document
 
 

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
-from bot.demo.config import PERSON, SYSTEM
+from bot.demo.config import APPROVER, PERSON, SYSTEM
 from bot.demo.stage import DemoError, Stage
-from bot.demo.view import HISTORY, Card, Scene
+from bot.demo.view import HISTORY, Card, Scene, Waiting
 from bot.sandbox.children import Unmet
 from bot.sandbox.model import BASELINE_KELLY
 
@@ -23,6 +23,8 @@ SYSTEM_SECONDS = 0.25  # between looks at the sandbox: one bar of a sparkline
 BOT_SECONDS = 0.4  # between looks at the bot's API
 CORPSE_SECONDS = 1.0  # a killed bot stays dead this long, for people to see
 FAULT_PCT = 2.4
+BAD_FAULT_PCT = 6.0  # also over the threshold once Kelly is cut to 0.1, so the ladder is climbed to its end
+STUCK = ("parked", "awaiting_approval")  # where an incident waits for people, and a second fault would only join it
 MAX_NOTES = 20
 
 
@@ -37,6 +39,8 @@ class Show:
         self._effects = 0
         self._requests = 0
         self._frozen = False
+        self._trading = True
+        self._waiting: tuple[Waiting, ...] = ()
         self._bot = "running"
         self._alerts_by = "sandbox"
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)
@@ -44,6 +48,11 @@ class Show:
         self._faults = 0
         self.keys: Mapping[str, Callable[[], Awaitable[None]]] = {
             "v": self.break_var,
+            "w": self.break_badly,
+            "a": self.approve,
+            "d": self.deny,
+            "t": self.take,
+            "c": self.calm,
             "f": self.freeze_or_not,
             "k": self.kill,
             "b": self.break_audit,
@@ -67,7 +76,10 @@ class Show:
             var={symbol: tuple(values) for symbol, values in self._var.items()},
             effects=self._effects,
             requests=self._requests,
+            trading=self._trading,
             cards=self._cards,
+            waiting=self._waiting,
+            socket=str(self._stage.place.socket),
             notes=tuple(self._notes),
         )
 
@@ -90,6 +102,7 @@ class Show:
         while True:
             status = await self._stage.sandbox("GET", "/api/risk/status")
             self._kelly = status["kelly_fraction"]
+            self._trading = status["trading"] == "on"
             for symbol, value in status["var_pct"].items():
                 self._var.setdefault(symbol, deque(maxlen=HISTORY)).append(value)
             self._effects = len(await self._stage.effects())
@@ -102,6 +115,7 @@ class Show:
         while True:
             try:
                 self._cards = await self._stage.cards()
+                self._waiting = await self._stage.waiting()
                 systems = (await self._stage.api("GET", "/status"))["systems"]
                 self._frozen = any(line["automation"]["state"] == "frozen" for line in systems)
                 self._bot = "running"
@@ -112,21 +126,62 @@ class Show:
     # --- wishes ---------------------------------------------------------------------------------------------------
 
     async def break_var(self) -> None:
-        """[v]: the next symbol's VaR jumps. A Kelly cut before is first taken back, as a person would."""
+        """[v]: the next symbol's VaR jumps; Kelly's cut will be enough."""
+        await self._break(FAULT_PCT)
+
+    async def break_badly(self) -> None:
+        """[w]: it jumps so high that the cut is not enough, and after five minutes a person must decide."""
+        await self._break(BAD_FAULT_PCT)
+
+    async def _break(self, var_pct: float) -> None:
+        """The next symbol's VaR jumps. A Kelly cut before is first taken back, as a person would."""
+        stuck = next((card for card in self._cards if card.status in STUCK), None)
+        if stuck is not None:
+            self._note(f"{stuck.id} still waits for people; c lets the desk calm it, then break the next thing")
+            return
         symbols = sorted(self._var)
         symbol = symbols[self._faults % len(symbols)] if symbols else "BTC-USD"
         self._faults += 1
         if self._kelly != BASELINE_KELLY:
             await self._stage.calm()
             self._note(f"the desk put Kelly back to {BASELINE_KELLY:g}: Andon never raises it by itself")
-        await self._stage.inject(symbol, FAULT_PCT)
-        self._note(f"VaR of {symbol} jumps to {FAULT_PCT} %")
+        await self._stage.inject(symbol, var_pct)
+        self._note(f"VaR of {symbol} jumps to {var_pct} %")
+
+    async def approve(self) -> None:
+        """[a]: a second person says yes to what waits."""
+        await self._decide("approve")
+
+    async def deny(self) -> None:
+        """[d]: a second person says no."""
+        await self._decide("deny")
+
+    async def _decide(self, verdict: str) -> None:
+        if not self._waiting:
+            self._note("nothing waits for a decision; w breaks something badly enough, and five minutes later it does")
+            return
+        told = await self._stage.decide(verdict, self._waiting[0], person=APPROVER)
+        self._note(f"{APPROVER}: {told}")
+
+    async def take(self) -> None:
+        """[t]: "I have it": automation stands down on the newest incident that is open."""
+        open_ = next((card for card in self._cards if card.status not in ("resolved", "closed")), None)
+        if open_ is None:
+            self._note("no incident is open that you could take")
+            return
+        answer = await self._stage.api("POST", f"/incidents/{open_.id}/take")
+        self._note(f"{open_.id}: {answer['decisions'][0]['why']}")
+
+    async def calm(self) -> None:
+        """[c]: the desk puts everything back; the incident then resolves by itself, on fresh evidence."""
+        await self._stage.calm()
+        self._note("the desk put everything back: no fault, Kelly at its baseline, trading on")
 
     async def freeze_or_not(self) -> None:
         """[f]: automation off, or on again."""
         if self._frozen:
             await self._stage.api("POST", "/unfreeze", {"system": SYSTEM})
-            self._note("automation is on again; what was denied meanwhile does not start by itself")
+            self._note("automation is on again; what was denied meanwhile does not start by itself: c calms it")
         else:
             reason = "demo: what happens while automation is off"
             await self._stage.api("POST", "/freeze", {"system": SYSTEM, "reason": reason})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 import shutil
 import socket
 import tempfile
@@ -23,9 +24,11 @@ from redis.exceptions import RedisError
 
 from bot.adapters.clock import ScaledClock, wall_ms
 from bot.adapters.embedded import EmbeddedValkey
+from bot.console_story import rung_words
+from bot.console_values import intended
 from bot.demo import config
-from bot.demo.config import SYSTEM, Place
-from bot.demo.view import Card, Moment
+from bot.demo.config import APPROVER, PERSON, SYSTEM, VISITOR, Place
+from bot.demo.view import Card, Moment, Waiting
 from bot.errors import AndonError
 from bot.sandbox.children import Child, python, until
 
@@ -44,6 +47,10 @@ _WAITING = ("not yet", "looking at the evidence again")  # how the incident says
 
 class DemoError(AndonError):
     """The demo cannot go on; the message says what happened, with the end of the log that tells why."""
+
+
+class RefusedError(DemoError):
+    """Andon understood and said no; the message is its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +125,27 @@ class Stage:
             await store.shutdown(nosave=True)
         await store.aclose()
 
-    async def api(self, method: str, path: str, body: object = None) -> Any:
-        """One request to the operators' API, as the person who runs the demo."""
-        async with self._api.request(method, f"/api/v1{path}", json=body) as response:
+    async def api(self, method: str, path: str, body: object = None, *, person: str = PERSON) -> Any:
+        """One request to the operators' API; whoever runs the demo is known by the socket, others show their token."""
+        token = self.place.tokens.get(person)
+        headers = {"Authorization": f"Bearer {token.read_text()}"} if token is not None else {}
+        async with self._api.request(method, f"/api/v1{path}", json=body, headers=headers) as response:
             answer = await response.json()
+            if response.status == 409:
+                raise RefusedError(str(answer["error"]))
             if response.status >= 400:
                 raise DemoError(f"{method} {path}: HTTP {response.status}: {answer}")
             return answer
+
+    async def waiting(self) -> tuple[Waiting, ...]:
+        """Everything that waits for a person's yes or no, what runs out first at the top."""
+        return tuple(_waiting(card) for card in (await self.api("GET", "/decisions"))["waiting"])
+
+    async def decide(self, verdict: str, question: Waiting, *, person: str, reason: str = "") -> str:
+        """Say yes or no to exactly what was shown; returns what came of it. Raises RefusedError with the reason."""
+        body = {"approval": question.approval, "digest": question.digest, "reason": reason}
+        answer = await self.api("POST", f"/incidents/{question.incident}/{verdict}", body, person=person)
+        return str(answer["decisions"][0]["why"])
 
     async def cards(self) -> tuple[Card, ...]:
         """Every incident, newest first; the newest with its timeline."""
@@ -140,6 +161,7 @@ class Stage:
             _brief(answer["summary"]),
             symbols=tuple(sorted({state["alert"]["labels"].get("symbol", "?") for state in alerts})),
             due={name: timer["due"] for name, timer in record["timers"].items()},
+            rungs={name: words for name in record["timers"] if (words := rung_words(record, name))},
             timeline=_timeline(m for entry in answer["audit"] for m in _moments(json.loads(entry["body"]))),
         )
 
@@ -257,6 +279,22 @@ def _brief(line: dict[str, Any]) -> Card:
     )
 
 
+def _waiting(card: dict[str, Any]) -> Waiting:
+    """A question to people from the API's decision card."""
+    return Waiting(
+        incident=card["incident"],
+        approval=card["approval"],
+        digest=card["digest"],
+        action=card["action"],
+        change="; ".join(change.plain for change in intended(card["before"], card["wanted"])),
+        votes=len(card["votes"]),
+        quorum=card["quorum"],
+        may=tuple(card["may_still_vote"]),
+        expires_at=card["expires_at"],
+        silence=card["silence"],
+    )
+
+
 def _moments(body: dict[str, Any]) -> list[Moment]:
     """The sentences of one audit link: what was decided and why, and who was paged."""
     said = [event["why"] for event in body["events"] if event["why"] and event["event"]["kind"] != _RECEIPT]
@@ -282,7 +320,7 @@ async def open_stage(scale: float = SCALE) -> AsyncIterator[Stage]:
     folder = Path(tempfile.mkdtemp(prefix="andon-demo-"))
     place = Place(
         directory=folder / "configs", data_dir=folder / "data", port=_free_port(), urls={},
-        hold=HOLD, close=CLOSE, cooldown=COOLDOWN,
+        hold=HOLD, close=CLOSE, cooldown=COOLDOWN, tokens=_tokens(folder),
     )  # fmt: skip
     anchor = wall_ms()
     stage = Stage(folder, ScaledClock(scale, anchor), scale, f"{scale:g}@{anchor}", place)
@@ -295,6 +333,15 @@ async def open_stage(scale: float = SCALE) -> AsyncIterator[Stage]:
             yield stage
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tokens(folder: Path) -> dict[str, Path]:
+    """A fresh token for everybody whom the socket does not know, in files that only this user can read."""
+    files = {person: folder / f"{person}.token" for person in (APPROVER, VISITOR)}
+    for file in files.values():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(24))
+    return files
 
 
 def _free_port() -> int:

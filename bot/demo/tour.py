@@ -1,9 +1,11 @@
-"""`andon demo --tour`: the demo plays itself and judges itself. Four scenes, then one JSON document and an exit code.
+"""`andon demo --tour`: the demo plays itself and judges itself. Five scenes, then one JSON document and an exit code.
 
 1. A VaR breach, told twice by a pair of Alertmanagers: Kelly is cut once, verified, resolved, closed.
 2. Another breach, and the bot is killed with -9 in the middle of it: it recovers and still acts once.
 3. A breach while automation is frozen: nothing is done, the incident is parked and somebody is paged.
-4. The audit is verified; then one line is changed behind the bot's back, and verification finds it.
+4. A breach that the cut does not end: people must decide, one may not, one does, and one question nobody answers
+   (`tour_people`).
+5. The audit is verified; then one line is changed behind the bot's back, and verification finds it.
 
 Effects are counted in the sandbox's own ledger. Progress goes to standard error, one line a moment.
 """
@@ -13,46 +15,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from bot.demo.config import SYSTEM
-from bot.demo.stage import CLOSE, COOLDOWN, COOLDOWN_MS, HOLD, DemoError, Stage, open_stage
+from bot.demo.outlook import SCENE_WITHIN, SOON, calm, effects_after, healthy_again, new_incident, pages_after, reached
+from bot.demo.score import Score, say
+from bot.demo.stage import CLOSE, COOLDOWN, HOLD, DemoError, Stage, open_stage
+from bot.demo.tour_people import people_decide
 from bot.demo.view import Card
 from bot.sandbox.children import Unmet, until
 
-SCENE_WITHIN = 30.0  # seconds of real time for a scene to reach its end; they take four to ten
-SOON = 12.0  # seconds for one thing to happen within a scene; mostly well under one
 SYMBOLS = ("BTC-USD", "SOL-USD", "ETH-USD")  # whose VaR breaks in which scene
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One promise, and whether it was kept."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
-@dataclass(slots=True)
-class Score:
-    """What the tour has seen so far."""
-
-    checks: list[Check] = field(default_factory=list)
-    seconds_to_mitigate: list[float] = field(default_factory=list)
-    incidents: list[str] = field(default_factory=list)
-
-    def check(self, name: str, ok: bool, detail: str) -> None:
-        """Note a promise, and say so."""
-        self.checks.append(Check(name, ok, detail))
-        say(f"  {'ok  ' if ok else 'FAIL'} {name}: {detail}")
-
-
-def say(text: str) -> None:
-    """One line of progress."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 async def tour(as_json: bool) -> int:
@@ -84,7 +58,8 @@ async def _play(stage: Stage, score: Score) -> None:
         ("1. VaR breach, told twice", _breach),
         ("2. VaR breach, and kill -9 in the middle", _killed),
         ("3. VaR breach while frozen", _frozen),
-        ("4. the audit, whole and broken", _audit),
+        ("4. VaR stays high after the cut, and people decide", people_decide),
+        ("5. the audit, whole and broken", _audit),
     ):
         say(title)
         await scene(stage, score)
@@ -107,21 +82,25 @@ async def _killed(stage: Stage, score: Score) -> None:
     await _acted_once(stage, score, SYMBOLS[1], "a breach with kill -9 in it", kill)
 
 
+async def _nothing() -> None:
+    """Scene 1 is not disturbed."""
+
+
 async def _acted_once(
     stage: Stage, score: Score, symbol: str, what: str, meanwhile: Callable[[], Awaitable[None]]
 ) -> Card:
     """A breach of `symbol` that must be cut, verified, resolved and closed; `meanwhile` once somebody has noticed."""
-    await _calm(stage)
+    await calm(stage)
     effects, requests, began = len(await stage.effects()), len(await stage.requests()), stage.clock.now()
     await stage.inject(symbol, 2.4)
     say(f"  VaR of {symbol} jumps to 2.4 %")
     known = set(score.incidents)
-    card = await until("an incident opens", lambda: _new_incident(stage, known), within=SOON)
+    card = await until("an incident opens", lambda: new_incident(stage, known), within=SOON)
     score.incidents.append(card.id)
     await meanwhile()
-    cut = await until("Kelly is cut", lambda: _effects_after(stage, effects), within=SOON)
-    score.seconds_to_mitigate.append(await _healthy_again(stage, card.id, began))
-    closed = await until("the incident closes", lambda: _reached(stage, card.id, "closed"), within=SCENE_WITHIN)
+    cut = await until("Kelly is cut", lambda: effects_after(stage, effects), within=SOON)
+    score.seconds_to_mitigate.append(await healthy_again(stage, card.id, began))
+    closed = await until("the incident closes", lambda: reached(stage, card.id, "closed"), within=SCENE_WITHIN)
     after, asked = await stage.effects(), len(await stage.requests()) - requests
     score.check(
         f"{what}: one effect",
@@ -133,7 +112,7 @@ async def _acted_once(
 
 
 async def _frozen(stage: Stage, score: Score) -> None:
-    await _calm(stage)
+    await calm(stage)
     effects, pages = len(await stage.effects()), len(stage.pages())
     reason = "tour: what happens while automation is off"
     (answer,) = (await stage.api("POST", "/freeze", {"system": SYSTEM, "reason": reason}))["decisions"]
@@ -141,11 +120,11 @@ async def _frozen(stage: Stage, score: Score) -> None:
     await stage.inject(SYMBOLS[2], 2.4)
     say(f"  VaR of {SYMBOLS[2]} jumps to 2.4 %")
     known = set(score.incidents)
-    card = await until("an incident opens", lambda: _new_incident(stage, known), within=SOON)
+    card = await until("an incident opens", lambda: new_incident(stage, known), within=SOON)
     score.incidents.append(card.id)
-    parked = await until("the incident is parked", lambda: _reached(stage, card.id, "parked"), within=SOON)
+    parked = await until("the incident is parked", lambda: reached(stage, card.id, "parked"), within=SOON)
     score.check("frozen: parked", parked.status == "parked", parked.why)
-    paged = await until("somebody is paged", lambda: _pages_after(stage, pages), within=SOON)
+    paged = await until("somebody is paged", lambda: pages_after(stage, pages), within=SOON)
     score.check("frozen: a human is paged", True, f"{paged[0]['service']}: {paged[0]['summary']}")
     acted = len(await stage.effects()) - effects
     score.check("frozen: nothing is done", acted == 0, f"{acted} effect(s)")
@@ -166,9 +145,8 @@ async def _audit(stage: Stage, score: Score) -> None:
     verdict = await stage.api("GET", "/audit/verify")
     score.check("put back, it verifies again", verdict["ok"], _audit_words(verdict))
     effects = await stage.effects()
-    score.check(
-        "two breaches to act on, two effects in all", len(effects) == 2, f"{len(effects)} in the target's ledger"
-    )
+    what = ", ".join(f"{effect['what']} {effect['before']} → {effect['after']}" for effect in effects)
+    score.check("three cuts and one halt were meant, four effects in all", len(effects) == 4, what)
 
 
 async def _document(stage: Stage, score: Score) -> dict[str, Any]:
@@ -184,7 +162,7 @@ async def _document(stage: Stage, score: Score) -> dict[str, Any]:
         "effects": await stage.effects(),
         "requests": await stage.requests(),
         "pages": stage.pages(),
-        "approvals": [],
+        "decisions": score.decisions,
         "seconds_to_mitigate": score.seconds_to_mitigate,
     }
 
@@ -197,63 +175,6 @@ async def _aftermath(stage: Stage) -> str:
     except (DemoError, IndexError, OSError) as problem:
         story = [f"no incident can be read: {problem}"]
     return "\n".join([*story, *stage.bot_tail()])
-
-
-# --- what the tour waits for ------------------------------------------------------------------------------------------
-
-
-async def _nothing() -> None:
-    """Scene 1 is not disturbed."""
-
-
-async def _calm(stage: Stage) -> None:
-    """No fault, Kelly at 0.25, no alert firing, and the action's cool-down over."""
-    await stage.calm()
-
-    async def quiet() -> bool:
-        alerts = await stage.sandbox("GET", "/alerts")
-        listed = (await stage.api("GET", "/incidents"))["incidents"]
-        targets = (await stage.api("GET", "/targets"))["targets"]
-        return not alerts["firing"] and not listed and not _cooling(targets, stage.clock.now())
-
-    await until("the floor is calm", quiet, within=SCENE_WITHIN)
-
-
-def _cooling(targets: list[dict[str, Any]], now: int) -> bool:
-    """Whether any action may not run again yet."""
-    runs = [at for target in targets if target["record"] for at in target["record"]["last_run"].values()]
-    return any(now - at <= COOLDOWN_MS for at in runs)
-
-
-async def _new_incident(stage: Stage, known: set[str]) -> Card | None:
-    return next((card for card in await stage.cards() if card.id not in known), None)
-
-
-async def _reached(stage: Stage, incident: str, status: str) -> Card | None:
-    card = await stage.card(incident)
-    return card if card.status == status else None
-
-
-async def _effects_after(stage: Stage, count: int) -> list[dict[str, Any]]:
-    return (await stage.effects())[count:]
-
-
-async def _pages_after(stage: Stage, count: int) -> list[dict[str, Any]]:
-    return stage.pages()[count:]
-
-
-async def _healthy_again(stage: Stage, incident: str, began: int) -> float:
-    """Seconds on the demo's clock from the fault until fresh evidence showed that it is over.
-
-    That is the step's verification or, where the bot was dead while that could have come true, the resolution.
-    """
-
-    async def look() -> int | None:
-        record = (await stage.api("GET", f"/incidents/{incident}"))["incident"]
-        at = record["mitigated_at"] or record["resolved_at"]
-        return None if at is None else int(at)
-
-    return round((await until("VaR is seen to have fallen", look, within=SCENE_WITHIN) - began) / 1000, 1)
 
 
 def _audit_words(verdict: dict[str, Any]) -> str:

@@ -19,7 +19,9 @@ THRESHOLD_PCT = 1.8
 FULL_SCALE_PCT = 3.0  # the top of a sparkline; a breach of 2.4 % stands clearly over the threshold
 BARS = "▁▂▃▄▅▆▇█"
 HISTORY = 48  # readings in a sparkline: twelve seconds at four a second
-TIMELINE_LINES = 12
+TIMELINE_LINES = 10
+FEWER_LINES = 4  # of the timeline, while a question takes the room
+MAX_QUESTIONS = 2  # shown at once; the runbook's ladder asks one at a time
 _STATUS_STYLE = {
     "open": "bold red",
     "diagnosing": "bold red",
@@ -34,7 +36,8 @@ _STATUS_STYLE = {
 _WAITS = (  # by the beginning of the timer's name, longest first
     ("verify:again", "next look"),
     ("verify", "verification gives up"),
-    ("rung", "next page"),
+    ("rung", "next rung"),
+    ("approval", "silence escalates"),
     ("close", "closed"),
 )
 
@@ -59,7 +62,24 @@ class Card:
     firing: bool = False
     episode: int = 1
     due: Mapping[str, Millis] = field(default_factory=dict)
+    rungs: Mapping[str, str] = field(default_factory=dict)  # timer name -> what that rung of the ladder will do
     timeline: tuple[Moment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A question that waits for a person: what it would change, who may say yes, and when silence ends it."""
+
+    incident: str
+    approval: str
+    digest: str
+    action: str
+    change: str
+    votes: int
+    quorum: int
+    may: tuple[str, ...]
+    expires_at: Millis
+    silence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +96,19 @@ class Scene:
     var: Mapping[str, Sequence[float]]  # symbol -> newest last
     effects: int
     requests: int
+    trading: bool = True
     cards: tuple[Card, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    socket: str = ""  # of the operators' API, for commands typed in another terminal
     notes: tuple[str, ...] = ()  # what the keys did, newest last
 
 
 def render(scene: Scene) -> RenderableType:
     """The whole screen."""
     newest = scene.cards[0] if scene.cards else None
-    return Group(_header(scene), _system(scene), _incident(scene, newest), _notes(scene), _keys(scene))
+    questions = [_question(waiting, scene.now) for waiting in scene.waiting[:MAX_QUESTIONS]]  # high up: always in sight
+    below = (_incident(scene, newest), _notes(scene), _deciding(scene), _keys(scene))
+    return Group(_header(scene), *questions, _system(scene), *below)
 
 
 def sparkline(values: Sequence[float]) -> Text:
@@ -135,6 +160,8 @@ def _system(scene: Scene) -> RenderableType:
         kelly.append(" → ").append(
             f"{scene.kelly:g}", style="bold green" if scene.kelly < scene.kelly_before else "bold"
         )
+    if not scene.trading:
+        kelly.append("   TRADING HALTED", style="bold red")
     ledger = f"   the target's ledger: {_count(scene.effects, 'effect')}, {_count(scene.requests, 'request')}"
     kelly.append(ledger, style="dim")
     return Panel(Group(kelly, Text(), table), title="trading-core", title_align="left", border_style="blue")
@@ -151,17 +178,30 @@ def _incident(scene: Scene, card: Card | None) -> RenderableType:
     lines = [head, Text.assemble(("why  ", "dim"), card.why)]
     if card.due:
         waits = sorted(card.due.items(), key=_by_due)
-        due = "   ".join(f"{_wait(name)} in {countdown(at, scene.now)}" for name, at in waits)
-        lines.append(Text.assemble(("next ", "dim"), due))
+        for name, at in waits:
+            lines.append(
+                Text.assemble(("next ", "dim"), f"{countdown(at, scene.now):>6}  {card.rungs.get(name) or _wait(name)}")
+            )
     lines.append(Text())
     first = card.timeline[0].at if card.timeline else scene.now
-    lines += [
-        Text(plain(moment, first), overflow="ellipsis", no_wrap=True) for moment in card.timeline[-TIMELINE_LINES:]
-    ]
+    shown = FEWER_LINES if scene.waiting else TIMELINE_LINES
+    lines += [Text(plain(moment, first), overflow="ellipsis", no_wrap=True) for moment in card.timeline[-shown:]]
     title = f"incident {card.id}"
     if len(scene.cards) > 1:
         title += f" (and {len(scene.cards) - 1} before it)"
     return Panel(Group(*lines), title=title, title_align="left", border_style=style.split()[-1])
+
+
+def _question(waiting: Waiting, now: Millis) -> RenderableType:
+    """What waits for a person, with the command to type."""
+    votes = f"{waiting.votes} of {waiting.quorum} yes; may: {', '.join(waiting.may) or 'nobody'}"
+    left = f"{countdown(waiting.expires_at, now)} left; then {waiting.silence}"
+    lines = [
+        Text.assemble((f"{waiting.action}  ", "bold"), waiting.change, (f"   {votes}", "dim")),
+        Text(left, style="bold magenta"),
+        Text.assemble(("type ", "dim"), (f"andon approve {waiting.incident}", "bold"), ", or press a"),
+    ]
+    return Panel(Group(*lines), title="a person must decide", title_align="left", border_style="magenta")
 
 
 def _notes(scene: Scene) -> RenderableType:
@@ -174,13 +214,26 @@ def _keys(scene: Scene) -> RenderableType:
     text.append(f"bot {scene.bot}", style=bot_style).append(" ")
     if scene.frozen:
         text.append(" FROZEN ", style="bold white on blue").append(" ")
-    keys = (
+    return _with_keys(
+        text,
         ("v", "break VaR"),
         ("f", "unfreeze" if scene.frozen else "freeze"),
         ("k", "kill -9"),
         ("b", "forge audit"),
         ("q", "quit"),
     )
+
+
+def _deciding(scene: Scene) -> RenderableType:
+    """What people can do about an incident, and how from another terminal."""
+    keys = _with_keys(
+        Text(), ("w", "break it badly"), ("a", "approve"), ("d", "deny"), ("t", "take"), ("c", "desk calms it")
+    )
+    return Group(Text(f"in another terminal: export ANDON_SOCKET={scene.socket}", style="dim"), keys)
+
+
+def _with_keys(text: Text, *keys: tuple[str, str]) -> Text:
+    """The text with keys and their meanings appended."""
     for key, meaning in keys:
         text.append(f" {key} ", style="reverse").append(f" {meaning} ")
     return text

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from bot.demo.view import HISTORY, Card, Moment, Scene, countdown, plain, render, sparkline
+from bot.demo.view import HISTORY, Card, Moment, Scene, Waiting, countdown, plain, render, sparkline
 
 SCENE = Scene(
     now=100_000,
@@ -28,6 +28,7 @@ CARD = Card(
     why="waiting for evidence.var < 1.6",
     symbols=("BTC-USD",),
     due={"verify": 165_000, "rung:0": 190_000},
+    rungs={"rung:0": "rung 1: page pm (critical), unless mitigated"},
     timeline=tuple(Moment(at * 1_000, f"sentence {at}") for at in range(30)),
 )
 
@@ -53,11 +54,28 @@ def test_an_incident_shows_before_and_after_why_countdowns_and_its_newest_senten
     assert "0.25 → 0.1" in text
     assert "1 effect, 1 request" in text
     assert "waiting for evidence.var < 1.6" in text
-    assert "verification gives up in 1m05s" in text
-    assert "next page in 1m30s" in text
+    assert "1m05s  verification gives up" in text
+    assert "1m30s  rung 1: page pm (critical)" in text
     assert "sentence 29" in text
     assert "sentence 3 " not in text
     assert len(lines) <= 32
+
+
+def test_a_question_is_in_sight_with_its_countdown_and_the_command_to_type() -> None:
+    """What would change, who may say yes, when silence ends it, and what to type or press."""
+    question = Waiting(
+        incident="inc-abcdefghij", approval="dec-1", digest="d", action="trading.halt", change="trading  on → off",
+        votes=0, quorum=1, may=("demo-approver",), expires_at=165_000, silence="nothing is sent and cro is paged",
+    )  # fmt: skip
+    lines = _drawn(replace(SCENE, cards=(CARD,), waiting=(question,), socket="/tmp/d/andon.sock", trading=False))
+    text = "\n".join(lines)
+    assert "trading.halt  trading  on → off" in text
+    assert "0 of 1 yes; may: demo-approver" in " ".join(text.split())
+    assert "1m05s left; then nothing is sent and cro is paged" in text
+    assert "andon approve inc-abcdefghij, or press a" in text
+    assert "TRADING HALTED" in text
+    assert "export ANDON_SOCKET=/tmp/d/andon.sock" in text
+    assert len(lines) <= 34
 
 
 def test_freeze_and_a_dead_bot_are_written_out() -> None:
