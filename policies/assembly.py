@@ -6,11 +6,12 @@ whose shape is wrong does not hide what is wrong with its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from bot.core.plan import Plan
+from bot.core.words import severity_of, severity_rank
 from policies import lint, lint_people, lint_sources, matchers, planning
 from policies.book import CatchAll, SystemPolicies, built_in
 from policies.document import CatchAllDoc, PolicyDoc, PolicyFile
@@ -48,6 +49,21 @@ class _System:
     catch_all: CatchAll | None = None
     catch_all_at: str = ""
     sources: dict[tuple[str, str], str] = field(default_factory=dict)  # (streams or schedules, name) -> "file:line"
+    raised: list[_Raised] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """An alert that a source of ours raises: where it is written, its labels, and those whose values are not known."""
+
+    document: Document
+    at: Path
+    labels: Mapping[str, str]
+    open: frozenset[str] = frozenset()
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether a policy could take it."""
+        return all(matcher.name in self.open or matcher.matches(self.labels) for matcher in entry.matchers)
 
 
 class Assembly:
@@ -113,6 +129,18 @@ class Assembly:
                 message = f"system {system!r} is not in systems: of andon.yaml"
                 yield document.problem(("system",), message, fix)
 
+    def unheard(self) -> Iterable[Problem]:
+        """Alerts that our own sources raise and nobody would ever hear of. Asked once nothing else is wrong."""
+        for name, system in self._systems.items():
+            rest = system.catch_all or built_in(name).catch_all
+            for raised in system.raised:
+                paged = severity_rank(severity_of(dict(raised.labels))) >= severity_rank(rest.severity)
+                if paged or any(map(raised.fits, system.entries)):
+                    continue
+                alert, pages = raised.labels["alertname"], f"the catch-all pages {rest.severity} ones only"
+                fix = f"add a policy that matches it, or give it severity: {rest.severity}"
+                yield raised.document.problem(raised.at, f"no policy takes {alert}, and {pages}", fix)
+
     def files(self) -> frozenset[str]:
         """The systems that have a file."""
         return frozenset(self._systems)
@@ -149,10 +177,18 @@ class Assembly:
             return
         for index, stream in enumerate(file.streams):
             if self._source(document, ("streams", index), stream, lint_sources.stream(stream, setting), system):
-                self.streams.append(lint_sources.stream_source(stream, setting))
+                resolved = lint_sources.stream_source(stream, setting)
+                self.streams.append(resolved)
+                for number, rule in enumerate(resolved.rules):
+                    labels = {"stream": stream.name, **dict(rule.labels)}
+                    where: Path = ("streams", index, "rules", number, "alertname")
+                    system.raised.append(_Raised(document, where, labels, frozenset(rule.by)))
         for index, schedule in enumerate(file.schedules):
             if self._source(document, ("schedules", index), schedule, lint_sources.schedule(schedule), system):
-                self.schedules.append(lint_sources.scheduled(schedule, file.system))
+                fire = lint_sources.scheduled(schedule, file.system)
+                self.schedules.append(fire)
+                labels = {"schedule": schedule.name, **dict(fire.labels)}
+                system.raised.append(_Raised(document, ("schedules", index, "labels"), labels))
 
     def _source(
         self,

@@ -79,16 +79,14 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
             if not document.problems:
                 assembly.add(document)
     problems += assembly.problems
-    tokens = any(person.api_token for person in persons.people)
-    if isinstance(setup_at, Document) and setup.api.host and readable and not tokens:
-        message = "the operators' API on TCP knows nobody: no person has an api_token"
-        problems.append(setup_at.problem(("api", "host"), message, "add api_token: in people.yaml, or leave host out"))
     if isinstance(setup_at, Document):
-        problems += assembly.unlisted(setup.systems)
+        problems += _setup_problems(setup_at, setup, assembly, persons if readable else None)
+    if isinstance(persons_at, Document) and _is_readable(systems_at):
+        about = (*lint_people.rosters(persons, systems), *lint_people.built_in(persons))
+        problems += [persons_at.problem(path, message, fix) for path, message, fix in about]
+    if not problems:
+        problems += assembly.unheard()
     names = {UNROUTED, *setup.systems, *assembly.files()}
-    if isinstance(persons_at, Document) and systems_at != "unreadable":
-        found_there = (*lint_people.rosters(persons, systems), *lint_people.built_in(persons))
-        problems += [persons_at.problem(path, message, fix) for path, message, fix in found_there]
     book = (
         PolicyBook(assembly.systems(sorted(names)), persons, _watches(setup), assembly.streams, assembly.schedules)
         if not problems
@@ -100,6 +98,16 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
         problems += wrong
     found = tuple(sorted(set(problems)))
     return Loaded(book if not found else None, systems, persons, setup, found, tuple(assembly.unsigned), tuple(armed))
+
+
+def _setup_problems(
+    document: Document, setup: AndonDocument, assembly: Assembly, persons: PeopleDocument | None
+) -> Iterable[Problem]:
+    """What andon.yaml says that the other files do not bear out. `persons` None: nothing is known about them."""
+    if setup.api.host and persons is not None and not any(person.api_token for person in persons.people):
+        message = "the operators' API on TCP knows nobody: no person has an api_token"
+        yield document.problem(("api", "host"), message, "add api_token: in people.yaml, or leave host out")
+    yield from assembly.unlisted(setup.systems)
 
 
 def _watches(setup: AndonDocument) -> list[Watch]:

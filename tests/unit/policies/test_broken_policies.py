@@ -115,6 +115,12 @@ EXPECTED = {
     "48-not-five-fields": (4, "schedules[0].cron", "is not minute, hour, day, month and weekday", "mon-fri"),
     "49-unknown-zone": (5, "schedules[0].zone", "no time zone named 'America/NewYork'", "America/New_York?"),
     "50-schedule-without-a-name-for-its-alert": (6, "schedules[0].labels", "the alert has no name", "alertname:"),
+    "52-alert-nobody-hears": (
+        6,
+        "streams[0].rules[0].alertname",
+        "no policy takes ExcessiveModelSwitching, and the catch-all pages critical ones only",
+        "add a policy that matches it, or give it severity: critical",
+    ),
     "51-no-grace": (6, "schedules[0].grace", "0s is no grace", "from 1s to 1d"),
 }
 

@@ -15,21 +15,20 @@ from policies.sources import Schedule, StreamSource
 Load = Callable[..., Loaded]
 MakeAlert = Callable[..., Alert]
 
-STREAM = """system: trading-core
-streams:
+HEAD = "system: trading-core\ncatch_all: {page: {service: desk}, severity: info}\n"
+STREAM = f"""{HEAD}streams:
   - name: switches
     stream: model.switch.log
     rules:
       - alertname: ExcessiveModelSwitching
         more_than: 100
         within: 5m
-        where: {kind: switch}
+        where: {{kind: switch}}
         by: [symbol]
-        labels: {team: quant}
+        labels: {{team: quant}}
 """
-CLOCK = """system: trading-core
-schedules:
-  - {name: daily, cron: 30 6 * * mon-fri, zone: America/New_York, labels: {alertname: DailyCheck}}
+CLOCK = f"""{HEAD}schedules:
+  - {{name: daily, cron: 30 6 * * mon-fri, zone: America/New_York, labels: {{alertname: DailyCheck}}}}
 """
 WATCH = """systems: [trading-core]
 watches: [{name: w, match: ['alertname="Watchdog"', 'team!="x"'], system: trading-core}]
@@ -74,7 +73,7 @@ def test_a_schedule_is_resolved(load_text: Load) -> None:
 
 def test_a_stream_and_a_schedule_may_share_a_name(load_text: Load) -> None:
     """Their records are named apart."""
-    text = STREAM + CLOCK.removeprefix("system: trading-core\n").replace("daily", "switches")
+    text = STREAM + CLOCK.removeprefix(HEAD).replace("daily", "switches")
     book = book_of(load_text(text))
     assert [source.name for source in (*book.streams, *book.schedules)] == ["switches", "switches"]
 
@@ -95,7 +94,7 @@ def test_a_watch_takes_its_alert_and_no_other(load_text: Load, alert: MakeAlert)
     [
         {"policies": STREAM.replace("100", "101")},
         {"policies": STREAM.replace("model.switch.log", "other.log")},
-        {"policies": STREAM + CLOCK.removeprefix("system: trading-core\n")},
+        {"policies": STREAM + CLOCK.removeprefix(HEAD)},
         {"andon": WATCH.replace("Watchdog", "Heartbeat")},
         {"andon": WATCH.replace("system: trading-core}", "within: 9m, system: trading-core}")},
         {"people": "people: [{id: a}]\n"},
@@ -116,3 +115,26 @@ def test_the_fingerprint_covers_everything_that_a_reload_swaps(load_text: Load, 
 def test_the_book_knows_the_people(load_text: Load) -> None:
     """Who may decide is swapped together with what they decide about."""
     assert book_of(load_text(STREAM)).people.approvers("trading-core", "critical") == ("demo-oncall", "demo-approver")
+
+
+@pytest.mark.parametrize(
+    ("policy", "heard"),
+    [
+        ("match: ['alertname=\"ExcessiveModelSwitching\"']", True),
+        ("match: ['alertname=\"ExcessiveModelSwitching\"', 'symbol=\"BTC-USD\"']", True),
+        ("match: ['stream=\"switches\"', 'severity=\"warning\"']", True),
+        ("match: ['alertname=\"ExcessiveModelSwitching\"', 'severity=\"critical\"']", False),
+        ("match: ['alertname=\"ExcessiveModelSwitching\"', 'team=\"risk\"']", False),
+    ],
+)
+def test_an_alert_of_our_own_reaches_somebody(load_text: Load, policy: str, heard: bool) -> None:
+    """A count that fires into the void looks like a quiet day; what `by` counts apart may have any value."""
+    text = STREAM.replace(", severity: info", "") + f"labels: [symbol]\npolicies: [{{name: p, {policy}}}]\n"
+    problems = load_text(text).problems
+    assert ["no policy takes" in p.message for p in problems] == [True] * (not heard)
+
+
+def test_a_critical_alert_of_our_own_needs_no_policy(load_text: Load) -> None:
+    """The catch-all pages it."""
+    text = STREAM.replace(", severity: info", "").replace("team: quant", "severity: page")
+    assert load_text(text).problems == ()
