@@ -35,7 +35,7 @@ _NUMBER: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?\Z", re.ASCII)
 
 
 def stream_entry(
-    name: str, fields: Mapping[str, str], wanted: Set[str], *, at_field: str, alerts_in: str
+    name: str, fields: Mapping[str, str], wanted: Set[str], *, at_field: str = "", alerts_in: str = ""
 ) -> StreamEntry:
     """The entry with this id (`name`). `wanted`: the fields to keep; `at_field`, `alerts_in` as in `StreamSource`."""
     at = _event_time(fields.get(at_field, "")) if at_field else None
