@@ -7,13 +7,13 @@ over TCP every request needs a person's token. `bot.client` is the other end; `b
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final
 
 from aiohttp import web
 
 import bot
+from bot.adapters import http_questions
 from bot.adapters.http_auth import identify
 from bot.adapters.http_cards import card
 from bot.adapters.http_errors import as_json
@@ -22,23 +22,18 @@ from bot.adapters.http_lookup import (
     MAX_LISTED,
     asked_shards,
     components_of,
-    find_incident,
     list_incidents,
     targets_of,
-    the_shard,
 )
+from bot.adapters.http_questions import Handler, find_story
 from bot.adapters.http_services import Services
-from bot.core import audit
 from bot.core.incident import Incident
 from bot.core.target import Target
-from bot.core.words import SYSTEM_TARGET, AggregateId
-from bot.errors import InputError, RecordForged
+from bot.core.words import SYSTEM_TARGET
+from bot.errors import InputError
 
 MAX_PAGE: Final = 500  # incidents or dead letters in one answer
 MAX_RAW: Final = 16_384  # bytes of a dead letter shown; the rest is in the store
-MAX_REREADS: Final = 3  # of a chain that keeps growing while it is verified
-
-Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Reading:
@@ -58,19 +53,8 @@ class Reading:
             "/api/v1/targets": self._targets,
             "/api/v1/policies": self._policies,
             "/api/v1/dead-letters": self._dead_letters,
-            "/api/v1/audit": self._audits,
-            "/api/v1/audit/verify": self._verify,
-            "/api/v1/audit/{system}/{aggregate}": self._audit,
         }
-        for path, handler in routes.items():
-            app.router.add_get(path, self._identified(handler))
-
-    def _identified(self, handler: Handler) -> Handler:
-        async def answer(request: web.Request) -> web.Response:
-            identify(request, self._services)
-            return await handler(request)
-
-        return answer
+        http_questions.mount(app, self._services, routes)
 
     async def _status(self, request: web.Request) -> web.Response:
         services = self._services
@@ -133,15 +117,15 @@ class Reading:
         return as_json({"now": self._services.clock.now(), "incidents": [_summary(line.incident) for line in lines]})
 
     async def _incident(self, request: web.Request) -> web.Response:
-        found = await find_incident(self._services, request.match_info["incident"])
-        chain = await self._services.store.audit(found.shard, found.incident.id)
+        found = await find_story(self._services, request.match_info["incident"])
         body = {
             "now": self._services.clock.now(),
             "version": found.version,
+            "archived": found.archived,
             "incident": asdict(found.incident),
             "summary": _summary(found.incident),
             "decision": card(self._services, found.shard, found.incident, identify(request, self._services).person),
-            "audit": [asdict(entry) for entry in chain],
+            "audit": [asdict(entry) for entry in found.chain],
         }
         return as_json(body)
 
@@ -182,52 +166,6 @@ class Reading:
             for key, reason, raw in await self._services.store.dead_letters(shard, _limit(request)):
                 letters.append({"system": shard, "id": key, "reason": reason, "bytes": len(raw), **_shown(raw)})
         return as_json({"dead_letters": letters})
-
-    async def _audits(self, request: web.Request) -> web.Response:
-        chains = []
-        for shard in asked_shards(request, self._services):
-            chains += [{"system": shard, "aggregate": key} for key in await self._services.store.aggregates(shard)]
-        return as_json({"chains": chains})
-
-    async def _audit(self, request: web.Request) -> web.Response:
-        shard = the_shard(self._services, request.match_info["system"])
-        aggregate = request.match_info["aggregate"]
-        chain = await self._services.store.audit(shard, aggregate)
-        if not chain:
-            raise InputError("aggregate", f"{shard} keeps no audit of {aggregate[:100]!r}", status=404)
-        return as_json({"system": shard, "aggregate": aggregate, "entries": [asdict(entry) for entry in chain]})
-
-    async def _verify(self, request: web.Request) -> web.Response:
-        """Walk every chain and compare it with the head its sealed record names."""
-        checked = entries = 0
-        problems = []
-        for shard in asked_shards(request, self._services):
-            for aggregate in await self._services.store.aggregates(shard):
-                count, wrong = await self._verify_one(shard, aggregate)
-                checked += 1
-                entries += count
-                problems += [{"system": shard, "aggregate": aggregate, "problem": text} for text in wrong]
-        return as_json({"ok": not problems, "chains": checked, "entries": entries, "problems": problems})
-
-    async def _verify_one(self, shard: str, aggregate: AggregateId) -> tuple[int, tuple[str, ...]]:
-        """(links, what is wrong). A chain that grew between reading it and its record is read again."""
-        store = self._services.store
-        count = 0
-        wrong: tuple[str, ...] = ("it changes too fast to be compared with its record; try again",)
-        try:
-            for _ in range(MAX_REREADS):
-                stored = (await store.load(shard, [aggregate])).get(aggregate)
-                chain = await store.audit(shard, aggregate)
-                count = len(chain)
-                if stored is None:
-                    return count, ("its record is gone, only the audit is left",)
-                wrong = audit.verify(chain, stored.head, stored.version)
-                again = (await store.load(shard, [aggregate])).get(aggregate)
-                if not wrong or (again is not None and again.version == stored.version):
-                    break
-        except RecordForged as error:
-            return count, (f"its record does not carry our seal: {error}",)
-        return count, wrong
 
 
 def _summary(incident: Incident) -> dict[str, Any]:

@@ -19,13 +19,16 @@ import structlog
 from aiohttp import web
 
 from bot.adapters.http_api import Reading
+from bot.adapters.http_audit import Auditing
 from bot.adapters.http_auth import require_authentication
 from bot.adapters.http_commands import Commands
 from bot.adapters.http_decisions import Decisions
 from bot.adapters.http_errors import answer_errors
 from bot.adapters.http_health import Health
+from bot.adapters.http_house import Housekeeping
 from bot.adapters.http_ingress import Ingress
 from bot.adapters.http_intake import Intake
+from bot.adapters.http_reports import Reports
 from bot.adapters.http_services import Services
 from bot.engine.alarms import Alarms
 from bot.errors import ConfigError
@@ -84,8 +87,11 @@ def build(services: Services, alarms: Alarms | None = None) -> Doors:
     health.mount(webhooks)
     api = web.Application(client_max_size=MAX_BODY, middlewares=[answer_errors])
     Reading(services, health).mount(api)
+    Reports(services).mount(api)
+    Auditing(services).mount(api)
     Commands(services, intake).mount(api)
     Decisions(services).mount(api)
+    Housekeeping(services).mount(api)
     health.mount(api)
     return Doors(webhooks=webhooks, api=api, intake=intake, health=health, services=services, alarms=alarms)
 

@@ -38,29 +38,29 @@ from handlers.routing import split
 FIRED: Final = "andon fire"  # the source of alerts a person injected; shown wherever the alert is
 
 
-class _Resolve(Body):
+class ResolveBody(Body):
     note: Words = ""
     force: bool = False
 
 
-class _Freeze(Body):
+class FreezeBody(Body):
     system: Name = ""  # empty: every system
     component: Name = ""  # empty: all of the system's automation
     reason: Annotated[str, Field(min_length=1, max_length=500)]
     for_ms: Annotated[int, Field(ge=1_000, le=30 * 86_400_000)] | None = None
 
 
-class _Unfreeze(Body):
+class UnfreezeBody(Body):
     system: Name = ""
     component: Name = ""
 
 
-class _Arm(Body):
+class ArmBody(Body):
     policy: Name
     system: Name = ""
 
 
-class _Fire(Body):
+class FireBody(Body):
     labels: dict[str, str]
     annotations: dict[str, str] = Field(default_factory=dict)
     receiver: Annotated[str, Field(min_length=1, max_length=200)] = "andon-fire"
@@ -94,7 +94,7 @@ class Commands:
         return await self._tell(found.shard, found.incident.id, event)
 
     async def _resolve(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await read(request, _Resolve)
+        body = await read(request, ResolveBody)
         found = await find_incident(self._services, request.match_info["incident"])
         event = OperatorResolved(
             id=event_id, at=self._services.clock.now(), by=person, note=body.note, force=body.force
@@ -102,32 +102,32 @@ class Commands:
         return await self._tell(found.shard, found.incident.id, event)
 
     async def _freeze(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await read(request, _Freeze)
+        body = await read(request, FreezeBody)
         now = self._services.clock.now()
         until = now + body.for_ms if body.for_ms else None
         event = TargetFrozen(id=event_id, at=now, by=person, reason=body.reason, until=until)
         return await self._broadcast(body.system, body.component, event)
 
     async def _unfreeze(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await read(request, _Unfreeze)
+        body = await read(request, UnfreezeBody)
         event = TargetUnfrozen(id=event_id, at=self._services.clock.now(), by=person)
         return await self._broadcast(body.system, body.component, event)
 
     async def _arm(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await read(request, _Arm)
+        body = await read(request, ArmBody)
         plan = the_policy(self._services, body.policy, body.system)
         event = PolicyArmed(id=event_id, at=self._services.clock.now(), by=person, policy=plan.policy)
         return await self._tell(plan.system, SYSTEM_TARGET, event)
 
     async def _disarm(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await read(request, _Arm)
+        body = await read(request, ArmBody)
         plan = the_policy(self._services, body.policy, body.system)
         event = PolicyDisarmed(id=event_id, at=self._services.clock.now(), by=person, policy=plan.policy)
         return await self._tell(plan.system, SYSTEM_TARGET, event)
 
     async def _fire(self, request: web.Request, person: str, event_id: str) -> web.Response:
         """An alert by hand, through the same parser, routes and inbox as any webhook, and marked as such."""
-        body = await read(request, _Fire)
+        body = await read(request, FireBody)
         now = self._services.clock.now()
         webhook = alertmanager.parse(_as_webhook(body, event_id))
         starts_at = webhook.alerts[0].starts_at if body.starts_at else now
@@ -167,7 +167,7 @@ class Commands:
         return answer([(shard, to, await self._services.tell(shard, to, event))])
 
 
-def _as_webhook(body: _Fire, event_id: str) -> bytes:
+def _as_webhook(body: FireBody, event_id: str) -> bytes:
     """The alert as Alertmanager would have sent it. Its fingerprint is ours, so it never speaks for a real alert."""
     labels = json.dumps(body.labels, sort_keys=True)
     alert = {

@@ -32,23 +32,23 @@ MAX_HOLD_MS: Final = 24 * 3_600_000  # a ladder held longer than a day is a poli
 _LOOK_AGAIN: Final = "`andon show` says how it stands now, and who may decide"
 
 
-class _Vote(Body):
+class VoteBody(Body):
     approval: Annotated[str, Field(min_length=1, max_length=100)]  # the question's id, and
     digest: Annotated[str, Field(min_length=1, max_length=100)]  # what the person was shown
     reason: Words = ""
     break_glass: bool = False
 
 
-class _Escalate(Body):
+class EscalateBody(Body):
     reason: Words = ""
 
 
-class _Hold(Body):
+class HoldBody(Body):
     for_ms: Annotated[int, Field(ge=1_000, le=MAX_HOLD_MS)]
     reason: Words = ""
 
 
-class _Run(Body):
+class RunBody(Body):
     action: Name
     system: Name
     component: Name = ""
@@ -84,7 +84,7 @@ class Decisions:
     async def _vote(
         self, request: web.Request, person: str, event_id: str, verdict: Literal["approve", "deny"]
     ) -> web.Response:
-        body = await read(request, _Vote)
+        body = await read(request, VoteBody)
         found = await self._found(request)
         event = ApprovalVoted(
             id=event_id, at=self._services.clock.now(), by=person, approval=body.approval, digest=body.digest,
@@ -93,7 +93,7 @@ class Decisions:
         )  # fmt: skip
         return await self._tell(found, event)
 
-    def _refusal(self, found: Found, person: str, body: _Vote, verdict: Literal["approve", "deny"]) -> str:
+    def _refusal(self, found: Found, person: str, body: VoteBody, verdict: Literal["approve", "deny"]) -> str:
         """Why this person may not say this, "" when they may, or when nothing is asked (the machine says that)."""
         asked, plan = found.incident.approval, found.incident.plan
         if asked is None or plan is None:
@@ -108,13 +108,13 @@ class Decisions:
         return await self._tell(found, OperatorTook(id=event_id, at=self._services.clock.now(), by=person))
 
     async def _escalate(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await read(request, _Escalate)
+        body = await read(request, EscalateBody)
         found = await self._found(request)
         event = OperatorEscalated(id=event_id, at=self._services.clock.now(), by=person, reason=body.reason)
         return await self._tell(found, event)
 
     async def _hold(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body = await read(request, _Hold)
+        body = await read(request, HoldBody)
         found = await self._found(request)
         event = OperatorHeld(
             id=event_id, at=self._services.clock.now(), by=person, for_ms=body.for_ms, reason=body.reason
@@ -123,7 +123,7 @@ class Decisions:
 
     async def _run(self, request: web.Request, person: str, event_id: str) -> web.Response:
         """Order one action by hand, or say what it would do."""
-        body = await read(request, _Run)
+        body = await read(request, RunBody)
         shard = the_shard(self._services, body.system)
         plan = self._services.order_plan(shard, body.action, body.component, body.arguments, body.reason)
         if body.dry_run:

@@ -17,7 +17,7 @@ from bot.core.plan import Plan
 from bot.core.record import Decision
 from bot.core.words import AggregateId
 from bot.engine.action_ports import Component, Inspection
-from bot.engine.ports import Clock, Store
+from bot.engine.ports import Archive, Clock, Store
 from handlers.routing import Route
 from policies.people import PeopleDocument
 
@@ -48,11 +48,27 @@ class Check:
     detail: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """What came of looking at the configuration files. `restart`: what of them waits for a restart."""
+
+    ok: bool
+    summary: str
+    changes: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
 class Services(Protocol):
     """The rest of the house, as the doors see it."""
 
     @property
     def store(self) -> Store: ...
+
+    @property
+    def archive(self) -> Archive:
+        """Where closed incidents are once they have left the store."""
+        ...
 
     @property
     def clock(self) -> Clock: ...
@@ -117,6 +133,10 @@ class Services(Protocol):
 
     def checks(self) -> Sequence[Check]:
         """What else must be well for this replica to be ready: the engine's own loops."""
+        ...
+
+    async def reload(self) -> Reloaded:
+        """Look at the configuration files now. What is wrong with them is in the answer; nothing is raised."""
         ...
 
     async def tell(self, shard: str, to: AggregateId, event: Event) -> Decision:

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from bot import ordering
+from bot.adapters.archive import FileArchive
 from bot.adapters.codec import event_text
 from bot.adapters.http_app import Addresses, Doors, Listen, build, serve
 from bot.adapters.http_services import Check, PersonToken, Source
@@ -23,7 +24,7 @@ from bot.core.record import Decision
 from bot.core.words import AggregateId
 from bot.engine.action_ports import Component, Inspection, Proceed
 from bot.engine.engine import Engine
-from bot.testing import FakeClock, MemoryStore
+from bot.testing import FakeClock, MemoryArchive, MemoryStore
 from handlers.routing import Route
 from policies.book import PolicyBook
 from policies.people import PeopleDocument
@@ -91,6 +92,7 @@ class TwinServices:
     """Implements `http_services.Services`."""
 
     store: WatchedStore = field(default_factory=WatchedStore)
+    archive: MemoryArchive | FileArchive = field(default_factory=MemoryArchive)
     clock: FakeClock = field(default_factory=FakeClock)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     replica: str = "twin"
