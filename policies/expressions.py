@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import cel
 
-from bot.core.events import Reading
+from bot.core.reading import Reading
 from policies import condition_syntax as syntax
 from policies.condition_syntax import Apply, Compare, Literal, Logic, Node, PathNode
 from policies.problems import UnclearError, did_you_mean

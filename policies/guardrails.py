@@ -34,8 +34,11 @@ _APPROVERS = {"risky": "one approver", "critical": "two approvers"}
 
 
 def counterpart(step: Step, current: Plan | None) -> Step | None:
-    """The current policy's version of a pinned step: the same action in the same place of the plan."""
-    return next((s for s in current.steps if s.id == step.id), None) if current is not None else None
+    """The current policy's version of a pinned step: the same action in the same place of the plan or the ladder."""
+    if current is None:
+        return None
+    rungs = (rung.step for rung in current.ladder if rung.step is not None)
+    return next((s for s in (*current.steps, *rungs) if s.id == step.id), None)
 
 
 def authorise(
@@ -85,14 +88,12 @@ def _not_automatic(step: Step, now: Millis) -> str:
     return ""
 
 
-def _changed(
-    pinned: Plan, step: Step, current: Plan | None, rendered: JsonText, rendered_current: JsonText | None, now: Millis
+def difference(
+    pinned: Plan, step: Step, current: Plan | None, rendered: JsonText, rendered_current: JsonText | None
 ) -> str:
-    """Why the current policy would not do the same by itself, or ""."""
+    """What of this step the current policy would do differently, or "": both must give the very same step."""
     if current is None:
         return f"{pinned.policy} is no longer among the policies"
-    if current.mode != "auto":
-        return f"{pinned.policy} is in mode {current.mode} since this incident opened"
     ours = counterpart(step, current)
     if ours is None:
         return f"{pinned.policy} no longer has {step.action} as this step"
@@ -100,7 +101,18 @@ def _changed(
         return f"{pinned.policy} now runs {step.action} on {ours.component or 'nothing'} as {ours.delivery}"
     if rendered_current is None or _same_spelling(rendered) != _same_spelling(rendered_current):
         return f"{pinned.policy} now gives {step.action} other arguments than when this incident opened"
-    return _not_automatic(ours, now)
+    return ""
+
+
+def _changed(
+    pinned: Plan, step: Step, current: Plan | None, rendered: JsonText, rendered_current: JsonText | None, now: Millis
+) -> str:
+    """Why the current policy would not do the same by itself, or ""."""
+    if current is not None and current.mode != "auto":
+        return f"{pinned.policy} is in mode {current.mode} since this incident opened"
+    changed = difference(pinned, step, current, rendered, rendered_current)
+    ours = counterpart(step, current)
+    return changed if changed or ours is None else _not_automatic(ours, now)
 
 
 def _same_spelling(arguments: JsonText) -> JsonText:

@@ -43,14 +43,16 @@ class HttpCall:
     async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
         """There is no state to read; only whether the component has an HTTP API at all."""
         asked = parse(HttpCallParams, arguments)
+        body = "" if asked.body is None else canonical(asked.body)
         try:
-            context.targets.http(context.system, context.component)
+            target = context.targets.http(context.system, context.component)
         except TargetError as error:
             return Unfit(str(error))
         return Proceed(
             before="{}",
             wanted=canonical({"request": f"{asked.method} {asked.path}"}),
             arguments=canonical(asked.model_dump(mode="json")),
+            by_hand=target.by_hand(asked.method, asked.path, body),
         )
 
     async def send(self, context: ActionContext, proceed: Proceed) -> None:

@@ -59,14 +59,16 @@ class ReduceKelly:
             return CannotTell(f"the floor of {FIELD} in targets.yaml is {floor:g}, which is no Kelly fraction")
         wanted = max(floor, min(current, asked.kelly_fraction))
         before = canonical({FIELD: current})
+        body = canonical({FIELD: wanted, "reason": asked.reason})
         if current <= wanted + SAME:
             why = f"Kelly is {current:g} already, and {asked.kelly_fraction:g} was asked for"
             return AlreadySo(before, why if current > floor else f"{why} (its floor is {floor:g})")
         return Proceed(
             before=before,
             wanted=canonical({FIELD: wanted}),
-            arguments=canonical({FIELD: wanted, "reason": asked.reason}),
+            arguments=body,
             restore=before,
+            by_hand=context.targets.http(context.system, context.component).by_hand("POST", PATH, body),
         )
 
     async def send(self, context: ActionContext, proceed: Proceed) -> None:

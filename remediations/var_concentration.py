@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bot.core.alert import Alert
-from bot.core.events import Reading
 from bot.core.plan import EvidenceDecl
+from bot.core.reading import Reading
 from bot.engine.action_ports import ActionContext, EvidenceReader, Finding
 from remediations.params import canonical
 

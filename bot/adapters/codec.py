@@ -20,6 +20,7 @@ from bot.core.effects import OutboxEffect
 from bot.core.events import Addressed, AlertsReceived, Event, InboxEntry, IntentDeclared
 from bot.core.incident import Incident
 from bot.core.record import SCHEMA_VERSION
+from bot.core.source import Source
 from bot.core.target import Target
 from bot.core.words import AggregateId, JsonText
 from bot.errors import InputError, RecordForged
@@ -43,7 +44,7 @@ class _StoredAddressed:
 
 _StoredEntry: TypeAlias = Annotated[AlertsReceived | _StoredAddressed, Field(discriminator="kind")]
 _StoredEffect: TypeAlias = Annotated[OutboxEffect, Field(discriminator="kind")]
-_StoredRecord: TypeAlias = Annotated[Incident | Target, Field(discriminator="kind")]
+_StoredRecord: TypeAlias = Annotated[Incident | Target | Source, Field(discriminator="kind")]
 
 
 def warm_up() -> None:
@@ -74,12 +75,12 @@ def decode_effect(raw: bytes) -> OutboxEffect:
     return _decode(_effects(), raw, "outbox effect")
 
 
-def encode_record(record: Incident | Target) -> bytes:
+def encode_record(record: Incident | Target | Source) -> bytes:
     """An aggregate as bytes."""
     return _encode(_records(), record)
 
 
-def decode_record(raw: bytes) -> Incident | Target:
+def decode_record(raw: bytes) -> Incident | Target | Source:
     """The aggregate in `raw`. Raises RecordForged."""
     return _decode(_records(), raw, "record")
 
@@ -130,7 +131,7 @@ def _effects() -> TypeAdapter[OutboxEffect]:
 
 
 @cache
-def _records() -> TypeAdapter[Incident | Target]:
+def _records() -> TypeAdapter[Incident | Target | Source]:
     return TypeAdapter(_StoredRecord, config=_CONFIG)
 
 

@@ -17,8 +17,8 @@ from bot.adapters import evidence_queries, evidence_values
 from bot.adapters.connectors import Connectors
 from bot.adapters.evidence_sources import Sample, ask, together
 from bot.core.alert import Alert
-from bot.core.events import Reading
 from bot.core.plan import EvidenceDecl
+from bot.core.reading import Reading
 from bot.core.words import Millis
 from bot.errors import TargetError
 

@@ -15,6 +15,7 @@ a fresh one; a second connection for the same request is therefore refused (`_op
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 
@@ -96,6 +97,14 @@ class HttpConnector:
         if body:
             headers["Content-Type"] = "application/json"
         return await self._breaker.once(lambda: self._request(session, method, url, line, body=body, headers=headers))
+
+    def by_hand(self, method: str, path: str, body: JsonText) -> str:
+        """The command line with which a person sends the same request; credentials are named, never shown."""
+        words = ["curl", "-fsS", "-X", method, self._base + path]
+        if body:
+            words += ["-H", "Content-Type: application/json", "-d", body]
+        line = " ".join(map(shlex.quote, words))
+        return f'{line} -H "Authorization: $CREDENTIAL"' if "Authorization" in self._headers else line
 
     async def _request(
         self,

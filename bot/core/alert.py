@@ -7,6 +7,8 @@ from typing import Literal
 
 from bot.core.words import Millis, Severity, severity_of
 
+INJECTED = "andon fire"  # the source of alerts that a person injected; annotation `fired_by` says who
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
@@ -35,3 +37,8 @@ class Alert:
     def name(self) -> str:
         """From the `alertname` label."""
         return self.labels.get("alertname", "(unnamed)")
+
+    @property
+    def injected_by(self) -> str:
+        """The person who fired it by hand; "" for an alert of a real source."""
+        return self.annotations.get("fired_by", "") if self.source == INJECTED else ""

@@ -11,12 +11,26 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from bot.core.alert import Alert
+from bot.core.approval import Approval
 from bot.core.events import Event
 from bot.core.plan import EvidenceDecl, Plan, Step
-from bot.core.words import AggregateId, Disposition, Severity
+from bot.core.words import AggregateId, Disposition, JsonText, Millis, Severity
 
 Topic: TypeAlias = Literal[
-    "opened", "acted", "verified", "shadowed", "parked", "mitigated", "resolved", "reopened", "automation", "notified"
+    "opened",
+    "acted",
+    "verified",
+    "shadowed",
+    "parked",
+    "mitigated",
+    "resolved",
+    "reopened",
+    "automation",
+    "notified",
+    "asked",
+    "decided",
+    "escalated",
+    "taken",
 ]
 
 
@@ -26,6 +40,14 @@ class Tell:
 
     to: AggregateId
     event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaiseAlert:
+    """An alert that a source made of what it heard; matched to policies and folded in the same pass."""
+
+    alert: Alert
+    at: Millis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +65,10 @@ class RunStep:
     why: str
     severity: Severity
     alerts: tuple[Alert, ...]
+    approval: Approval | None = None  # redeemed once, right before sending
+    requesters: tuple[str, ...] = ()  # people who brought this step about; none of them approves it
+    ordered_by: str = ""  # the person who ordered it; "" when a policy did
+    left: JsonText = "{}"  # the component's state as this episode's last action left it; a person may have changed it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,4 +137,4 @@ class PostMessage:
 
 
 OutboxEffect: TypeAlias = RunStep | RunDiagnosis | ObserveEvidence | PageOncall | ResolvePage | PostMessage
-Effect: TypeAlias = Tell | OutboxEffect
+Effect: TypeAlias = Tell | RaiseAlert | OutboxEffect

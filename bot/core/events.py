@@ -11,20 +11,24 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from bot.core.alert import Alert
+from bot.core.approval import Terms
+from bot.core.orders import (
+    ApprovalVoted,
+    OperatorAcked,
+    OperatorEscalated,
+    OperatorHeld,
+    OperatorResolved,
+    OperatorTook,
+    PolicyArmed,
+    PolicyDisarmed,
+    StepOrdered,
+    TargetFrozen,
+    TargetUnfrozen,
+)
 from bot.core.plan import Plan
+from bot.core.reading import Reading
+from bot.core.source_events import SourceEvent
 from bot.core.words import AggregateId, Delivery, Direction, Disposition, JsonText, Millis, Mode, Severity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One evidence reading. `value` is None exactly when `error` says why; `taken_at` is the source's own time."""
-
-    name: str
-    value: float | str | bool | None
-    taken_at: Millis | None = None
-    source: str = ""
-    error: str = ""
-
 
 # --- what the world tells ---------------------------------------------------------------------------------------
 
@@ -48,72 +52,6 @@ class AlertResolved:
     id: str
     at: Millis
     alert: Alert
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorAcked:
-    """A person says: I have seen it. Stops paging."""
-
-    kind: Literal["operator_acked"] = "operator_acked"
-    id: str
-    at: Millis
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorResolved:
-    """A person closes the matter. `force` also dismisses alerts that still fire, until they fire anew."""
-
-    kind: Literal["operator_resolved"] = "operator_resolved"
-    id: str
-    at: Millis
-    by: str
-    note: str = ""
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetFrozen:
-    """Automation is off for this target (for the whole system on `target:*`) until lifted or `until`."""
-
-    kind: Literal["target_frozen"] = "target_frozen"
-    id: str
-    at: Millis
-    by: str
-    reason: str
-    until: Millis | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetUnfrozen:
-    """The freeze is lifted by a person. Nothing that was denied meanwhile starts by itself."""
-
-    kind: Literal["target_unfrozen"] = "target_unfrozen"
-    id: str
-    at: Millis
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyArmed:
-    """A policy may act. Folded by `target:*`."""
-
-    kind: Literal["policy_armed"] = "policy_armed"
-    id: str
-    at: Millis
-    by: str
-    policy: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyDisarmed:
-    """A policy runs in shadow from now on. Folded by `target:*`."""
-
-    kind: Literal["policy_disarmed"] = "policy_disarmed"
-    id: str
-    at: Millis
-    by: str
-    policy: str
 
 
 # --- what time tells --------------------------------------------------------------------------------------------
@@ -150,6 +88,9 @@ class SlotRequested:
     severity: Severity
     direction: Direction
     cooldown_ms: Millis = 0
+    parent: AggregateId = ""  # of a branch: its own incident's verification does not hold it up
+    approved: bool = False  # people have approved this very step: it needs no budget, only its turn
+    ordered: bool = False  # a person ordered it: no policy stands behind it, so none need be armed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +195,8 @@ class IntentDeclared:
     attempt: int
     deadline: Millis
     budget: Budget = Budget()
+    approval: str = ""  # the approval it uses up; "" when it is automatic
+    ordered: bool = False
 
 
 # --- what dispatch reports --------------------------------------------------------------------------------------
@@ -300,9 +243,13 @@ class StepShadowed(StepReport):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalNeeded(StepReport):
-    """A person must decide; `why` says for which reason, before -> after says about what."""
+    """A person must decide; `why` says for which reason, before -> after says about what.
+
+    `terms` are what a yes would be bound to; None when nothing can be approved from here and somebody acts by hand.
+    """
 
     kind: Literal["approval_needed"] = "approval_needed"
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,8 +306,34 @@ class MessageDelivered:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchEnded:
+    """A branch (a rung's step, run beside the plan) tells its parent what became of it."""
+
+    kind: Literal["branch_ended"] = "branch_ended"
+    id: str
+    at: Millis
+    branch: AggregateId
+    episode: int
+    step: str
+    outcome: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentResolved:
+    """A branch's incident is over: what it has not begun, it does not begin."""
+
+    kind: Literal["parent_resolved"] = "parent_resolved"
+    id: str
+    at: Millis
+    why: str
+
+
 IncidentEvent: TypeAlias = (
-    AlertFired | AlertResolved | OperatorAcked | OperatorResolved | TimerFired
+    AlertFired | AlertResolved | TimerFired
+    | OperatorAcked | OperatorResolved | OperatorTook | OperatorEscalated | OperatorHeld | ApprovalVoted | StepOrdered
+    | BranchEnded | ParentResolved
     | SlotGranted | SlotQueued | SlotDenied
     | StepSucceeded | StepUnneeded | StepShadowed | ApprovalNeeded | StepNotSent | StepUnknown
     | DiagnosisFound | EvidenceObserved | MessageDelivered
@@ -369,7 +342,7 @@ TargetEvent: TypeAlias = (
     SlotRequested | SlotReleased | VerificationEnded | IntentDeclared
     | TargetFrozen | TargetUnfrozen | PolicyArmed | PolicyDisarmed | TimerFired
 )  # fmt: skip
-Event: TypeAlias = IncidentEvent | TargetEvent
+Event: TypeAlias = IncidentEvent | TargetEvent | SourceEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

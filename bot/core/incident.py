@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from bot.core.alert import Alert
+from bot.core.approval import Approval, PendingApproval
 from bot.core.plan import Plan
 from bot.core.record import Timer
 from bot.core.words import AggregateId, JsonText, Millis, Severity
@@ -14,7 +15,7 @@ Status: TypeAlias = Literal[
     "open", "diagnosing", "acting", "verifying", "awaiting_approval", "parked", "mitigated", "resolved", "closed"
 ]
 StepOutcome: TypeAlias = Literal[
-    "succeeded", "unneeded", "shadowed", "asked", "not_sent", "unknown", "denied", "unverified", "verified"
+    "succeeded", "unneeded", "shadowed", "asked", "not_sent", "unknown", "denied", "unverified", "verified", "branched"
 ]
 TERMINAL: frozenset[Status] = frozenset({"closed"})
 
@@ -87,6 +88,12 @@ class Incident:
     acknowledged_by: str = ""
     acknowledged_at: Millis | None = None
     taken_by: str = ""
+    approval: PendingApproval | None = None  # the question people are asked now
+    granted: Approval | None = None  # answered with yes, and not yet handed to a run
+    branches: tuple[AggregateId, ...] = ()  # this episode's rungs that run a step, as incidents of their own
+    parent: AggregateId = ""  # of a branch: the incident whose ladder began it
+    parent_episode: int = 0
+    ordered_by: str = ""  # the person who ordered its one step; "" where a policy opened it
     frozen: bool = False
     level: int = 0
     paged: dict[str, str] = field(default_factory=dict)  # service -> dedup key of its open page, taken back on resolve

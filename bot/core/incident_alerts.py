@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.core.events import AlertFired, AlertResolved, MessageDelivered, OperatorAcked, OperatorResolved
+from bot.core.events import AlertFired, AlertResolved, MessageDelivered
 from bot.core.incident import MAX_ALERTS, AlertState
+from bot.core.incident_draft import Draft
 from bot.core.incident_moves import (
     PATIENCE_MS,
     RECHECK_MS,
     RECHECKS_BEFORE_PARKING,
-    Draft,
     arm_ladder,
     describe,
     end_verification,
@@ -24,6 +24,7 @@ from bot.core.incident_moves import (
     seek_resolution,
     start_episode,
 )
+from bot.core.orders import OperatorAcked, OperatorResolved
 from bot.core.record import Applied, Decision, Denied, Ignored
 from bot.core.words import severity_rank
 

@@ -22,12 +22,12 @@ from bot.core.events import (
     AlertFired,
     AlertResolved,
     ApprovalNeeded,
+    BranchEnded,
     DiagnosisFound,
     EvidenceObserved,
     IncidentEvent,
     MessageDelivered,
-    OperatorAcked,
-    OperatorResolved,
+    ParentResolved,
     SlotDenied,
     SlotGranted,
     SlotQueued,
@@ -40,7 +40,17 @@ from bot.core.events import (
 )
 from bot.core.incident import Incident, Status
 from bot.core.incident_alerts import acked, alert_fired, alert_resolved, resolved_by_hand, told
-from bot.core.incident_moves import Draft
+from bot.core.incident_draft import Draft
+from bot.core.incident_orders import (
+    branch_ended,
+    escalated,
+    held,
+    nothing_asked,
+    ordered,
+    parent_resolved,
+    took,
+    voted,
+)
 from bot.core.incident_turns import (
     approval_needed,
     denied,
@@ -55,6 +65,15 @@ from bot.core.incident_turns import (
     unneeded,
 )
 from bot.core.incident_waits import found, observed, timer
+from bot.core.orders import (
+    ApprovalVoted,
+    OperatorAcked,
+    OperatorEscalated,
+    OperatorHeld,
+    OperatorResolved,
+    OperatorTook,
+    StepOrdered,
+)
 from bot.core.record import Applied, Decision, Ignored, Transition
 from bot.core.requests import take_once
 from bot.core.words import Millis
@@ -70,6 +89,9 @@ class Row:
 
 _LIVE: tuple[Status, ...] = ("open", "diagnosing", "acting", "verifying", "awaiting_approval", "parked", "mitigated")
 _WAITING: tuple[Status, ...] = ("awaiting_approval", "parked", "mitigated")
+_NOT_ASKING: tuple[Status, ...] = (
+    "open", "diagnosing", "acting", "verifying", "parked", "mitigated", "resolved", "closed",
+)  # fmt: skip
 _PLAN_GOES_ON: tuple[Status, ...] = ("verifying", "parked", "mitigated", "resolved")
 
 # (statuses, event, handler, further statuses it may lead to besides staying)
@@ -87,7 +109,7 @@ _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Stat
     (("acting",), StepSucceeded, succeeded, _PLAN_GOES_ON),
     (("acting",), StepUnneeded, unneeded, ("open", *_PLAN_GOES_ON)),
     (("acting",), StepShadowed, shadowed, ("parked", "resolved")),
-    (("acting",), ApprovalNeeded, approval_needed, ("awaiting_approval", "resolved")),
+    (("acting",), ApprovalNeeded, approval_needed, ("awaiting_approval", "parked", "resolved")),
     (("acting",), StepNotSent, not_sent, ("parked", "resolved")),
     (("acting",), StepUnknown, unknown, ("parked", "resolved")),
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepSucceeded, late, ()),
@@ -98,11 +120,23 @@ _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Stat
     (("open", "acting", "verifying", *_WAITING, "resolved"), DiagnosisFound, found, ()),
     (("verifying",), EvidenceObserved, observed, ("acting", "mitigated", "parked", "resolved")),
     (("open", *_WAITING), EvidenceObserved, observed, ("parked", "resolved")),
-    (("open", "diagnosing"), TimerFired, timer, ("acting",)),
+    (("open",), TimerFired, timer, ("acting", "parked")),
+    (("diagnosing",), TimerFired, timer, ("acting",)),
     (("acting",), TimerFired, timer, ("parked", "resolved")),
     (("verifying",), TimerFired, timer, ("acting", "parked", "resolved")),
     (_WAITING, TimerFired, timer, ("parked",)),
     (("resolved",), TimerFired, timer, ("closed",)),
+    (("awaiting_approval",), ApprovalVoted, voted, ("acting", "parked", "resolved")),
+    (_NOT_ASKING, ApprovalVoted, nothing_asked, ()),
+    (("open", "diagnosing", "awaiting_approval"), OperatorTook, took, ("parked",)),
+    (("acting", "verifying"), OperatorTook, took, ("parked", "resolved")),
+    (("parked", "mitigated"), OperatorTook, took, ()),
+    (_LIVE, OperatorEscalated, escalated, ()),
+    (_LIVE, OperatorHeld, held, ()),
+    (("open",), StepOrdered, ordered, ("acting",)),
+    (_LIVE, BranchEnded, branch_ended, ()),
+    (("resolved", "closed"), BranchEnded, branch_ended, ()),
+    (("open", "acting", "verifying", "awaiting_approval", "parked"), ParentResolved, parent_resolved, ("resolved",)),
     (_LIVE, OperatorAcked, acked, ()),
     (("resolved",), OperatorAcked, acked, ()),
     (_LIVE, OperatorResolved, resolved_by_hand, ("resolved",)),
@@ -116,14 +150,13 @@ TABLE: Mapping[tuple[Status, type], Row] = {
 }
 
 
+_REQUESTS = (OperatorAcked, OperatorResolved, OperatorTook, OperatorEscalated, OperatorHeld, ApprovalVoted)
+
+
 def step(incident: Incident, event: IncidentEvent, now: Millis) -> Transition[Incident]:
     """Fold one event. Total: what the table does not list is ignored with a reason."""
     transition = _fold(incident, event, now)
-    if (
-        isinstance(event, OperatorAcked | OperatorResolved)
-        and incident.plan is not None
-        and incident.status != "closed"
-    ):
+    if isinstance(event, _REQUESTS) and incident.plan is not None and incident.status != "closed":
         return take_once(incident, event.id, transition)
     return transition
 
@@ -132,7 +165,7 @@ def _fold(incident: Incident, event: IncidentEvent, now: Millis) -> Transition[I
     row = TABLE.get((incident.status, type(event)))
     if row is None:
         return Transition(incident, (), Ignored(f"{event.kind} means nothing to an incident that is {incident.status}"))
-    if incident.plan is None and not isinstance(event, AlertFired):
+    if incident.plan is None and not isinstance(event, AlertFired | StepOrdered):
         return Transition(incident, (), Ignored(f"{event.kind} means nothing to an incident that was never opened"))
     draft = Draft(incident, now)
     decision = row.fold(draft, event)

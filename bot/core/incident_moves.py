@@ -6,119 +6,39 @@ effects. Everything is pure: the draft is folded from one frozen record into the
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from bot.core.alert import Alert
 from bot.core.effects import (
-    Effect,
     ObserveEvidence,
-    PageOncall,
-    PostMessage,
     ResolvePage,
     RunDiagnosis,
     RunStep,
-    Tell,
-    Topic,
 )
-from bot.core.events import SlotGranted, SlotReleased, SlotRequested, StepReport, VerificationEnded
-from bot.core.ids import intent_id
+from bot.core.events import (
+    BranchEnded,
+    ParentResolved,
+    SlotGranted,
+    SlotReleased,
+    SlotRequested,
+    StepReport,
+    VerificationEnded,
+)
+from bot.core.ids import incident_id, intent_id
 from bot.core.incident import Incident, StepOutcome, StepResult
-from bot.core.plan import Page, Plan, Step
-from bot.core.record import Timer, private_copy
-from bot.core.words import SYSTEM_TARGET, Millis, severity_rank, target_id
+from bot.core.incident_draft import AGAIN, Draft
+from bot.core.plan import Step
+from bot.core.words import SYSTEM_TARGET, AggregateId, JsonText, Millis, severity_rank, target_id
 
 TURN_MS: Millis = 300_000  # a step without an outcome for this long parks; a hung dispatcher must not hide an incident
 DIAGNOSIS_MS: Millis = 10_000  # how long a plan waits for its diagnoses before it goes on without them
-APPROVAL_MS: Millis = 300_000  # how long a decision waits before silence escalates it (law 5)
 RECHECK_MS: Millis = 15_000  # between looks at the evidence of an incident whose alerts are gone
 RECHECKS_BEFORE_PARKING = 4  # a minute of "the alert is gone but the evidence is not healthy" calls a human
 GUARD_RETRY_MS: Millis = 5_000  # between looks at a guard that does not hold while the alert still fires
 GUARD_RETRIES = 60  # five minutes of alert and evidence disagreeing calls a human
 PATIENCE_MS: Millis = 300_000  # an alert that still fires this long after verified mitigation calls a human
 MAX_RESULTS = 50  # step results kept in the record; the audit has all of them
-MAX_DEDUP_KEY = 255  # characters; https://developer.pagerduty.com/docs/events-api-v2-overview
 
 Outcome = Literal["none", "done", "not_sent", "unknown"]
-
-
-class Draft:
-    """An incident being folded: the record so far and the effects so far."""
-
-    def __init__(self, incident: Incident, now: Millis) -> None:
-        self.incident = private_copy(incident)
-        self.now = now
-        self.effects: list[Effect] = []
-
-    @property
-    def plan(self) -> Plan:
-        """The pinned plan; every incident past its opening has one."""
-        assert self.incident.plan is not None
-        return self.incident.plan
-
-    @property
-    def step(self) -> Step:
-        """The plan's current step."""
-        return self.plan.steps[self.incident.cursor]
-
-    def change(self, **fields: Any) -> None:  # the fields are Incident's own; its slots refuse other names
-        for name, value in fields.items():
-            object.__setattr__(self.incident, name, value)
-
-    def fresh(self, what: str) -> str:
-        """An id that this incident has never used before."""
-        self.change(counter=self.incident.counter + 1)
-        return f"{self.incident.id}/{what}/{self.incident.counter}"
-
-    def arm(self, name: str, due: Millis) -> str:
-        """Set (or move) a durable timer; returns its token."""
-        token = self.fresh(name)
-        self.change(timers={**self.incident.timers, name: Timer(due=due, token=token)})
-        return token
-
-    def disarm(self, *names: str) -> None:
-        self.change(timers={name: timer for name, timer in self.incident.timers.items() if name not in names})
-
-    def alerts(self) -> tuple[Alert, ...]:
-        """The alerts an activity works on: all that fire, or all tracked ones (`MAX_ALERTS`) when none does any more.
-
-        None is left out: evidence about some of them is no evidence about the incident. How much is read for them is
-        bounded by the reader, which says so in an error of the reading.
-        """
-        return self.incident.firing or tuple(s.alert for _, s in sorted(self.incident.alerts.items()))
-
-    def tell(self, to: str, event: SlotRequested | SlotReleased | VerificationEnded) -> None:
-        self.effects.append(Tell(to=to, event=event))
-
-    def say(self, topic: Topic, text: str) -> None:
-        self.effects.append(
-            PostMessage(
-                id=self.fresh("post"), incident=self.incident.id, channel=self.plan.channel, topic=topic, text=text
-            )
-        )
-
-    def page(self, page: Page, summary: str) -> None:
-        """Page a service. While its page is open a repeat is the same page; after that a new one has a new key, so
-        that taking back the old one, tried again late, never takes back the new one (law 12)."""
-        incident = self.incident
-        made = self.fresh("page")
-        key = incident.paged.get(page.service) or _page_key(incident, page.service)
-        self.effects.append(
-            PageOncall(
-                id=made,
-                incident=incident.id,
-                service=page.service,
-                severity=page.severity,
-                dedup_key=key,
-                summary=summary,
-            )
-        )
-        self.change(paged={**incident.paged, page.service: key})
-
-
-def _page_key(incident: Incident, service: str) -> str:
-    """A key that no page of this incident had before: its counter never stands still between two pages."""
-    tail = f":{incident.episode}.{incident.counter}"
-    return f"{incident.id}:{service}"[: MAX_DEDUP_KEY - len(tail)] + tail
 
 
 # --- the plan's course -------------------------------------------------------------------------------------------
@@ -167,6 +87,9 @@ def arm_ladder(draft: Draft) -> None:
 def begin_step(draft: Draft) -> None:
     """Ask for the current step's turn. The system's own target answers first, then the component's."""
     step, incident, plan = draft.step, draft.incident, draft.plan
+    if incident.taken_by:
+        park(draft, f"{incident.taken_by} has it; {step.action} does not begin", page=False)
+        return
     draft.change(status="acting", why=f"waiting for its turn to run {step.action}", fence=0, run="")
     draft.disarm("retry", "diagnosis", "resolve:again")
     draft.arm("turn", draft.now + TURN_MS)
@@ -183,6 +106,9 @@ def begin_step(draft: Draft) -> None:
         severity=incident.severity,
         direction=step.direction,
         cooldown_ms=step.cooldown_ms,
+        parent=incident.parent,
+        approved=incident.granted is not None,
+        ordered=bool(incident.ordered_by),
     )
     draft.tell(SYSTEM_TARGET, request)
 
@@ -205,8 +131,29 @@ def run_step(draft: Draft, grant: SlotGranted) -> None:
             why=grant.why,
             severity=incident.severity,
             alerts=draft.alerts(),
+            approval=incident.granted,
+            requesters=requesters(incident),
+            ordered_by=incident.ordered_by,
+            left=_as_left(incident, step),
         )
     )
+    draft.change(granted=None)  # it is this run's now, and nobody else's
+
+
+def requesters(incident: Incident) -> tuple[str, ...]:
+    """The people who brought this about: whoever ordered it, or fired one of its alerts by hand."""
+    injected = {state.alert.injected_by for state in incident.alerts.values()}
+    return tuple(sorted({incident.ordered_by, *injected} - {""}))
+
+
+def _as_left(incident: Incident, step: Step) -> JsonText:
+    """The step's component as this episode's last action on it left it; "{}" when none has acted."""
+    components = {each.id: each.component for each in incident.plan.steps} if incident.plan is not None else {}
+    for result in reversed(incident.results):
+        same = result.episode == incident.episode and components.get(result.step) == step.component
+        if same and result.outcome == "succeeded":
+            return result.after
+    return "{}"
 
 
 def release_turn(draft: Draft, outcome: Outcome, verifying_until: Millis | None = None) -> None:
@@ -225,7 +172,7 @@ def release_turn(draft: Draft, outcome: Outcome, verifying_until: Millis | None 
             verifying_until=verifying_until,
         )
         draft.tell(target_id(step.component), released)
-    draft.change(fence=0, run="")
+    draft.change(fence=0, run="", granted=None)
 
 
 def record(draft: Draft, outcome: StepOutcome, report: StepReport, restore: str = "{}") -> None:
@@ -263,11 +210,19 @@ def next_step(draft: Draft) -> None:
     if failure is not None:
         park(draft, failure.why, page=True)
         return
+    if is_errand(draft.incident):
+        resolve(draft, "its step is done")
+        return
     verified = any(r.outcome == "verified" and r.episode == draft.incident.episode for r in draft.incident.results)
     draft.change(status="mitigated", why="the plan is done", mitigated_at=draft.now)
     draft.say("mitigated", "the plan is done and its effect is verified" if verified else "the plan is done")
     draft.arm("patience", draft.now + max(PATIENCE_MS, draft.plan.hold_ms))
     seek_resolution(draft)
+
+
+def is_errand(incident: Incident) -> bool:
+    """Whether the incident is one step's own, a branch or an order: it is over when the step is."""
+    return bool(incident.parent or incident.ordered_by)
 
 
 def fail_step(draft: Draft, why: str) -> None:
@@ -299,11 +254,29 @@ def end_verification(draft: Draft) -> None:
 def park(draft: Draft, why: str, *, page: bool) -> None:
     """Stop here and wait for a human, or for the problem to go away with evidence."""
     draft.disarm("turn", "verify", "verify:again", "retry", "diagnosis", "approval", "patience")
-    draft.change(status="parked", why=why, fence=0, run="")
+    draft.change(status="parked", why=why, fence=0, run="", approval=None, granted=None)
     draft.say("parked", why)
     if page and not draft.incident.acknowledged_by:  # who has said "I have seen it" reads it in chat (law 8)
         draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}")
     seek_resolution(draft)
+
+
+def escalate(draft: Draft, why: str) -> str:
+    """Call the next people of the ladder now, or the on-call anew where no rung is left. Returns who was called."""
+    incident = draft.incident
+    for number, rung in enumerate(draft.plan.ladder):
+        name = f"rung:{number}"
+        if rung.page is None or name not in incident.timers:
+            continue
+        draft.change(level=max(incident.level, number + 1))
+        if rung.step is None:
+            draft.disarm(name)
+        draft.page(rung.page, f"{draft.plan.policy}: {why}")
+        draft.say("escalated", f"{why}; paged {rung.page.service}")
+        return rung.page.service
+    draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)
+    draft.say("escalated", f"{why}; paged {draft.plan.page_on_park.service}")
+    return draft.plan.page_on_park.service
 
 
 # --- towards the end ---------------------------------------------------------------------------------------------
@@ -330,7 +303,7 @@ def observe(draft: Draft, purpose: Literal["verify", "resolve"], condition: str,
 def seek_resolution(draft: Draft) -> None:
     """When no alert fires any more: resolve on fresh evidence of health, or at once where none is declared."""
     incident = draft.incident
-    if incident.firing or incident.untracked:
+    if incident.firing or incident.untracked or is_errand(incident):
         return
     if draft.plan.healthy:
         observe(draft, "resolve", draft.plan.healthy, draft.now + RECHECK_MS)
@@ -339,17 +312,44 @@ def seek_resolution(draft: Draft) -> None:
 
 
 def resolve(draft: Draft, why: str) -> None:
-    """The problem is over; hold for a relapse, then close."""
+    """The problem is over; hold for a relapse, then close. A pending approval is void, and branches begin nothing."""
     plan, incident = draft.plan, draft.incident
-    draft.change(status="resolved", resumes=incident.status, why=why, resolved_at=draft.now, timers={}, tries=0)
-    draft.arm("hold", draft.now + plan.hold_ms)
+    draft.change(
+        status="resolved", resumes=incident.status, why=why, resolved_at=draft.now, timers={}, tries=0, approval=None,
+        granted=None,
+    )  # fmt: skip
+    if not is_errand(incident):
+        draft.arm("hold", draft.now + plan.hold_ms)
     draft.arm("close", draft.now + max(plan.close_ms, plan.hold_ms))
+    tell_family(draft, why)
     draft.say("resolved", why)
     for service, key in incident.paged.items():
         draft.effects.append(
-            ResolvePage(id=draft.fresh("unpage"), incident=incident.id, service=service, dedup_key=key)
+            ResolvePage(
+                id=draft.fresh("unpage"), incident=incident.id, service=service.partition(AGAIN)[0], dedup_key=key
+            )
         )
     draft.change(paged={})
+
+
+def branch_id(incident: Incident, number: int) -> AggregateId:
+    """The incident in which rung `number`'s own step runs, in this episode."""
+    return incident_id(incident.system, f"{incident.key}/rung:{number}", f"{incident.id}/{incident.episode}")
+
+
+def tell_family(draft: Draft, why: str) -> None:
+    """A branch tells its incident what became of it; an incident tells its branches that it is over."""
+    incident = draft.incident
+    if incident.parent:
+        outcome = incident.results[-1].outcome if incident.results else "not begun"
+        ended = BranchEnded(
+            id=draft.fresh("ended"), at=draft.now, branch=incident.id, episode=incident.parent_episode,
+            step=draft.plan.steps[0].id, outcome=outcome, why=incident.results[-1].why if incident.results else why,
+        )  # fmt: skip
+        draft.tell(incident.parent, ended)
+    for branch in incident.branches:
+        draft.tell(branch, ParentResolved(id=draft.fresh("over"), at=draft.now, why=why))
+    draft.change(branches=())
 
 
 def describe(draft: Draft) -> str:

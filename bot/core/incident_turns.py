@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bot.core.approval import PendingApproval, Terms
 from bot.core.events import (
     ApprovalNeeded,
     SlotDenied,
@@ -20,22 +21,25 @@ from bot.core.events import (
     StepUnknown,
     StepUnneeded,
 )
+from bot.core.ids import digest
 from bot.core.incident import StepOutcome
+from bot.core.incident_draft import Draft
 from bot.core.incident_moves import (
-    APPROVAL_MS,
     GUARD_RETRIES,
     GUARD_RETRY_MS,
     TURN_MS,
-    Draft,
     fail_step,
+    is_errand,
     next_step,
     park,
     record,
     release_turn,
+    resolve,
     run_step,
     seek_resolution,
     settle_step,
 )
+from bot.core.plan import Step
 from bot.core.record import Applied, Decision, Ignored
 from bot.core.words import target_id
 
@@ -120,7 +124,10 @@ def unneeded(draft: Draft, event: StepUnneeded) -> Decision:
         next_step(draft)
         return Applied(event.why)
     draft.change(status="open", why=f"the alert fires, but not the guard: {event.why}", tries=draft.incident.tries + 1)
-    if draft.incident.tries > GUARD_RETRIES:
+    if draft.incident.tries > GUARD_RETRIES and is_errand(draft.incident):
+        record(draft, "unneeded", event)
+        resolve(draft, f"its guard does not hold: {event.why}")
+    elif draft.incident.tries > GUARD_RETRIES:
         record(draft, "unneeded", event)
         park(draft, f"the alert still fires, but the guard does not hold: {event.why}", page=True)
     else:
@@ -144,12 +151,40 @@ def approval_needed(draft: Draft, event: ApprovalNeeded) -> Decision:
         return late(draft, event)
     record(draft, "asked", event)
     release_turn(draft, "none")
-    draft.change(status="awaiting_approval", why=event.why)
-    draft.arm("approval", draft.now + APPROVAL_MS)
-    draft.say("parked", event.why)
-    draft.page(draft.plan.page_on_park, f"{draft.plan.policy} needs a decision: {event.why}")
+    incident, terms = draft.incident, event.terms
+    if incident.taken_by:
+        park(draft, f"{incident.taken_by} has it; Andon would ask: {event.why}", page=False)
+        return Applied(event.why)
+    if terms is None or not _enough(draft.step, terms):
+        _nobody_to_ask(draft, event)
+        return Applied(event.why)
+    asked = PendingApproval(
+        id="dec-" + digest(incident.id, draft.fresh("ask"), terms.digest)[:20], step=event.step, why=event.why,
+        arguments=event.arguments, before=event.before, terms=terms, readings=event.readings,
+    )  # fmt: skip
+    draft.change(status="awaiting_approval", why=event.why, approval=asked)
+    draft.arm("approval", terms.expires_at)
+    draft.say("asked", event.why)
+    if not incident.acknowledged_by:
+        draft.page(draft.plan.page_on_park, f"{draft.plan.policy} needs a decision: {event.why}")
     seek_resolution(draft)
     return Applied(event.why)
+
+
+def _enough(step: Step, terms: Terms) -> bool:
+    """Whether the people who may decide are enough to decide."""
+    return len(terms.eligible) >= terms.quorum or bool(step.break_glass)
+
+
+def _nobody_to_ask(draft: Draft, event: ApprovalNeeded) -> None:
+    """A person must act, and none can do it through Andon: say so, with the command that does it by hand."""
+    why = event.why
+    if event.terms is not None:
+        have = ", ".join(event.terms.eligible) or "nobody"
+        why += f"; {event.terms.quorum} must approve it and {have} may"
+        why += f"; by hand: {event.terms.by_hand}" if event.terms.by_hand else ""
+    draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}")
+    park(draft, why, page=False)
 
 
 def not_sent(draft: Draft, event: StepNotSent) -> Decision:

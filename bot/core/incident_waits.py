@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping
 
 from bot.core.events import DiagnosisFound, EvidenceObserved, TimerFired
 from bot.core.incident import StepResult
+from bot.core.incident_draft import Draft
+from bot.core.incident_ladder import rung_due
 from bot.core.incident_moves import (
     MAX_RESULTS,
     RECHECK_MS,
     RECHECKS_BEFORE_PARKING,
     TURN_MS,
-    Draft,
     begin_step,
     describe,
     end_verification,
+    escalate,
     fail_step,
     next_step,
     observe,
@@ -81,7 +83,9 @@ def timer(draft: Draft, event: TimerFired) -> Decision:
     if timer is None or timer.token != event.token:
         return Ignored("a timer nobody waits for any more")
     draft.disarm(event.name)
-    return _TIMERS[event.name.partition(":")[0] if event.name.startswith("rung:") else event.name](draft, event)
+    if event.name.startswith("rung:"):
+        return rung_due(draft, int(event.name.partition(":")[2]), timer.due)
+    return _TIMERS[event.name](draft, event)
 
 
 def _turn_over(draft: Draft, _: TimerFired) -> Decision:
@@ -133,8 +137,12 @@ def _resolve_again(draft: Draft, _: TimerFired) -> Decision:
 
 
 def _silence_is_not_approval(draft: Draft, _: TimerFired) -> Decision:
-    why = f"nobody decided: {draft.incident.why}"
-    park(draft, why, page=True)
+    asked = draft.incident.approval
+    why = f"nobody decided on {draft.step.action} in time: {draft.incident.why}"
+    if asked is not None and asked.terms.by_hand:
+        why += f"; by hand: {asked.terms.by_hand}"
+    escalate(draft, why)
+    park(draft, why, page=False)
     return Applied(why)
 
 
@@ -156,20 +164,7 @@ def _close(draft: Draft, _: TimerFired) -> Decision:
     return Applied("closed")
 
 
-def _rung(draft: Draft, event: TimerFired) -> Decision:
-    number = int(event.name.partition(":")[2])
-    rung = draft.plan.ladder[number]
-    incident = draft.incident
-    if rung.until != "resolved" and incident.acknowledged_by:
-        return Applied(f"not paged: acknowledged by {incident.acknowledged_by}")
-    if rung.until in ("acked", "mitigated") and incident.status == "mitigated":
-        return Applied("not paged: mitigated")
-    draft.change(level=number + 1)
-    draft.page(rung.page, f"{draft.plan.policy}: {incident.why} ({describe(draft)})")
-    return Applied(f"level {number + 1}: paged {rung.page.service}")
-
-
-# Timer name -> what its coming due means. Rungs share one entry; their number is in the timer's name.
+# Timer name -> what its coming due means. Rungs are climbed in `bot.core.incident_ladder`.
 _TIMERS: Mapping[str, Callable[[Draft, TimerFired], Decision]] = {
     "turn": _turn_over,
     "retry": _try_again,
@@ -181,5 +176,4 @@ _TIMERS: Mapping[str, Callable[[Draft, TimerFired], Decision]] = {
     "patience": _patience_over,
     "hold": _hold_over,
     "close": _close,
-    "rung": _rung,
 }

@@ -75,17 +75,22 @@ class Step:
     cooldown_ms: Millis = 0
     on_failure: OnFailure = "escalate"
     on_no_evidence: OnNoEvidence = "ask"
+    approve_within_ms: Millis = 300_000  # how long a decision waits before silence escalates it (law 5)
+    break_glass: str = ""  # the one person who may decide alone, with a typed reason; "" for nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """A timed entry of the ladder: page `page` once `after_ms` have passed since the episode began.
+    """A timed entry of the ladder: once `after_ms` have passed since the episode began, page `page`, say so in the
+    channel `notify`, and run `step` beside the plan. At least one of the three is there.
 
     A plain acknowledgement stops it, whatever `until` says, except `resolved`: that one goes on to the end.
     """
 
     after_ms: Millis
-    page: Page
+    page: Page | None = None
+    notify: str = ""
+    step: Step | None = None
     until: Literal["acked", "mitigated", "resolved"] = "acked"
 
 

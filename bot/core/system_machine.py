@@ -9,7 +9,7 @@ The laws of this file:
    what the configuration armed, it disarms when it lists it no more.
 2. A freeze denies everything until a person lifts it; no timer ever does.
 3. Past the budget, automation only suggests; the reserve is for actions that lower exposure. A person lifts it.
-4. A retry of one intent is charged once.
+4. A retry of one intent is charged once. What people approved or ordered is not charged, and an approval is used once.
 5. A person's request counts once: its copy changes nothing, however late it comes.
 
 Called by `bot.engine.fold`. The state diagram is drawn from `TABLE`.
@@ -22,20 +22,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from bot.core.effects import PostMessage, Tell
-from bot.core.events import (
-    IntentDeclared,
-    PolicyArmed,
-    PolicyDisarmed,
-    SlotGranted,
-    SlotRequested,
-    TargetEvent,
-    TargetFrozen,
-    TargetUnfrozen,
-    TimerFired,
-)
+from bot.core.events import IntentDeclared, SlotGranted, SlotRequested, TargetEvent, TimerFired
+from bot.core.orders import PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import CONFIGURATION, take_once
-from bot.core.target import MAX_LOOSE, MAX_RECENT, Armed, Target
+from bot.core.target import MAX_LOOSE, MAX_RECENT, MAX_SPENT, Armed, Target
 from bot.core.target_moves import TargetDraft, freeze, lift, remind
 from bot.core.words import SYSTEM_TARGET, Disposition
 
@@ -50,16 +41,19 @@ def state_of(target: Target) -> SystemState:
 
 
 def _requested(draft: TargetDraft, event: SlotRequested) -> Decision:
+    if event.ordered:
+        return _forward(draft, event)
     if event.mode == "shadow" or event.policy not in draft.target.armed:
         why = f"policy {event.policy} is {'in shadow mode' if event.mode == 'shadow' else 'not armed'}"
         return _answer(draft, event, "shadow", why)
-    if event.mode == "suggest":
+    if event.mode == "suggest" and not event.approved:
         return _answer(draft, event, "suggest", f"policy {event.policy} only suggests")
     return _forward(draft, event)
 
 
 def _requested_tripped(draft: TargetDraft, event: SlotRequested) -> Decision:
-    if event.mode == "auto" and event.policy in draft.target.armed and event.direction != "lowers":
+    by_itself = event.mode == "auto" and event.policy in draft.target.armed and not event.approved
+    if by_itself and not event.ordered and event.direction != "lowers":
         return _answer(draft, event, "suggest", "automation has used up its budget and only suggests")
     return _requested(draft, event)
 
@@ -87,23 +81,39 @@ def _forward(draft: TargetDraft, event: SlotRequested) -> Decision:
 
 def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
     target = draft.target
-    if event.policy not in target.armed:
+    if not event.ordered and event.policy not in target.armed:
         return Denied(f"policy {event.policy} was disarmed meanwhile")
     if any(intent.intent == event.intent and intent.attempt >= event.attempt for intent in target.loose):
         return Denied(f"attempt {event.attempt} of this intent was declared before")
-    recent = tuple(at for at in target.recent if at > draft.now - event.budget.within_ms)
-    if event.attempt == 1:
-        lowers = event.direction == "lowers"
-        allowed = event.budget.limit if lowers else event.budget.limit - event.budget.reserve
-        if len(recent) >= min(allowed, MAX_RECENT):
-            return _trip(draft, event, len(recent))
-        draft.change(recent=(*recent, draft.now)[-MAX_RECENT:])
+    refusal = _charge(draft, event) if event.attempt == 1 else None
+    if refusal is not None:
+        return refusal
     if event.target == SYSTEM_TARGET:
         others = tuple(intent for intent in target.loose if intent.intent != event.intent)
         draft.change(loose=(*others, event)[-MAX_LOOSE:])
     else:
         draft.effects.append(Tell(to=event.target, event=event))
+    if event.ordered or event.approval:
+        return Applied("people said yes, so it needs no budget")
     return Applied(f"within budget: {len(draft.target.recent)} of {event.budget.limit}")
+
+
+def _charge(draft: TargetDraft, event: IntentDeclared) -> Decision | None:
+    """Use up the approval, or one action of the budget; a refusal when there is none left to use."""
+    target = draft.target
+    if event.approval:
+        if event.approval in target.spent:
+            return Denied("this approval has been used already")
+        draft.change(spent=(*target.spent, event.approval)[-MAX_SPENT:])
+        return None
+    if event.ordered:
+        return None
+    recent = tuple(at for at in target.recent if at > draft.now - event.budget.within_ms)
+    allowed = event.budget.limit if event.direction == "lowers" else event.budget.limit - event.budget.reserve
+    if len(recent) >= min(allowed, MAX_RECENT):
+        return _trip(draft, event, len(recent))
+    draft.change(recent=(*recent, draft.now)[-MAX_RECENT:])
+    return None
 
 
 def _trip(draft: TargetDraft, event: IntentDeclared, used: int) -> Decision:

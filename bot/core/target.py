@@ -11,6 +11,7 @@ from bot.core.words import AggregateId, Millis, Severity
 
 MAX_QUEUE = 64  # waiting plans per target; beyond it a request is denied, so a storm cannot grow the record
 MAX_LOOSE = 64  # such intents kept: more than can be under way at once
+MAX_SPENT = 256  # approvals remembered as used: an approval lives minutes, and 256 are more than people give in hours
 MAX_RECENT = 256  # remembered action times per target, enough for any sane budget window
 
 
@@ -71,6 +72,7 @@ class Target:
     armed: dict[str, Armed] = field(default_factory=dict)  # on `*`
     disarmed: dict[str, Armed] = field(default_factory=dict)  # on `*`: by a person; configuration cannot arm these
     loose: tuple[IntentDeclared, ...] = ()  # on `*`: newest intents of actions without a component, hence without slot
+    spent: tuple[str, ...] = ()  # on `*`: newest approvals that an intent has used up; none is used twice
     heard: tuple[str, ...] = ()  # ids of people's newest requests, so that a copy changes nothing again
     timers: dict[str, Timer] = field(default_factory=dict)
     counter: int = 0

@@ -28,11 +28,10 @@ from bot.core.events import (
     SlotReleased,
     SlotRequested,
     TargetEvent,
-    TargetFrozen,
-    TargetUnfrozen,
     TimerFired,
     VerificationEnded,
 )
+from bot.core.orders import TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import take_once
 from bot.core.target import MAX_QUEUE, Slot, Target, Verifying
@@ -63,7 +62,8 @@ def _obstacle(target: Target, request: SlotRequested, now: Millis) -> tuple[str,
         seconds = (last + request.cooldown_ms - now + 999) // 1000
         return f"{request.action} cools down for another {seconds} s", last + request.cooldown_ms
     verifying = target.verifying
-    if verifying is not None and verifying.incident != request.incident and now < verifying.until:
+    own = verifying is not None and verifying.incident in (request.incident, request.parent)
+    if verifying is not None and not own and now < verifying.until:
         more_severe = severity_rank(request.severity) > severity_rank(verifying.severity)
         if not (more_severe and request.direction == "lowers"):
             return f"behind {verifying.incident}, whose effect is being verified", verifying.until
@@ -88,7 +88,10 @@ def _tell_grant(draft: TargetDraft, request: SlotRequested, fence: int) -> None:
 
 
 def _serve_queue(draft: TargetDraft) -> None:
-    """Grant the first waiting plan that may act; otherwise wake up when the first obstacle ends."""
+    """Grant the first waiting plan that may act; otherwise wake up when the first obstacle ends.
+
+    Whoever now waits for a time that is known (a cool-down) is told, so that its own patience lasts until then.
+    """
     draft.disarm("queue")
     wake: list[Millis] = []
     for request in draft.target.queue:
@@ -99,8 +102,16 @@ def _serve_queue(draft: TargetDraft) -> None:
             return
         if obstacle[1] is not None:
             wake.append(obstacle[1])
+            draft.effects.append(Tell(to=request.incident, event=_queued(draft, request, *obstacle)))
     if wake:
         draft.arm("queue", min(wake))
+
+
+def _queued(draft: TargetDraft, request: SlotRequested, why: str, until: Millis | None) -> SlotQueued:
+    return SlotQueued(
+        id=draft.fresh("queue"), at=draft.now, episode=request.episode, step=request.step,
+        why=f"waits {why}" if why.startswith("behind") else f"waits: {why}", until=until,
+    )  # fmt: skip
 
 
 def _place(request: SlotRequested) -> tuple[int, Millis]:
@@ -131,12 +142,9 @@ def _requested(draft: TargetDraft, event: SlotRequested) -> Decision:
             return Applied("the queue is full")
     obstacle = _obstacle(draft.target, event, draft.now)
     assert obstacle is not None  # else it would have been served
-    why = f"waits {obstacle[0]}" if obstacle[0].startswith("behind") else f"waits: {obstacle[0]}"
-    queued = SlotQueued(
-        id=draft.fresh("queue"), at=draft.now, episode=event.episode, step=event.step, why=why, until=obstacle[1]
-    )
+    queued = _queued(draft, event, *obstacle)
     draft.effects.append(Tell(to=event.incident, event=queued))
-    return Applied(why)
+    return Applied(queued.why)
 
 
 def _requested_frozen(draft: TargetDraft, event: SlotRequested) -> Decision:

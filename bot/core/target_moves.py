@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from bot.core.effects import Effect, PageOncall, ResolvePage, Tell
-from bot.core.events import SlotDenied, SlotRequested, TargetFrozen, TimerFired
+from bot.core.events import SlotDenied, SlotRequested, TimerFired
+from bot.core.orders import TargetFrozen
 from bot.core.record import Applied, Decision, Ignored, Timer, private_copy
 from bot.core.target import Freeze, Target
 from bot.core.words import SYSTEM_TARGET, AggregateId, Millis, Severity
@@ -76,11 +77,14 @@ def name_of(target: Target) -> str:
 
 
 def freeze(draft: TargetDraft, event: TargetFrozen) -> None:
-    """Freeze from now on, in place of an earlier freeze, with a reminder where it is meant to end."""
+    """Freeze from now on, in place of an earlier freeze, with a reminder where it is meant to end; a reminder asked for
+    earlier stays where this freeze names none."""
+    earlier = draft.target.timers.get(REMINDER)
     lift(draft)
-    draft.change(freeze=Freeze(by=event.by, reason=event.reason, since=draft.now, until=event.until))
-    if event.until is not None:
-        draft.arm(REMINDER, event.until)
+    until = event.until if event.until is not None or earlier is None else earlier.due
+    draft.change(freeze=Freeze(by=event.by, reason=event.reason, since=draft.now, until=until))
+    if until is not None:
+        draft.arm(REMINDER, until)
 
 
 def lift(draft: TargetDraft) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
+from bot.core.action import ActionSpec
 from bot.core.alert import Alert
-from bot.core.events import Reading
 from bot.core.plan import EvidenceDecl
+from bot.core.reading import Reading
 from bot.core.words import JsonText, Millis
 
 # --- trading systems ---------------------------------------------------------------------------------------------
@@ -36,6 +37,10 @@ class HttpTarget(Protocol):
     async def read(self, path: str) -> HttpReply: ...
 
     async def send(self, method: str, path: str, body: JsonText, *, idempotency_key: str, fence: int) -> HttpReply: ...
+
+    def by_hand(self, method: str, path: str, body: JsonText) -> str:
+        """The command line with which a person sends the same request; credentials are named, never shown."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ class Proceed:
     wanted: JsonText
     arguments: JsonText  # absolute, frozen in the intent
     restore: JsonText = "{}"
+    by_hand: str = ""  # the command with which a person does the same without Andon
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +188,9 @@ class Diagnosis(Protocol):
 
 
 class Toolbox(Protocol):
-    """The implementations behind the catalogue's names."""
+    """The implementations behind the catalogue's names, and their declarations."""
+
+    def spec(self, action: str) -> ActionSpec | None: ...
 
     def action(self, name: str) -> Action | None: ...
 

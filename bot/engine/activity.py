@@ -18,15 +18,14 @@ from typing import TypedDict, assert_never
 from bot.core.effects import PostMessage, RunStep
 from bot.core.events import (
     ApprovalNeeded,
-    Budget,
     IntentDeclared,
-    Reading,
     StepNotSent,
     StepShadowed,
     StepSucceeded,
     StepUnknown,
     StepUnneeded,
 )
+from bot.core.reading import Reading
 from bot.core.record import Applied
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET, JsonText, Millis, target_id
@@ -35,17 +34,13 @@ from bot.engine.action_ports import (
     ActionContext,
     AlreadySo,
     CannotTell,
-    EvidenceReader,
     Inspection,
     Proceed,
-    Targets,
-    Toolbox,
     Unfit,
 )
-from bot.engine.engine import Engine
-from bot.engine.ports import Chat, Journal
+from bot.engine.judge import Fails, Guarded, Hands, Judge
 from bot.errors import AndonError, ConfigError, NotSent, Rejected, StoreUnavailable, TargetError, Unknown
-from policies import expressions, guardrails, rendering
+from policies import guardrails, rendering
 
 ATTEMPTS = 3  # sends of one intent at the most; the slot is held meanwhile, so more would keep others waiting
 RETRY_SECONDS = 0.2  # between attempts: long enough for a connection to come back, short against a 1 s reaction
@@ -55,19 +50,6 @@ DECLARE_SECONDS = 5.0  # from declaring an intent to its first byte; past this i
 INTENT_DEADLINE_MS: Millis = 20_000  # an intent older than this is not recorded either
 
 Outcome = StepSucceeded | StepUnneeded | StepShadowed | ApprovalNeeded | StepNotSent | StepUnknown
-
-
-@dataclass(frozen=True, slots=True)
-class Hands:
-    """What an activity works with."""
-
-    engine: Engine
-    toolbox: Toolbox
-    targets: Targets
-    evidence: EvidenceReader
-    journal: Journal
-    chat: Chat
-    budget: Budget
 
 
 class ReportFields(TypedDict):
@@ -105,6 +87,7 @@ class Activity:
         self._shard = shard
         self._effect = effect
         self._step = effect.step
+        self._judge = Judge(hands, shard, effect)
         self._readings: tuple[Reading, ...] = ()
         self._before: JsonText = "{}"
         self._arguments: JsonText = "{}"
@@ -160,7 +143,7 @@ class Activity:
     async def _prepare(self, action: Action, earlier: IntentDeclared | None) -> Ready | Outcome:
         """Everything that can be learned before the intent; an outcome when it already decides."""
         try:
-            self._arguments = self._render(self._step.arguments)
+            self._arguments = self._judge.render(self._step.arguments)
         except rendering.RenderError as error:
             return self._not_sent(f"its arguments cannot be filled in: {error}")
         now = self._hands.engine.clock.now()
@@ -174,26 +157,12 @@ class Activity:
 
     def _weigh(self, inspection: Inspection) -> Ready | Outcome:
         """Guard, target and approval rules: Ready when nothing speaks against it."""
-        guard = self._weigh_guard()
-        if not isinstance(guard, str):
-            return guard
+        guard = self._judge.guard(self._readings)
+        if isinstance(guard, Fails):
+            return StepUnneeded(**self._report(f"the guard does not hold: {guard.why}"))
         return self._weigh_inspection(inspection, guard)
 
-    def _weigh_guard(self) -> str | Outcome:
-        """Why the guard holds, or the outcome when it does not."""
-        step = self._step
-        if not step.guard:
-            return "no guard is asked for"
-        verdict = expressions.weigh(step.guard, self._readings, rendering.shared_labels(self._effect.alerts))
-        if verdict.holds is True:
-            return verdict.why
-        if verdict.holds is False:
-            return StepUnneeded(**self._report(f"the guard does not hold: {verdict.why}"))
-        if step.on_no_evidence == "act" and step.direction == "lowers":
-            return f"no evidence ({verdict.why}), and the policy says to act without it"
-        return self._ask(f"the evidence cannot be told: {verdict.why}")
-
-    def _weigh_inspection(self, inspection: Inspection, guard: str) -> Ready | Outcome:
+    def _weigh_inspection(self, inspection: Inspection, guard: Guarded) -> Ready | Outcome:
         """What the target's state, the disposition and the approval rules make of it."""
         if not self._unanswered:
             self._before = getattr(inspection, "before", "{}")
@@ -208,26 +177,13 @@ class Activity:
                 pass
             case _:
                 assert_never(inspection)
-        would = f"{self._step.action}: {inspection.before} -> {inspection.wanted}, because {guard}"
+        would = f"{self._step.action}: {inspection.before} -> {inspection.wanted}, because {guard.why}"
         if self._effect.disposition == "shadow":
             return StepShadowed(**self._report(f"would run {would} ({self._effect.why})", after=inspection.wanted))
-        verdict = self._authorise()
+        verdict = self._judge.authorise(inspection, guard, self._arguments)
         if isinstance(verdict, guardrails.Ask):
-            return self._ask(f"{verdict.reason}; asks to run {would}", after=inspection.wanted)
-        return Ready(inspection, guard)
-
-    def _authorise(self) -> guardrails.Allow | guardrails.Ask:
-        """Law 4, once more, against the pinned and the current policy."""
-        engine, plan = self._hands.engine, self._effect.plan
-        current = engine.book.current(self._shard, plan.policy)
-        twin = guardrails.counterpart(self._step, current)
-        try:
-            rendered_current = self._render(twin.arguments) if twin is not None else None
-        except rendering.RenderError:
-            rendered_current = None
-        return guardrails.authorise(
-            plan, self._step, current, self._arguments, rendered_current, self._effect.disposition, engine.clock.now()
-        )
+            return self._ask(f"{verdict.reason}; asks to run {would}", inspection, guard)
+        return Ready(inspection, f"{guard.why}; {verdict.why}")
 
     def _take_up(self, earlier: IntentDeclared, inspection: Inspection) -> Ready | Outcome:
         """An earlier delivery declared this intent and died: absolute actions go on, others are only looked at.
@@ -252,7 +208,7 @@ class Activity:
         self._before, self._arguments = ready.proceed.before, ready.proceed.arguments
         monotonic = asyncio.get_running_loop().time
         latest = monotonic() + DECLARE_SECONDS
-        refusal = await self._declare(ready, attempt)
+        refusal = self._hands.journal.killed() or await self._declare(ready, attempt) or self._hands.journal.killed()
         if refusal:
             return self._failed(refusal)
         if monotonic() > latest:  # a disk, a pause or a stopped process ate the time; somebody may have taken over
@@ -283,6 +239,7 @@ class Activity:
             policy=effect.plan.policy, policy_hash=effect.plan.policy_hash, arguments=ready.proceed.arguments,
             before=ready.proceed.before, direction=step.direction, delivery=step.delivery, fence=effect.fence,
             attempt=attempt, deadline=now + INTENT_DEADLINE_MS, budget=self._hands.budget,
+            approval=effect.approval.id if effect.approval is not None else "", ordered=bool(effect.ordered_by),
         )  # fmt: skip
         try:
             async with asyncio.timeout(DECLARE_SECONDS):
@@ -355,10 +312,6 @@ class Activity:
         )
         return await self._hands.chat.post(message)
 
-    def _render(self, arguments: JsonText) -> JsonText:
-        alerts = self._effect.alerts
-        return rendering.render(arguments, rendering.label_values(alerts), rendering.annotation_values(alerts))
-
     def _report(self, why: str, after: JsonText = "{}") -> ReportFields:
         effect = self._effect
         return {
@@ -370,11 +323,20 @@ class Activity:
     def _succeeded(self, ready: Ready, after: JsonText, why: str) -> StepSucceeded:
         return StepSucceeded(**self._report(why, after), restore=ready.proceed.restore)
 
-    def _ask(self, why: str, after: JsonText = "{}") -> ApprovalNeeded | StepShadowed:
-        """A person must decide; what only watches says that it would ask, and asks nobody."""
+    def _ask(
+        self, why: str, inspection: Proceed | None = None, guard: Guarded | None = None
+    ) -> ApprovalNeeded | StepShadowed:
+        """A person must decide; what only watches says that it would ask, and asks nobody.
+
+        Nothing can be approved without knowing what would change.
+        """
+        after = inspection.wanted if inspection is not None else "{}"
         if self._effect.disposition == "shadow":
             return StepShadowed(**self._report(f"would ask a person: {why} ({self._effect.why})", after))
-        return ApprovalNeeded(**self._report(why, after))
+        terms = None
+        if inspection is not None and guard is not None:
+            terms = self._judge.terms(inspection, guard, self._arguments)
+        return ApprovalNeeded(**self._report(why, after), terms=terms)
 
     def _failed(self, why: str) -> StepNotSent | StepUnknown:
         """It was not sent now; whether an earlier attempt took effect is another question."""

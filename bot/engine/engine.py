@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Literal
 
 import structlog
 
+from bot.core.alert import Alert
 from bot.core.effects import PageOncall
 from bot.core.events import Addressed, AlertFired, AlertResolved, AlertsReceived, Event
 from bot.core.record import Decision, Ignored
+from bot.core.source_events import SignOfLife
 from bot.core.target_moves import ONCALL
 from bot.core.words import SYSTEM_TARGET, AggregateId, Millis
 from bot.engine.explain import EventText
@@ -113,17 +116,26 @@ class Engine:
             yield Letter(entry.event, to=entry.to)
             return
         for alert in entry.alerts:
-            matches = self.book.match(shard, alert)
-            if not matches:
-                self._telemetry.folded(shard, "unmatched", 1)
-            for match in matches:
-                event_id = f"{alert.fingerprint}:{alert.starts_at}:{alert.status}"
-                event = (
-                    AlertFired(id=event_id, at=entry.at, alert=alert, plan=match.plan)
-                    if alert.status == "firing"
-                    else AlertResolved(id=event_id, at=entry.at, alert=alert)
-                )
-                yield Letter(event, key=match.key, group=match.group)
+            yield from self._match(shard, alert, entry.at)
+
+    def _match(self, shard: str, alert: Alert, at: Millis) -> Iterable[Letter]:
+        """A letter for each incident the alert belongs to; to the watch that waits for it, if it is a sign of life."""
+        watch = self.book.watch(shard, alert)
+        if watch:
+            if alert.status == "firing":
+                yield Letter(SignOfLife(id=f"{watch}:{at}", at=at), to=watch)
+            return
+        matches = self.book.match(shard, alert)
+        if not matches:
+            self._telemetry.folded(shard, "unmatched", 1)
+        for match in matches:
+            event_id = f"{alert.fingerprint}:{alert.starts_at}:{alert.status}"
+            event = (
+                AlertFired(id=event_id, at=at, alert=alert, plan=match.plan)
+                if alert.status == "firing"
+                else AlertResolved(id=event_id, at=at, alert=alert)
+            )
+            yield Letter(event, key=match.key, group=match.group)
 
     async def _commit(
         self, shard: str, letters: Sequence[Letter], inbox_acks: tuple[str, ...], outbox_acks: tuple[str, ...]
@@ -136,7 +148,7 @@ class Engine:
                 await shelf.prefetch(
                     {letter.to for letter in letters if letter.to}, {letter.key for letter in letters if letter.key}
                 )
-                folding = Pass(shard, shelf, self._text, self.clock.now())
+                folding = Pass(shard, shelf, self._text, self.clock.now(), partial(self._match, shard))
                 for letter in letters:
                     await folding.deliver(letter)
                 await folding.settle()

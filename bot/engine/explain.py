@@ -22,6 +22,7 @@ from bot.core.effects import (
 from bot.core.events import Event
 from bot.core.incident import Incident
 from bot.core.record import Applied, Decision, Denied, Ignored
+from bot.core.source import Source
 from bot.core.target import Target
 from bot.core.words import JsonText, Millis
 
@@ -72,7 +73,7 @@ def effect_line(effect: OutboxEffect) -> JsonText:
     return json.dumps(line, sort_keys=True, separators=(",", ":"))
 
 
-def body(record: Incident | Target, now: Millis, events: list[JsonText], effects: list[JsonText]) -> JsonText:
+def body(record: Incident | Target | Source, now: Millis, events: list[JsonText], effects: list[JsonText]) -> JsonText:
     """The body of one audit link."""
-    where = json.dumps(record.status if isinstance(record, Incident) else "target")
+    where = json.dumps(record.status if isinstance(record, Incident) else record.kind)
     return f'{{"at":{now},"effects":[{",".join(effects)}],"events":[{",".join(events)}],"state":{where}}}'

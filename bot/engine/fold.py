@@ -8,23 +8,27 @@ pass is pure in its inputs: after a lost race the engine reads again and runs a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from bot.core import incident_machine, system_machine, target_machine
+from bot.core import incident_machine, source_machine, system_machine, target_machine
+from bot.core.alert import Alert
 from bot.core.audit import link
-from bot.core.effects import OutboxEffect, Tell
+from bot.core.effects import OutboxEffect, RaiseAlert, Tell
 from bot.core.events import AlertFired, Event
 from bot.core.ids import incident_id
 from bot.core.incident import Incident
+from bot.core.orders import StepOrdered
 from bot.core.record import Decision, Denied, Ignored, Transition
+from bot.core.source import Source
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET, AggregateId, JsonText, Millis
 from bot.engine.explain import EventText, body, effect_line, event_line
 from bot.engine.ports import Change, Commit, KeyClaim, Record, Versioned
 
-MAX_CASCADE = 64  # letters one letter may cause; a plan needs five, so a loop between machines shows as an error
+# Letters one letter may cause: a plan needs five, a freeze answers all of `MAX_QUEUE`; a loop shows as an error.
+MAX_CASCADE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +59,33 @@ class Shelf(Protocol):
     async def resolve(self, key: str) -> AggregateId | None: ...
 
 
-class Pass:
-    """Folds letters one after another; `commit` then holds everything to be written."""
+Matching = Callable[[Alert, Millis], Iterable[Letter]]  # an alert, matched: a letter for each incident it belongs to
 
-    def __init__(self, shard: str, shelf: Shelf, text: EventText, now: Millis) -> None:
+
+class Pass:
+    """Folds letters one after another; `commit` then holds everything to be written.
+
+    `matching` finds where an alert belongs that a source raises within the pass.
+    """
+
+    def __init__(self, shard: str, shelf: Shelf, text: EventText, now: Millis, matching: Matching) -> None:
         self._shard = shard
         self._shelf = shelf
         self._text = text
         self._now = now
+        self._matching = matching
         self._working: dict[AggregateId, Working] = {}
         self._keys: dict[str, AggregateId | None] = {}
         self._claims: dict[str, KeyClaim] = {}
         self._unopened: dict[str, AggregateId | None] = {}  # keys without an open incident, if that decided
-        self._post: deque[tuple[AggregateId, Event]] = deque()
+        self._post: deque[Letter] = deque()
         self._effects: list[OutboxEffect] = []
         self._delivered = 0
         self.decisions: dict[str, Decision] = {}  # event id -> the last word on it
 
     async def deliver(self, letter: Letter) -> None:
         """Fold one letter; what the machines tell each other because of it waits until `settle`."""
-        address = letter.to or await self._address(letter)
-        if not address:
-            self.decisions[letter.event.id] = Ignored("no incident is open for it")
-            return
-        self._post.extend((tell.to, tell.event) for tell in await self._fold(address, letter.event))
+        self._post.extend(await self._take(letter))
         self._delivered += 1
 
     async def settle(self) -> None:
@@ -89,8 +96,7 @@ class Pass:
         for _ in range(MAX_CASCADE * self._delivered):
             if not self._post:
                 return
-            to, event = self._post.popleft()
-            self._post.extend((tell.to, tell.event) for tell in await self._fold(to, event))
+            self._post.extend(await self._take(self._post.popleft()))
         if self._post:
             raise AssertionError(f"{self._delivered} letters caused more than {MAX_CASCADE} each")
 
@@ -109,6 +115,13 @@ class Pass:
             outbox_acks=outbox_acks,
         )
 
+    async def _take(self, letter: Letter) -> list[Letter]:
+        address = letter.to or await self._address(letter)
+        if not address:
+            self.decisions[letter.event.id] = Ignored("no incident is open for it")
+            return []
+        return await self._fold(address, letter.event)
+
     async def _address(self, letter: Letter) -> AggregateId:
         """The incident a key stands for; a firing alert opens a new one where none is open."""
         if letter.key not in self._keys:
@@ -116,7 +129,7 @@ class Pass:
         current = self._keys[letter.key]
         if current is not None:
             record = (await self._open(current)).record
-            if isinstance(record, Incident) and record.status != "closed" and record.id == current:
+            if isinstance(record, Incident) and record.status != "closed" and record.key == letter.key:
                 return current
         if not isinstance(letter.event, AlertFired):
             self._unopened[letter.key] = current
@@ -137,29 +150,37 @@ class Pass:
                 self._working[aggregate] = Working(base, base.record)
             elif aggregate.startswith("target:"):
                 self._working[aggregate] = Working(None, Target(id=aggregate, system=self._shard))
+            elif aggregate.startswith("source:"):
+                self._working[aggregate] = Working(None, Source(id=aggregate, system=self._shard))
             else:
                 self._working[aggregate] = Working(None, Incident(id=aggregate, key="", system=self._shard))
         return self._working[aggregate]
 
-    async def _fold(self, to: AggregateId, event: Event) -> list[Tell]:
+    async def _fold(self, to: AggregateId, event: Event) -> list[Letter]:
         working = await self._open(to)
         if isinstance(working.record, Incident) and not working.record.key:
-            self.decisions[event.id] = Denied(f"there is no incident {to}")
-            return []
+            if not isinstance(event, StepOrdered):
+                self.decisions[event.id] = Denied(f"there is no incident {to}")
+                return []
+            working.record = replace(working.record, key=event.key)
         transition = fold_one(working.record, event, self._now)
         self.decisions[event.id] = transition.decision
         if isinstance(transition.decision, Ignored):
             return []
         working.record = transition.record
         working.events.append(event_line(self._text(event), transition.decision))
-        tells: list[Tell] = []
+        letters: list[Letter] = []
         for effect in transition.effects:
             if isinstance(effect, Tell):
-                tells.append(effect)
+                letters.append(Letter(effect.event, to=effect.to))
+            elif isinstance(effect, RaiseAlert):
+                found = list(self._matching(effect.alert, effect.at))
+                letters.extend(found)
+                self._delivered += len(found)  # each may cause as much as one that came by itself
             else:
                 self._effects.append(effect)
                 working.effects.append(effect_line(effect))
-        return tells
+        return letters
 
     def _change(self, working: Working) -> Change:
         base = working.base
@@ -169,10 +190,14 @@ class Pass:
         return Change(record=working.record, expected=version, audit=audit, timers_before=before)
 
 
-def fold_one(record: Record, event: Event, now: Millis) -> Transition[Incident] | Transition[Target]:
+def fold_one(
+    record: Record, event: Event, now: Millis
+) -> Transition[Incident] | Transition[Target] | Transition[Source]:
     """One event through the machine its record belongs to. An event of the wrong kind is ignored with a reason."""
     if isinstance(record, Incident):
         return incident_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type
+    if isinstance(record, Source):
+        return source_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type
     if record.id == SYSTEM_TARGET:
         return system_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type
     return target_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type

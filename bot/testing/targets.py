@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core.alert import Alert
-from bot.core.events import Reading
 from bot.core.plan import EvidenceDecl
+from bot.core.reading import Reading
 from bot.core.words import JsonText, Millis
 from bot.engine.action_ports import Component, HttpReply, ReadPoint
 from bot.errors import TargetError
@@ -47,6 +47,10 @@ class MemoryHttpTarget:
         if 200 <= reply.status < 300:
             self.on_send(request)
         return reply
+
+    def by_hand(self, method: str, path: str, body: JsonText) -> str:
+        """The request in words."""
+        return f"{method} {path} {body}".rstrip()
 
     def _answer(self, method: str, path: str) -> HttpReply:
         answer = self.answers.get(f"{method} {path}", HttpReply(404, b"{}"))

@@ -18,8 +18,8 @@ from bot.adapters.connectors import Connectors
 from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.evidence import MAX_PARTS, READ_SECONDS, Evidence
 from bot.core.alert import Alert
-from bot.core.events import Reading
 from bot.core.plan import EvidenceDecl
+from bot.core.reading import Reading
 from bot.engine.action_ports import ActionContext
 from bot.sandbox.children import until
 from policies.targets import TargetsDocument

@@ -16,18 +16,22 @@ from bot.adapters.clock import SystemClock
 from bot.adapters.codec import event_text
 from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
+from bot.core.action import ActionSpec
 from bot.core.alert import Alert
 from bot.core.audit import verify
-from bot.core.events import AlertsReceived, Budget, PolicyArmed, Reading
+from bot.core.events import AlertsReceived, Budget
 from bot.core.incident import Incident
+from bot.core.orders import PolicyArmed
 from bot.core.plan import EvidenceDecl, Plan, Step, Verify
+from bot.core.reading import Reading
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
 from bot.engine.action_ports import AlreadySo, Proceed, ReadBack
-from bot.engine.activity import Hands
 from bot.engine.engine import Engine
+from bot.engine.judge import Hands
 from bot.engine.runtime import Runtime
 from policies.book import Match
+from policies.people import PeopleDocument
 
 SHARD = "trading-core"
 KEY = b"k" * 32
@@ -85,6 +89,9 @@ class RiskEngine:
     def action(self, name: str) -> RiskEngine:
         return self
 
+    def spec(self, name: str) -> ActionSpec:
+        return SPEC
+
     def diagnosis(self, name: str) -> None:
         return None
 
@@ -100,6 +107,7 @@ class Notebook:
     posts: list[str] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
     intents: list[str] = field(default_factory=list)
+    switch: str = ""  # why the kill switch is engaged
 
     async def post(self, message) -> str:
         self.posts.append(f"{message.topic}: {message.text}")
@@ -111,6 +119,9 @@ class Notebook:
 
     async def resolve(self, page) -> str:
         return "resolved"
+
+    def killed(self) -> str:
+        return self.switch
 
     async def intend(self, intent) -> None:
         self.intents.append(intent.id)
@@ -144,12 +155,31 @@ PLAN = Plan(
 )
 
 
+SPEC = ActionSpec(
+    name="risk.reduce_kelly", summary="", delivery="absolute", risk="safe", direction="lowers", pins=("kelly_fraction",)
+)
+ROSTER = PeopleDocument.model_validate(
+    {
+        "people": [{"id": name} for name in ("demo-oncall", "demo-approver", "demo-second")],
+        "rosters": {
+            "approvers": [{"system": SHARD, "risk": "critical", "people": ["demo-approver", "demo-second"]}],
+            "break_glass": [{"system": SHARD, "people": ["demo-oncall"]}],
+        },
+    }
+)
+
+
 class OnePolicy:
     """A book with one plan; `separate`: an incident for each symbol."""
 
-    def __init__(self, plan: Plan, separate: bool) -> None:
+    def __init__(self, plan: Plan, separate: bool, people: PeopleDocument) -> None:
         self.plan = plan
         self.separate = separate
+        self.people = people
+        self.streams = self.schedules = self.watches = ()
+
+    def watch(self, system: str, alert: Alert) -> str:
+        return ""
 
     def match(self, system: str, alert: Alert) -> tuple[Match, ...]:
         group = {"symbol": alert.labels["symbol"]} if self.separate else {}
@@ -166,6 +196,7 @@ class Floor:
         self._url = url
         self.plan = plan
         self.separate = False
+        self.roster = ROSTER
         self.risk = RiskEngine()
         self.people = Notebook()
         self._task: asyncio.Task[None] | None = None
@@ -174,7 +205,7 @@ class Floor:
         self.store = RedisStore(self._url, replica=replica, sealer=Sealer(KEY))
         await self.store.open()
         self.engine = Engine(
-            store=self.store, book=OnePolicy(self.plan, self.separate), text=event_text, clock=SystemClock(),
+            store=self.store, book=OnePolicy(self.plan, self.separate, self.roster), text=event_text, clock=SystemClock(),
             telemetry=Deaf(), shards=[SHARD],
         )  # fmt: skip
         hands = Hands(

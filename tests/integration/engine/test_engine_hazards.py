@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from bot.core.events import Reading
+from bot.core.reading import Reading
 from bot.engine import activity, runtime
 from bot.errors import Rejected, Unknown
 from tests.integration.engine.floor import PLAN, Floor, Hang

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from bot.core.events import Reading, TargetFrozen
+from bot.core.orders import TargetFrozen
+from bot.core.reading import Reading
 from bot.core.words import SYSTEM_TARGET
 from tests.integration.engine.floor import PLAN, STEP, Floor, Hang, writer
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.core import incident_turns
-from bot.core.events import Reading
+from bot.core.reading import Reading
 from bot.engine.action_ports import Finding
 from tests.integration.engine.floor import PLAN, STEP, Floor
 

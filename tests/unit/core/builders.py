@@ -22,17 +22,16 @@ from bot.core.events import (
     Event,
     EvidenceObserved,
     IntentDeclared,
-    PolicyArmed,
     StepNotSent,
     StepReport,
     StepShadowed,
     StepSucceeded,
     StepUnknown,
     StepUnneeded,
-    TargetFrozen,
     TimerFired,
 )
 from bot.core.incident import Incident
+from bot.core.orders import PolicyArmed, TargetFrozen
 from bot.core.plan import Page, Plan, Rung, Step, Verify
 from bot.core.record import Decision, Ignored, Timer, Transition
 from bot.core.target import Target

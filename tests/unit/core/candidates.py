@@ -6,21 +6,21 @@ Used by `test_tables` to walk every reachable corner of the machines breadth fir
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
 
+from bot.core.approval import Terms
 from bot.core.events import (
     AlertFired,
     AlertResolved,
     ApprovalNeeded,
+    BranchEnded,
     Budget,
     DiagnosisFound,
     Event,
     EvidenceObserved,
     IntentDeclared,
     MessageDelivered,
-    OperatorAcked,
-    OperatorResolved,
-    PolicyArmed,
-    PolicyDisarmed,
+    ParentResolved,
     SlotDenied,
     SlotGranted,
     SlotQueued,
@@ -31,13 +31,27 @@ from bot.core.events import (
     StepSucceeded,
     StepUnknown,
     StepUnneeded,
-    TargetFrozen,
-    TargetUnfrozen,
     TimerFired,
     VerificationEnded,
 )
 from bot.core.incident import Incident
-from bot.core.incident_moves import GUARD_RETRIES, RECHECKS_BEFORE_PARKING
+from bot.core.incident_moves import (
+    GUARD_RETRIES,
+    RECHECKS_BEFORE_PARKING,
+)
+from bot.core.orders import (
+    ApprovalVoted,
+    OperatorAcked,
+    OperatorEscalated,
+    OperatorHeld,
+    OperatorResolved,
+    OperatorTook,
+    PolicyArmed,
+    PolicyDisarmed,
+    StepOrdered,
+    TargetFrozen,
+    TargetUnfrozen,
+)
 from bot.core.plan import Plan
 from bot.core.record import Timer
 from bot.core.target import Target
@@ -62,6 +76,19 @@ def incident_events(incident: Incident, plan: Plan) -> Iterator[tuple[Event, Mil
     yield OperatorAcked(id=fresh("ack", incident), at=now, by="demo-oncall"), now
     for force in (True, False):
         yield OperatorResolved(id=fresh("resolve", incident), at=now, by="demo-oncall", force=force), now
+    yield OperatorTook(id=fresh("take", incident), at=now, by="demo-oncall"), now
+    yield OperatorEscalated(id=fresh("escalate", incident), at=now, by="demo-oncall"), now
+    yield OperatorHeld(id=fresh("hold", incident), at=now, by="demo-oncall", for_ms=30 * MINUTE), now
+    yield from _votes(incident, now)
+    for by, parent in (("demo-oncall", ""), ("", "inc-parent")):
+        yield StepOrdered(
+            id="order", at=now, key="order", plan=replace(plan, steps=plan.steps[:1]), severity="critical", by=by,
+            reason="as told", parent=parent, parent_episode=1,
+        ), now  # fmt: skip
+    yield BranchEnded(
+        id="end", at=now, branch="inc-branch", episode=1, step="halt", outcome="verified", why="as told"
+    ), now  # fmt: skip
+    yield ParentResolved(id="over", at=now, why="as told"), now
     for error in ("", "no route"):
         yield MessageDelivered(id="told", at=now, channel="chat", reference="1", error=error), now
     for name in ("var_pattern", "unasked"):
@@ -69,6 +96,27 @@ def incident_events(incident: Incident, plan: Plan) -> Iterator[tuple[Event, Mil
     yield from _timers(incident.timers)
     yield from _about_steps(incident, now)
     yield from _observations(incident, now)
+
+
+def _votes(incident: Incident, now: Millis) -> Iterator[tuple[Event, Millis]]:
+    asked = incident.approval
+    known = (asked.id, asked.terms.digest) if asked is not None else ("dec-none", "d")
+    for approval, digest in {known, ("dec-old", known[1]), (known[0], "other")}:
+        for verdict in ("approve", "deny"):
+            for by, refusal in (("demo-approver", ""), ("demo-other", ""), ("demo-other", "may not")):
+                yield ApprovalVoted(
+                    id=fresh(f"{by}/{verdict}", incident), at=now, by=by, approval=approval, digest=digest,
+                    verdict=verdict, refusal=refusal,
+                ), now  # type: ignore[arg-type]  # fmt: skip
+
+
+def terms(**changes: object) -> Terms:
+    """Two must say yes, and two may."""
+    usual = Terms(
+        digest="d", pins="{}", wanted="{}", policy_hash="h", current_hash="h", quorum=2, asked_at=START,
+        expires_at=START + 60 * MINUTE, eligible=("demo-approver", "demo-other"), by_hand="curl risk-engine",
+    )  # fmt: skip
+    return replace(usual, **changes)  # type: ignore[arg-type]  # the fields are Terms' own
 
 
 def fresh(what: str, record: Incident | Target) -> str:
@@ -87,6 +135,8 @@ def _about_steps(incident: Incident, now: Millis) -> Iterator[tuple[Event, Milli
         about = {"id": "o", "at": now, "episode": incident.episode, "step": "cut", "why": "as told", "intent": intent}
         for kind in REPORTS:
             yield kind(**about), now  # type: ignore[arg-type]
+        yield ApprovalNeeded(**about, terms=terms()), now  # type: ignore[arg-type]
+        yield ApprovalNeeded(**about, terms=terms(eligible=("demo-approver",))), now  # type: ignore[arg-type]
         for already in (True, False):
             yield StepUnneeded(**about, already=already), now  # type: ignore[arg-type]
 
@@ -122,7 +172,8 @@ def incident_corner(incident: Incident) -> Hashable:
         plan.policy_hash if plan else "", incident.status, min(incident.episode, 2), incident.cursor,
         bool(incident.run), bool(incident.fence), tries, over and incident.resumes == "mitigated", not over and failed,
         tuple(sorted({name.partition(":")[0] if "rung" in name else name for name in incident.timers})),
-        bool(incident.firing), bool(incident.untracked),
+        bool(incident.firing), bool(incident.untracked), incident.approval and len(incident.approval.votes),
+        incident.granted is not None, bool(incident.taken_by), bool(incident.parent), bool(incident.ordered_by),
     )  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from bot.core.events import (
     StepUnneeded,
 )
 from bot.core.incident_moves import (
-    APPROVAL_MS,
     GUARD_RETRIES,
     GUARD_RETRY_MS,
     PATIENCE_MS,
@@ -36,6 +35,7 @@ from tests.unit.core.builders import (
     step,
     verifying,
 )
+from tests.unit.core.candidates import terms
 
 
 def test_a_breach_is_cut_verified_mitigated_resolved_held_and_closed() -> None:
@@ -158,11 +158,11 @@ def test_the_mode_of_an_armed_policy_decides_how_its_step_runs(mode: str, dispos
 def test_a_suggestion_waits_for_a_decision_and_silence_is_not_approval() -> None:
     """ApprovalNeeded pages; nobody answers; it parks and pages again, and nothing was sent."""
     floor = opened(plan(mode="suggest"))
-    floor.report(floor.runs[-1], ApprovalNeeded, "policy var-breach only suggests")
+    floor.report(floor.runs[-1], ApprovalNeeded, "policy var-breach only suggests", terms=terms())
     incident = floor.incident()
     assert incident.status == "awaiting_approval"
     assert floor.calling == {"inc-1:trading-oncall"}
-    floor.wait(APPROVAL_MS)
+    floor.wait(60 * MINUTE)
     assert floor.incident().status == "parked"
     assert "nobody decided" in floor.incident().why
     assert len(floor.runs) == 1

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.core.effects import ObserveEvidence
-from bot.core.events import (
-    EvidenceObserved,
-    OperatorResolved,
-    StepShadowed,
-    StepSucceeded,
-    StepUnneeded,
-)
+from bot.core.events import EvidenceObserved, StepShadowed, StepSucceeded, StepUnneeded
 from bot.core.incident import MAX_ALERTS
-from bot.core.incident_moves import GUARD_RETRY_MS, PATIENCE_MS
+from bot.core.incident_moves import (
+    GUARD_RETRY_MS,
+    PATIENCE_MS,
+)
+from bot.core.orders import OperatorResolved
 from bot.core.record import Applied, Denied, Ignored
 from tests.unit.core.builders import (
     MINUTE,

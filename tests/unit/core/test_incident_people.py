@@ -5,19 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bot.core.effects import PageOncall, ResolvePage, RunDiagnosis
-from bot.core.events import (
-    DiagnosisFound,
-    OperatorAcked,
-    OperatorResolved,
-    StepNotSent,
-    StepSucceeded,
-    StepUnknown,
-)
+from bot.core.events import DiagnosisFound, StepNotSent, StepSucceeded, StepUnknown
 from bot.core.incident_moves import (
     DIAGNOSIS_MS,
     PATIENCE_MS,
     TURN_MS,
 )
+from bot.core.orders import OperatorAcked, OperatorResolved
 from bot.core.plan import Page
 from bot.core.record import Applied, Denied, Ignored
 from tests.unit.core.builders import (

@@ -23,20 +23,22 @@ from bot.core.events import (
     ApprovalNeeded,
     Event,
     IntentDeclared,
-    OperatorAcked,
-    OperatorResolved,
-    PolicyArmed,
-    PolicyDisarmed,
     StepNotSent,
     StepShadowed,
     StepSucceeded,
     StepUnknown,
     StepUnneeded,
-    TargetFrozen,
-    TargetUnfrozen,
     TimerFired,
 )
 from bot.core.incident import Incident
+from bot.core.orders import (
+    OperatorAcked,
+    OperatorResolved,
+    PolicyArmed,
+    PolicyDisarmed,
+    TargetFrozen,
+    TargetUnfrozen,
+)
 from bot.core.plan import Verify
 from bot.core.record import Applied
 from bot.core.target import Target

@@ -6,7 +6,8 @@ import pytest
 
 from bot.core import system_machine
 from bot.core.effects import PageOncall
-from bot.core.events import Budget, PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
+from bot.core.events import Budget
+from bot.core.orders import PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Denied, Ignored
 from bot.core.requests import CONFIGURATION, MAX_HEARD
 from bot.core.target import MAX_RECENT

@@ -19,7 +19,12 @@ from bot.core import incident_machine, system_machine, target_machine
 from bot.core.effects import Effect, PageOncall, RunStep, Tell
 from bot.core.events import Event, IncidentEvent, SlotGranted, SlotReleased, TargetEvent
 from bot.core.incident import MAX_ALERTS, Incident, Status
-from bot.core.incident_moves import GUARD_RETRIES, MAX_RESULTS, RECHECKS_BEFORE_PARKING
+from bot.core.incident_draft import MAX_CALLS
+from bot.core.incident_moves import (
+    GUARD_RETRIES,
+    MAX_RESULTS,
+    RECHECKS_BEFORE_PARKING,
+)
 from bot.core.plan import Page, Plan
 from bot.core.record import Applied, Denied, Ignored, Transition
 from bot.core.requests import MAX_HEARD
@@ -85,7 +90,8 @@ def _acts(effects: tuple[Effect, ...]) -> bool:
 
 # --- the incident ------------------------------------------------------------------------------------------------
 
-_LADDER = (rung(MINUTE, "pm"), rung(20 * MINUTE, "cro", "resolved"))
+_HALT = step("rung2-halt", action="trading.halt")
+_LADDER = (rung(MINUTE, "pm"), replace(rung(20 * MINUTE, "cro", "resolved"), step=_HALT, notify="#floor"))
 _STOP = step("cut", on_failure="stop", verify=None)
 PLANS = (
     plan(step("cut", on_failure="continue"), step("halt"), policy_hash="two", healthy=HEALTHY),
@@ -197,7 +203,9 @@ def test_whoever_is_done_holds_nothing_and_lets_nothing_fire() -> None:
         assert isinstance(incident, Incident)
         assert incident.status == "acting" or (incident.run, incident.fence) == ("", 0), incident
         if incident.status in ("resolved", "closed"):
-            assert (incident.firing, incident.untracked, incident.paged) == ((), 0, {})
+            assert (incident.untracked, incident.paged, incident.approval, incident.granted) == (0, {}, None, None)
+            errand = incident.parent or incident.ordered_by  # one step's own: over with it, whatever fires
+            assert errand or incident.firing == ()
 
 
 def test_a_slot_is_never_left_behind() -> None:
@@ -221,7 +229,7 @@ def test_records_stay_bounded() -> None:
         assert len(incident.alerts) <= MAX_ALERTS
         assert len(incident.results) <= MAX_RESULTS
         assert len(incident.timers) <= 8 + len(_LADDER)
-        assert len(incident.paged) <= 4
+        assert len(incident.paged) <= 3 * MAX_CALLS
         assert len(incident.heard) <= MAX_HEARD
     for record in _targets(RISK_ENGINE).corners.values():
         assert isinstance(record, Target)
@@ -332,9 +340,9 @@ def test_every_record_survives_json() -> None:
             assert targets.validate_json(targets.dump_json(typing.cast("Target", target))) == target
 
 
-def test_the_first_alert_is_the_only_thing_a_blank_incident_listens_to() -> None:
+def test_a_blank_incident_listens_to_its_first_alert_or_to_an_order() -> None:
     """An event for an incident that was never opened changes nothing and breaks nothing."""
     for event, now in incident_events(next(_running()), PLANS[0]):
-        if event.kind != "alert_fired":
+        if event.kind not in ("alert_fired", "step_ordered"):
             assert isinstance(fold_one(blank(), event, now).decision, Ignored), event.kind
     assert alert().fingerprint == "a"

@@ -8,7 +8,8 @@ import pytest
 
 from bot.core import target_machine
 from bot.core.effects import RunStep
-from bot.core.events import SlotReleased, StepSucceeded, TargetFrozen, TargetUnfrozen
+from bot.core.events import SlotReleased, StepSucceeded
+from bot.core.orders import TargetFrozen, TargetUnfrozen
 from bot.core.plan import Plan, Verify
 from bot.core.record import Applied, Denied, Ignored
 from bot.core.target import MAX_QUEUE

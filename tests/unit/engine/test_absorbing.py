@@ -9,7 +9,8 @@ import pytest
 
 from bot.adapters.codec import event_text
 from bot.core.alert import Alert
-from bot.core.events import Addressed, AlertsReceived, OperatorAcked
+from bot.core.events import Addressed, AlertsReceived
+from bot.core.orders import OperatorAcked
 from bot.core.plan import Plan
 from bot.core.record import Applied, Denied
 from bot.engine import engine as engine_module
@@ -35,6 +36,9 @@ class ByFingerprint:
         if alert.fingerprint == self.poisonous:
             raise ZeroDivisionError("this alert cannot be folded")
         return (Match(PLAN, f"watch{{{alert.fingerprint}}}", {}),)
+
+    def watch(self, system: str, alert: Alert) -> str:
+        return ""
 
     def current(self, system: str, policy: str) -> Plan:
         return PLAN
@@ -300,3 +304,20 @@ async def test_one_record_that_no_race_can_be_won_for_holds_up_no_other(engine, 
     assert len(await store.incidents(SHARD, closed=True, limit=9)) == 1
     ((_, reason, _),) = await store.dead_letters(SHARD, 9)
     assert "races" in reason
+
+
+async def test_an_alert_for_a_retired_incident_opens_a_new_one_whatever_the_cache_says(store, telemetry):
+    """A replica that still knows the old key, and has learned that its incident is gone, loses no alert."""
+    ours, theirs = make_engine(store, telemetry), make_engine(store.twin("b"), telemetry)
+    await store.append(SHARD, [webhook(ALERT)])
+    await drain(ours)
+    ((_, incident),) = store._shard(SHARD).keys.items()
+    found = store._shard(SHARD).records[incident]
+    gone = replace(found, record=replace(found.record, status="closed", timers={}), version=found.version + 1)
+    store._shard(SHARD).records[incident] = gone
+    assert await theirs.store.retire(SHARD, incident, gone.version)
+    assert isinstance(await ours.tell(SHARD, incident, OperatorAcked(id="op-1", at=1, by="x")), Denied)
+    await store.append(SHARD, [webhook(replace(ALERT, starts_at=2_000), name="w2")])
+    await drain(ours)
+    (line,) = await store.incidents(SHARD, closed=True, limit=9)
+    assert line.incident.id != incident

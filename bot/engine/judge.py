@@ -1,0 +1,137 @@
+"""May this step be sent now? Guard, policies, approvals and people, weighed on what was just read.
+
+Asked by `bot.engine.activity` between reading and sending. The rules themselves are pure and live in `policies`
+(`expressions`, `guardrails`, `approvals`); here they are given this run's evidence, the policies in force and the
+people of this moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.core.approval import Terms
+from bot.core.effects import RunStep
+from bot.core.events import Budget
+from bot.core.plan import Plan
+from bot.core.reading import Reading
+from bot.core.words import JsonText
+from bot.engine.action_ports import EvidenceReader, Proceed, Targets, Toolbox
+from bot.engine.engine import Engine
+from bot.engine.ports import Chat, Journal
+from policies import approvals, expressions, guardrails, rendering
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What an activity works with."""
+
+    engine: Engine
+    toolbox: Toolbox
+    targets: Targets
+    evidence: EvidenceReader
+    journal: Journal
+    chat: Chat
+    budget: Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """The guard holds, or (`blind`) nobody can tell whether it does."""
+
+    why: str
+    blind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """The guard does not hold."""
+
+    why: str
+
+
+class Judge:
+    """The judge of one run of one step."""
+
+    def __init__(self, hands: Hands, shard: str, effect: RunStep) -> None:
+        self._hands = hands
+        self._shard = shard
+        self._effect = effect
+        self._step = effect.step
+
+    def render(self, arguments: JsonText) -> JsonText:
+        """The arguments with the alerts' labels filled in. Raises RenderError."""
+        alerts = self._effect.alerts
+        return rendering.render(arguments, rendering.label_values(alerts), rendering.annotation_values(alerts))
+
+    def guard(self, readings: Sequence[Reading]) -> Guarded | Fails:
+        """The step's guard on fresh evidence."""
+        step = self._step
+        if not step.guard:
+            return Guarded("no guard is asked for")
+        verdict = expressions.weigh(step.guard, readings, rendering.shared_labels(self._effect.alerts))
+        if verdict.holds is True:
+            return Guarded(verdict.why)
+        if verdict.holds is False:
+            return Fails(verdict.why)
+        if step.on_no_evidence == "act" and step.direction == "lowers":
+            return Guarded(f"no evidence ({verdict.why}), and the policy says to act without it")
+        return Guarded(f"the evidence cannot be told: {verdict.why}", blind=True)
+
+    def authorise(self, inspection: Proceed, guard: Guarded, arguments: JsonText) -> guardrails.Authorisation:
+        """Laws 4 and 5, against the pinned and the current policy and the people of this moment."""
+        effect, people = self._effect, self._hands.engine.book.people
+        if effect.approval is not None:
+            return approvals.redeem(effect.approval, self._asked(inspection, guard, arguments), people)
+        if guard.blind:
+            return guardrails.Ask(guard.why)
+        if effect.ordered_by:
+            return approvals.carried(people, self._shard, self._step, effect.ordered_by)
+        hands_on = self._changed_by_hand(inspection)
+        if hands_on:
+            return guardrails.Ask(hands_on)
+        current = self._current()
+        return guardrails.authorise(
+            effect.plan, self._step, current, arguments, self._rendered_by(current), effect.disposition,
+            self._hands.engine.clock.now(),
+        )  # fmt: skip
+
+    def terms(self, inspection: Proceed, guard: Guarded, arguments: JsonText) -> Terms | None:
+        """What a yes would be bound to; None where nobody may say yes blindly: only to what lowers exposure."""
+        if guard.blind and self._step.direction != "lowers":
+            return None
+        people = self._hands.engine.book.people
+        asked = self._asked(inspection, guard, arguments)
+        return approvals.terms(asked, people, wanted=inspection.wanted, by_hand=inspection.by_hand)
+
+    def _changed_by_hand(self, inspection: Proceed) -> str:
+        """What somebody changed since this episode's last action on the component, or "" (law 8)."""
+        left, now = json.loads(self._effect.left), json.loads(inspection.before)
+        names = [name for name in left if name in now and left[name] != now[name]]
+        changed = ", ".join(f"{name} from {left[name]} to {now[name]}" for name in names)
+        return f"somebody changed {changed} since Andon acted; automation stands down" if changed else ""
+
+    def _asked(self, inspection: Proceed, guard: Guarded, arguments: JsonText) -> approvals.Asked:
+        """The step as it stands now, for people to say yes to."""
+        effect, current = self._effect, self._current()
+        spec = self._hands.toolbox.spec(self._step.action)
+        return approvals.Asked(
+            system=self._shard, incident=effect.incident, episode=effect.episode, plan=effect.plan, step=self._step,
+            current=current, arguments=arguments, arguments_current=self._rendered_by(current),
+            pins=approvals.pinned(inspection.before, spec.pins if spec is not None else ()), blind=guard.blind,
+            requesters=effect.requesters, now=self._hands.engine.clock.now(),
+        )  # fmt: skip
+
+    def _current(self) -> Plan | None:
+        """The policy as it is in force; an order is its own."""
+        plan = self._effect.plan
+        return plan if self._effect.ordered_by else self._hands.engine.book.current(self._shard, plan.policy)
+
+    def _rendered_by(self, current: Plan | None) -> JsonText | None:
+        """The step's arguments as the policy in force gives them; None where it does not."""
+        twin = guardrails.counterpart(self._step, current)
+        try:
+            return self.render(twin.arguments) if twin is not None else None
+        except rendering.RenderError:
+            return None
