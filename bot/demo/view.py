@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bot.console import timer_words
 from bot.core.words import Millis
 
 THRESHOLD_PCT = 1.8
@@ -240,8 +241,8 @@ def _with_keys(text: Text, *keys: tuple[str, str]) -> Text:
 
 
 def _wait(name: str) -> str:
-    """A timer of the incident in plain words; its own name where there are none."""
-    return next((words for start, words in _WAITS if name.startswith(start)), name)
+    """A timer of the incident in plain words: the demo's few, else those of `andon show`."""
+    return next((words for start, words in _WAITS if name.startswith(start)), timer_words(name))
 
 
 def _by_due(item: tuple[str, Millis]) -> Millis:
