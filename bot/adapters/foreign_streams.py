@@ -58,11 +58,9 @@ class RedisStreams:
         self._sentinels: dict[Place, Sentinel] = {}
         self._opening = asyncio.Lock()
 
-    async def replace(self, document: TargetsDocument) -> None:
-        """Another targets.yaml is in force; what did not change stays connected."""
+    def replace(self, document: TargetsDocument) -> None:
+        """Another targets.yaml is in force; what did not change stays connected, the rest is dropped when next used."""
         self._document = document
-        for place in list(self._lines):
-            await self._line_or_none(place)
 
     async def close(self) -> None:
         """Close every connection."""
