@@ -35,7 +35,8 @@ from bot.core.events import (
 )
 from bot.core.incident import Incident
 from bot.engine.action_ports import ActionContext
-from bot.engine.activity import Activity, Hands, Outcome, TakenElsewhere
+from bot.engine.activity import Activity, Outcome, TakenElsewhere
+from bot.engine.judge import Hands
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
 from bot.engine.ports import OutboxDelivery, Pager, Telemetry
 from bot.engine.speech import ChatVoice, PagerVoice, Speaker

@@ -10,9 +10,9 @@ import pytest
 from bot.adapters.codec import event_text
 from bot.core.effects import PageOncall, PostMessage, ResolvePage
 from bot.core.events import Budget
-from bot.engine.activity import Hands
 from bot.engine.dispatch import MAX_POSTS, Dispatch
 from bot.engine.engine import Engine
+from bot.engine.judge import Hands
 from bot.engine.loop import Heartbeat
 from bot.engine.ports import Commit
 from bot.engine.speech import CHAT_TRIES
