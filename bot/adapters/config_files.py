@@ -50,3 +50,19 @@ def read_all(config: Path, setup: AndonDocument) -> list[Source]:
         read_source(folder / setup.targets, "targets"),
         *(read_source(folder / path, "policies") for path in policies),
     ]
+
+
+def watched_folders(config: Path, setup: AndonDocument) -> list[Path]:
+    """The folders in which a change may be one of the configuration: of the files, and of what they are links to."""
+    folder = config.parent
+    files = [config, folder / setup.people, folder / setup.targets]
+    found: set[Path] = set()
+    for pattern in setup.policies:
+        files += [folder / name for name in glob.glob(pattern, root_dir=folder)]
+        base = (folder / pattern).parent
+        while glob.has_magic(str(base)):
+            base = base.parent
+        found.add(base)
+    for file in files:
+        found |= {file.parent, file.resolve().parent}
+    return sorted(each for each in found if each.is_dir())

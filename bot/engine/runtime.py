@@ -7,14 +7,14 @@ and whatever is left stays in the store for the next start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
-from bot.engine.activity import Hands
 from bot.engine.dispatch import Dispatch
+from bot.engine.judge import Hands
 from bot.engine.loop import RECLAIM_EVERY_SECONDS, RECLAIM_IDLE_MS, Heartbeat, absorb, fold_forever
 from bot.engine.ports import Pager, Telemetry
 from bot.engine.sweeper import Sweeper
@@ -24,14 +24,19 @@ DRAIN_SECONDS = 15.0  # most activities take a second; what is cut off is taken 
 
 RECLAIM_BATCH = 5_000  # more than one process has in hand, so that every look keeps all of it from going idle
 
+Eternal: TypeAlias = Callable[[], Coroutine[Any, Any, None]]  # runs until cancelled
+
 log = structlog.get_logger(__name__)
 
 
 class Runtime:
-    """The engine at work."""
+    """The engine at work, and what is to run `beside` it: sources, watches, the reload."""
 
-    def __init__(self, hands: Hands, pager: Pager, telemetry: Telemetry) -> None:
+    def __init__(
+        self, hands: Hands, pager: Pager, telemetry: Telemetry, beside: Mapping[str, Eternal] | None = None
+    ) -> None:
         self.heartbeat = Heartbeat()
+        self._beside = dict(beside or {})
         self._stopping = asyncio.Event()
         self._engine = hands.engine
         self._sweeper = Sweeper(hands.engine.store, hands.engine.clock, telemetry, hands.engine.shards, self.heartbeat)
@@ -48,6 +53,7 @@ class Runtime:
         """Run until `stop`; then read nothing more, and finish what is under way within `DRAIN_SECONDS`."""
         async with asyncio.TaskGroup() as tasks:
             readers = [tasks.create_task(_eternal("sweeper", self._sweeper.run()))]
+            readers += [tasks.create_task(_eternal(name, begin())) for name, begin in self._beside.items()]
             speakers = []
             for shard, dispatch in self._dispatch.items():
                 speakers.append(tasks.create_task(_eternal("chat", dispatch.chat_forever())))

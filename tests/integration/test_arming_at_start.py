@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.adapters.config_files import read_all
-from bot.app import Floor, House
-from bot.core.events import PolicyArmed
+from bot.configuration import Floor
+from bot.core.orders import PolicyArmed
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
+from bot.house import House
 from bot.places import read_setup
-from bot.testing import FakeClock, MemoryChat, MemoryPager, MemoryStore
+from bot.testing import FakeClock, MemoryArchive, MemoryChat, MemoryPager, MemoryStore
 from policies import loader
 from remediations.catalogue import CATALOGUE
 
@@ -32,6 +33,7 @@ class Starts:
         house = House(
             floor=Floor(CONFIGS, replace(self.loaded, armed=listed)), store=self.store, clock=self.clock,
             folder=self.folder, replica="r1", chat=MemoryChat(), pager=MemoryPager(),
+            archive=MemoryArchive(),
         )  # fmt: skip
         await house.arm_configured()
         await house.close()

@@ -14,11 +14,12 @@ import pytest
 
 from bot.adapters.config_files import find_config, read_all
 from bot.adapters.redis_link import bounded, connect
-from bot.app import House, open_store, read_floor
+from bot.app import open_store, read_floor
 from bot.errors import ConfigError, StoreUnavailable
+from bot.house import House
 from bot.places import read_setup
 from bot.settings import Settings
-from bot.testing import FakeClock, MemoryChat, MemoryPager, MemoryStore
+from bot.testing import FakeClock, MemoryArchive, MemoryChat, MemoryPager, MemoryStore
 from tests.acceptance.harness.binaries import binary
 from tests.contract.conftest import wait_until_it_answers
 
@@ -62,6 +63,7 @@ def test_a_person_on_this_machine_is_known_by_uid_or_by_login_name(tmp_path: Pat
     house = House(
         floor=read_floor(settings, clock), store=MemoryStore(), clock=clock, folder=tmp_path, replica="a",
         chat=MemoryChat(), pager=MemoryPager(),
+            archive=MemoryArchive(),
     )  # fmt: skip
     assert house.person_of(uid) == "demo-oncall"
     assert house.person_of(uid + 1) is None

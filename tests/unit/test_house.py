@@ -154,5 +154,5 @@ def test_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
 def test_wheel_has_its_command(wheel: zipfile.ZipFile) -> None:
     """`andon` is on the path after installation, and the licence comes along."""
     info = f"andon-{bot.__version__}.dist-info"
-    assert "andon = bot.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
+    assert "andon = bot.__main__:main" in wheel.read(f"{info}/entry_points.txt").decode()
     assert any(name.startswith(f"{info}/licenses/") for name in wheel.namelist())

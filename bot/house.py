@@ -1,0 +1,319 @@
+"""Everything that runs, joined: the engine and its hands, the sources, the doors' services, the reload, the alarms.
+
+Made and run by `bot.app`, which opens the store and the doors. The only place, with `bot.app`, that names adapters
+together with policies and the action catalogue. What a reload changes is swapped here, in one go (`_prepared`); what
+each part does is in its own module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from bot import ordering
+from bot.adapters.alertmanager_api import AlertmanagerApi
+from bot.adapters.codec import event_text
+from bot.adapters.connectors import Connectors
+from bot.adapters.evidence import Evidence
+from bot.adapters.foreign_streams import RedisStreams
+from bot.adapters.heartbeat import OutgoingHeartbeat
+from bot.adapters.http_services import Check, PersonToken, Reloaded, Source
+from bot.adapters.journal import FileJournal
+from bot.adapters.kill_switch import FILE, KillSwitch
+from bot.adapters.metrics import Metrics
+from bot.adapters.second_route import WebhookPager, ring
+from bot.adapters.targets_credentials import resolve
+from bot.configuration import Floor, person_tokens, routes_of, webhook_sources
+from bot.core.events import Budget, Event
+from bot.core.orders import PolicyArmed, PolicyDisarmed
+from bot.core.plan import Plan
+from bot.core.record import Decision
+from bot.core.requests import CONFIGURATION
+from bot.core.target import Target
+from bot.core.words import SYSTEM_TARGET, AggregateId
+from bot.engine.action_ports import Component, Inspection
+from bot.engine.alarms import Alarms
+from bot.engine.antientropy import Antientropy
+from bot.engine.clockwatch import ClockWatch
+from bot.engine.engine import Engine
+from bot.engine.following import BookFollower
+from bot.engine.judge import Hands
+from bot.engine.loop import BLOCK_MS
+from bot.engine.ports import Archive, Chat, Clock, Pager, Store
+from bot.engine.retention import Retention
+from bot.engine.routed_pager import RoutedPager
+from bot.engine.runtime import Eternal, Runtime
+from bot.engine.schedule import CronSchedules
+from bot.engine.streams import StreamTailer
+from bot.engine.watches import Watches
+from bot.errors import StoreError
+from bot.reload import Reloader
+from bot.switchboard import Switchboard
+from handlers.routing import Route
+from policies.andon import UNROUTED, AlertmanagerDoc, AndonDocument
+from policies.people import PeopleDocument
+from remediations.catalogue import CATALOGUE
+
+STALLED_SECONDS: Final = 3 * BLOCK_MS / 1000  # a loop that has not gone round for this long does not keep up
+WRITABLE_SECONDS: Final = 2.0  # a store slower than this is not well, and the outgoing heartbeat stops
+
+
+class House:
+    """Implements `http_services.Services` for the doors. `pager` is the first page route."""
+
+    def __init__(
+        self,
+        *,
+        floor: Floor,
+        store: Store,
+        clock: Clock,
+        folder: Path,
+        replica: str,
+        chat: Chat,
+        pager: Pager,
+        archive: Archive,
+    ) -> None:
+        self._floor = floor
+        self._metrics = Metrics()
+        self._store = store
+        self._clock = clock
+        self._replica = replica
+        self._archive = archive
+        setup = floor.loaded.andon
+        self._connectors = Connectors(floor.loaded.targets, os.environ)
+        self._streams = RedisStreams(floor.loaded.targets, os.environ)
+        self._sources = webhook_sources(setup.listen.auth)
+        self._tokens = person_tokens(floor.loaded.people)
+        self._routes = routes_of(setup)
+        self.alarms = Alarms(store, clock)  # the doors run it
+        self.engine = Engine(
+            store=store, book=floor.book, text=event_text, clock=clock, telemetry=self._metrics, shards=floor.shards,
+        )  # fmt: skip
+        self._follower = BookFollower(self.engine)
+        self._alertmanagers = _alertmanagers(setup.alertmanagers)
+        self._antientropy = Antientropy(self.engine, clock, self._alertmanagers, self.alarms, routes=self._routes)
+        second = setup.second_route
+        secret = resolve(second.credentials, os.environ, owner="second_route.credentials")
+        self._second = WebhookPager(second.url, secret) if second.url else None
+        self._pager = RoutedPager(pager, self._second, ring, self._metrics)
+        self._heartbeat = self._outgoing(setup)
+        self._switchboard = Switchboard(KillSwitch(folder / "journal" / FILE), self.engine)
+        self.reloader = Reloader(
+            floor, store=store, clock=clock, alarms=self.alarms, metrics=self._metrics, replica=replica,
+            prepare=self._prepared, settle=self.arm_configured,
+        )  # fmt: skip
+        self.runtime = Runtime(self._hands(folder, chat, setup), self._pager, self._metrics, self._eternal())
+
+    def _hands(self, folder: Path, chat: Chat, setup: AndonDocument) -> Hands:
+        budget = setup.budget
+        return Hands(
+            engine=self.engine,
+            toolbox=CATALOGUE,
+            targets=self._connectors,
+            evidence=Evidence(self._connectors),
+            journal=FileJournal(folder / "journal" / "intents.jsonl"),
+            budget=Budget(limit=budget.limit, within_ms=budget.within, reserve=budget.reserve),
+            chat=chat,
+        )
+
+    def _outgoing(self, setup: AndonDocument) -> OutgoingHeartbeat | None:
+        beat = setup.heartbeat
+        if not beat.url:
+            return None
+        secret = resolve(beat.credentials, os.environ, owner="heartbeat.credentials")
+        return OutgoingHeartbeat(beat.url, self._clock.real_seconds(beat.every), self.unwell, secret)
+
+    def _eternal(self) -> dict[str, Eternal]:
+        """Everything that runs beside the engine's own loops for as long as the process lives."""
+        retention = Retention(
+            store=self._store, archive=self._archive, clock=self._clock, alarms=self.alarms,
+            shards=self._floor.shards, after_ms=self._floor.loaded.andon.retention.after,
+        )  # fmt: skip
+        tasks: dict[str, Eternal] = {
+            "kill switch": self._switchboard.run,
+            "configuration": self.reloader.watch_files,
+            "reload": self.reloader.obey,
+            "connectors": self._connectors.close_retired,
+            "streams": StreamTailer(self.engine, self._streams, self.alarms, self._metrics, self._follower).run,
+            "schedules": CronSchedules(self.engine, self._follower).run,
+            "watches": Watches(self.engine, self._follower).run,
+            "clock": ClockWatch(self._clock, self.alarms, self._metrics, shard=UNROUTED).run,
+            "antientropy": self._antientropy.run,
+            "retention": retention.run,
+        }
+        if self._heartbeat is not None:
+            tasks["heartbeat"] = self._heartbeat.run
+        return tasks
+
+    async def arm_configured(self) -> None:
+        """Arm what andon.yaml arms, except what a person has disarmed since; disarm what it armed and lists no more."""
+        listed = set(self._floor.loaded.armed)
+        for system, policy in self._floor.loaded.armed:
+            event = PolicyArmed(id=f"configuration/{policy}", at=self._clock.now(), by=CONFIGURATION, policy=policy)
+            await self.engine.tell(system, SYSTEM_TARGET, event)
+        for system in self._floor.shards:
+            stored = (await self._store.load(system, [SYSTEM_TARGET])).get(SYSTEM_TARGET)
+            armed = stored.record.armed if stored is not None and isinstance(stored.record, Target) else {}
+            for policy in [
+                name for name, by in armed.items() if by.by == CONFIGURATION and (system, name) not in listed
+            ]:
+                gone = PolicyDisarmed(
+                    id=f"configuration/-{policy}", at=self._clock.now(), by=CONFIGURATION, policy=policy
+                )
+                await self.engine.tell(system, SYSTEM_TARGET, gone)
+
+    async def close(self) -> None:
+        """Close every connection to the outside but the store's."""
+        await self._connectors.close()
+        await self._streams.close()
+        for api in self._alertmanagers:
+            await api.close()
+        if self._second is not None:
+            await self._second.close()
+
+    # --- reload -----------------------------------------------------------------------------------------------------
+
+    def _prepared(self, new: Floor) -> Callable[[], None]:
+        """What puts the set in force at once. Raises ConfigError, as for a credential that is missing."""
+        connectors = self._connectors.prepare(new.loaded.targets)
+        tokens = person_tokens(new.loaded.people)
+        routes = routes_of(new.loaded.andon)
+        same = new.loaded.andon.alertmanagers == self._floor.loaded.andon.alertmanagers
+        alertmanagers = self._alertmanagers if same else _alertmanagers(new.loaded.andon.alertmanagers)
+
+        def adopt() -> None:
+            self._floor, self._tokens, self._routes = new, tokens, routes
+            self.engine.book = new.book
+            self._connectors.adopt(connectors)
+            self._streams.replace(new.loaded.targets)
+            self._alertmanagers = alertmanagers
+            self._antientropy.follow(alertmanagers, routes)
+            self._follower.poke()
+
+        return adopt
+
+    async def reload(self) -> Reloaded:
+        return await self.reloader.now()
+
+    # --- is all well ------------------------------------------------------------------------------------------------
+
+    def checks(self) -> Sequence[Check]:
+        stalled = self._stalled()
+        found = [
+            Check("loops", not stalled, stalled or "all go round"),
+            self.reloader.check(),
+            self._switchboard.check(),
+            Check("pages", True, self._pager.standing),
+        ]
+        if self._heartbeat is not None:
+            found.append(Check("heartbeat", True, self._heartbeat.standing))
+        return found
+
+    def _stalled(self) -> str:
+        seconds = self.runtime.heartbeat.oldest_seconds()
+        return f"one has not gone round for {seconds:.1f} s" if seconds >= STALLED_SECONDS else ""
+
+    async def unwell(self) -> str:
+        """Why nobody should rely on this replica now, or ""; the outgoing heartbeat asks."""
+        problem = self._stalled() or self._pager.problem
+        if problem:
+            return problem
+        try:
+            async with asyncio.timeout(WRITABLE_SECONDS):
+                await self._store.check_writable()
+        except TimeoutError:
+            return f"no durable write within {WRITABLE_SECONDS:g} s"
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    # --- the other Services -----------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        return self._store
+
+    @property
+    def archive(self) -> Archive:
+        return self._archive
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        return self._metrics.registry
+
+    @property
+    def replica(self) -> str:
+        return self._replica
+
+    @property
+    def shards(self) -> Sequence[str]:
+        return self._floor.shards
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        return self._routes
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        return self._sources
+
+    @property
+    def tokens(self) -> Sequence[PersonToken]:
+        return self._tokens
+
+    def person_of(self, uid: int) -> str | None:
+        people = self.roster()
+        person = people.by_uid(uid)
+        if person is None:
+            try:
+                person = people.by_os_user(pwd.getpwuid(uid).pw_name)
+            except KeyError:  # a uid without a login name, as in many containers
+                return None
+        return person.id if person is not None else None
+
+    def roster(self) -> PeopleDocument:
+        return self._floor.loaded.people
+
+    def order_plan(self, system: str, action: str, component: str, arguments: Mapping[str, Any], reason: str) -> Plan:
+        return ordering.plan(
+            CATALOGUE, self._floor.loaded.targets, self.roster(), system=system, action=action, component=component,
+            arguments=arguments, reason=reason, now=self._clock.now(),
+        )  # fmt: skip
+
+    async def inspect(self, system: str, plan: Plan) -> Inspection:
+        return await ordering.look(CATALOGUE, self._connectors, system, plan, self._clock.now())
+
+    def policies(self) -> Sequence[Plan]:
+        return self.engine.book.policies()
+
+    def policy_fingerprint(self) -> str:
+        return self.engine.book.fingerprint
+
+    def components(self) -> Sequence[Component]:
+        return self._connectors.components
+
+    async def tell(self, shard: str, to: AggregateId, event: Event) -> Decision:
+        return await self.engine.tell(shard, to, event)
+
+
+def _alertmanagers(listed: Sequence[AlertmanagerDoc]) -> tuple[AlertmanagerApi, ...]:
+    return tuple(
+        AlertmanagerApi(
+            each.name,
+            each.url,
+            credentials=resolve(each.credentials, os.environ, owner=f"alertmanagers: {each.name}"),
+            receiver=each.receiver,
+            every_ms=each.every,
+        )
+        for each in listed
+    )
