@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import typer
 from rich.console import Console
 
-from bot import cli_audit, cli_automation, cli_decisions, cli_house, cli_incidents, cli_kill_switch, console
+from bot import cli_audit, cli_automation, cli_decisions, cli_house, cli_incidents, cli_kill_switch, cli_report, console
 from bot.cli_ask import INTERRUPTED, REFUSED, UNREACHABLE, WRONG
 from bot.client import BadRequestError, UnreachableError
 from bot.errors import AndonError, ConfigError, InputError, StoreUnavailable, StoreUnsafe
@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for theme in (cli_house, cli_incidents, cli_decisions, cli_automation, cli_audit, cli_kill_switch):
+for theme in (cli_house, cli_incidents, cli_decisions, cli_automation, cli_audit, cli_kill_switch, cli_report):
     theme.add(app)
 
 

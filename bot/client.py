@@ -69,6 +69,10 @@ class Api:
         """Ask something. Raises UnreachableError, BadRequestError or DeclinedError."""
         return await self._request("GET", path, params=query)
 
+    async def text(self, path: str, **query: str | int) -> dict[str, Any]:
+        """Ask something whose answer is words, not JSON: ``{"text": …}``. Raises as `get` does."""
+        return await self._request("GET", path, params=query)
+
     async def post(self, path: str, body: Mapping[str, Any] | None = None, *, key: str = "") -> dict[str, Any]:
         """Order something. `key`: the same for the same order; made up where none is given."""
         headers = {"Idempotency-Key": key or secrets.token_hex(12)}
@@ -98,7 +102,9 @@ def _reason(error: Exception) -> str:
 
 
 async def _answer(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    """The JSON object in an answer; whatever else came back is told as an error, cut short."""
+    """The JSON object in an answer, or its Markdown as `text`; whatever else came back is an error, cut short."""
+    if response.content_type == "text/markdown" and response.status < 400:
+        return {"text": await response.text()}
     try:
         body = await response.json()
     except (aiohttp.ContentTypeError, ValueError):

@@ -199,16 +199,16 @@ def targets(answer: Json) -> RenderableType:
 
 def verified(answer: Json) -> RenderableType:
     """The verdict over the audit."""
+    archives = answer["archives"]
+    size = f"{answer['chains']} chains, {answer['entries']} entries"
+    if archives["files"]:
+        size += f", {archives['files']} archived incidents"
     if answer["ok"]:
-        return Text(f"{answer['chains']} chains, {answer['entries']} entries: every link holds", style="green")
-    lines = [
-        Text.assemble(("BROKEN ", "bold red"), clean(f"{p['system']} {p['aggregate']}: {p['problem']}"))
-        for p in answer["problems"]
-    ]
-    return Group(
-        *lines,
-        Text(f"{len(lines)} problems in {answer['chains']} chains, {answer['entries']} entries", style="bold red"),
-    )
+        return Text(f"{size}: every link holds", style="green")
+    places = [(f"{p['system']} {p['aggregate']}", p["problem"]) for p in answer["problems"]]
+    places += [(f"archive {p['aggregate']}".strip(), p["problem"]) for p in archives["problems"]]
+    lines = [Text.assemble(("BROKEN ", "bold red"), clean(f"{where}: {problem}")) for where, problem in places]
+    return Group(*lines, Text(f"{len(lines)} problems in {size}", style="bold red"))
 
 
 def dead_letters(answer: Json) -> RenderableType:

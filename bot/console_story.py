@@ -28,6 +28,8 @@ def incident(answer: Json) -> RenderableType:
     """One incident as a story: how it stands, why, what was done, what is known, what comes next, and how it came."""
     record, now = answer["incident"], answer["now"]
     parts: list[RenderableType] = [_headline(record, now), Padding(_standing(record, now), (0, 2))]
+    if answer.get("archived"):
+        parts.append(Text("  read back from the archive: it has left the store", style="dim"))
     if answer["decision"]:
         parts += [_rule("it waits for a decision"), card(answer["decision"], now)]
     steps = list(_steps(record))

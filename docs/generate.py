@@ -1,7 +1,8 @@
 """Write the generated files, or check that they are as the sources say: `python docs/generate.py [--check]`.
 
-Schemas for editors, state diagrams, the command reference and one page per action. `make docs` writes, `make lint`
-checks; the check names every file that differs and exits 1. Deterministic: the same sources give the same bytes.
+Schemas for editors, state diagrams, the API's OpenAPI file, the command reference and one page per action. `make docs`
+writes, `make lint` checks; the check names every file that differs and exits 1. Deterministic: the same sources give
+the same bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import reference_pages  # noqa: E402  # the two lines above make these importabl
 import state_diagrams  # noqa: E402
 
 from bot import cli  # noqa: E402
+from bot.adapters import openapi  # noqa: E402
 from policies.schema import schemas  # noqa: E402
 from remediations.catalogue import CATALOGUE  # noqa: E402
 
@@ -31,6 +33,7 @@ def generated() -> dict[str, str]:
     files |= {
         f"docs/reference/actions/{name}.md": page for name, page in reference_pages.action_pages(CATALOGUE).items()
     }
+    files["docs/reference/openapi.json"] = openapi.text()
     files["docs/reference/cli.md"] = reference_pages.cli_page(cli.app)
     files["docs/architecture.md"] = _embedded("docs/architecture.md", machines)
     return files

@@ -11,10 +11,11 @@ from typing import Final
 
 from aiohttp import web
 
-from bot.adapters import http_questions, openapi, report_markdown
+from bot.adapters import http_questions, report_markdown
 from bot.adapters.http_errors import as_json
 from bot.adapters.http_questions import Handler, Story, find_story
 from bot.adapters.http_services import Services
+from bot.adapters.openapi import document
 from bot.core.incident import Incident
 from bot.core.words import AggregateId, target_id
 from bot.engine.report import attempts_in, branches_of, build
@@ -84,4 +85,4 @@ class Reports:
         return found
 
     async def _openapi(self, _: web.Request) -> web.Response:
-        return as_json(openapi.document())
+        return as_json(document())
