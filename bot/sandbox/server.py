@@ -147,7 +147,7 @@ class _Face:
 
     async def _switch_trading(self, request: web.Request, *, on: bool) -> web.Response:
         """The runbook calls both without a body; a reason is kept where one is given."""
-        body = await _json_object(request) if request.can_read_body else {}
+        body = await _json_object(request) if await request.text() else {}
         reason = body.get("reason", "")
         if not isinstance(reason, str):
             raise _refusal("reason", "a sentence saying why, or nothing")

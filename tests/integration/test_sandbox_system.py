@@ -63,6 +63,28 @@ async def test_a_repeated_reduction_is_one_effect_and_two_requests(start: Start,
     assert [json.loads(line) for line in ledger.read_text().splitlines()] == entries
 
 
+async def test_trading_is_stopped_once_and_the_desk_starts_it_again(start: Start) -> None:
+    """Whether trading is on is readable and dated, a second stop has no effect, and the reason is in the ledger."""
+    sandbox = await start()
+    async with aiohttp.ClientSession(sandbox["url"]) as session:
+        for body, changed in (({"reason": "VaR breach"}, True), (None, False)):
+            async with session.post("/api/stop-trading", json=body) as r:
+                assert (r.status, await r.json()) == (200, {"trading": "off", "changed": changed})
+        async with session.get("/api/risk/status") as r:
+            status = await r.json()
+        await (await session.post("/desk/restore")).read()
+        async with session.get("/health") as r:
+            assert await r.json() == {"status": "healthy", "trading": "on"}
+        async with session.post("/api/start-trading") as r:
+            assert await r.json() == {"trading": "on", "changed": False}
+        async with session.get("/ledger?kind=effect") as r:
+            effects = [(e["what"], e["before"], e["after"], e["author"], e["reason"]) for e in await r.json()]
+    assert (status["trading"], status["updated_at"] > 0) == ("off", True)
+    assert effects == [
+        ("trading", True, False, "api", "VaR breach"), ("trading", False, True, "desk", "back to normal, by hand"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
