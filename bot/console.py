@@ -202,9 +202,9 @@ def verified(answer: Json) -> RenderableType:
     archives = answer["archives"]
     size = f"{answer['chains']} chains, {answer['entries']} entries"
     if archives["files"]:
-        size += f", {archives['files']} archived incidents"
+        size += f", archived incidents: {archives['files']}"
     if answer["ok"]:
-        return Text(f"{size}: every link holds", style="green")
+        return Text(f"{size}; every link holds", style="green")
     places = [(f"{p['system']} {p['aggregate']}", p["problem"]) for p in answer["problems"]]
     places += [(f"archive {p['aggregate']}".strip(), p["problem"]) for p in archives["problems"]]
     lines = [Text.assemble(("BROKEN ", "bold red"), clean(f"{where}: {problem}")) for where, problem in places]
