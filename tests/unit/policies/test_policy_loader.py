@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.core.alert import Alert
 from policies import schema
 from policies.loader import Loaded, Source, kind_of, load
 from remediations.catalogue import CATALOGUE
@@ -33,7 +34,36 @@ def test_the_shipped_configuration_is_clean_and_nothing_is_armed() -> None:
     assert loaded.armed == ()
     plan = loaded.book.current("trading-core", "var-breach")
     assert plan is not None
-    assert (plan.row, plan.steps[0].automatic, plan.ladder[0].page.service) == ("T2", True, "pm")
+    assert (plan.row, plan.steps[0].automatic) == ("T2", True)
+
+
+def test_the_shipped_ladders_are_the_runbooks() -> None:
+    """T2: 2 minutes the PM, 5 minutes halt and CRO, asked until signed; T1: 5 minutes Quant, 15 minutes the PM."""
+    loaded = load(shipped(), CATALOGUE)
+    assert loaded.book is not None
+    breach, switching = (loaded.book.current("trading-core", name) for name in ("var-breach", "model-switching"))
+    assert breach is not None
+    assert switching is not None
+    climbs = [(r.after_ms, r.page.service if r.page else "", r.step.id if r.step else "") for r in breach.ladder]
+    assert climbs == [(120_000, "pm", ""), (300_000, "cro", "rung2-trading.halt")]
+    halt = breach.ladder[1]
+    assert halt.step is not None
+    assert (halt.step.automatic, halt.step.guard, halt.until) == (False, "evidence.var > 1.8", "resolved")
+    assert [(w.policy, w.action) for w in loaded.waiting_for_signature] == [("var-breach", "trading.halt")]
+    assert (switching.steps, [r.after_ms for r in switching.ladder]) == ((), [300_000, 900_000])
+
+
+def test_the_shipped_stream_rule_opens_t1(alert: Callable[..., Alert]) -> None:
+    """Its alert, and the one that Prometheus raises under the same name, are taken by the same policy."""
+    book = load(shipped(), CATALOGUE).book
+    assert book is not None
+    (stream,) = book.streams
+    (rule,) = stream.rules
+    assert (stream.key, stream.component, rule.count, rule.within_ms) == ("model.switch.log", "redis", 100, 300_000)
+    from_prometheus = {"alertname": "ExcessiveModelSwitching", "severity": "warning", "job": "router"}
+    for labels in (dict(rule.labels), from_prometheus):
+        (match,) = book.match("trading-core", alert(**labels))
+        assert (match.plan.row, match.key) == ("T1", "model-switching{}")
 
 
 def test_every_shipped_file_tells_editors_its_schema_and_the_schemas_are_up_to_date() -> None:
