@@ -21,7 +21,7 @@ def _run(*command: str) -> str:
 def test_promtool_accepts_the_configuration_and_the_rules_pass_their_tests() -> None:
     """A typo in a rule would otherwise show in production, as an alert that never comes."""
     promtool = binary("promtool")
-    assert "3 rules found" in _run(promtool, "check", "config", str(DEPLOY / "prometheus/prometheus.yml"))
+    assert "4 rules found" in _run(promtool, "check", "config", str(DEPLOY / "prometheus/prometheus.yml"))
     _run(promtool, "test", "rules", str(DEPLOY / "prometheus/rules/trading-core.test.yml"))
 
 
