@@ -28,6 +28,11 @@ from bot.places import data_dir_for_sure
 FREEZE_SECONDS: Final = 5.0  # for the running Andon to answer; the switch itself is on disk before it is asked
 STOPS: Final = "No Andon that runs from this data directory sends anything to a trading system now."
 KEEPS: Final = "Trading itself goes on: this stops Andon's own actions only. Pages and messages still go out."
+FROZEN: Final = "Automation is frozen too, for replicas elsewhere: "
+UNFROZEN: Final = (
+    "Replicas with other data directories may act on until an Andon that runs from this one has frozen the store; it "
+    "was asked to at once, but: "
+)
 NEXT: Final = "Nothing starts by itself: automation stays frozen until a person says `andon unfreeze --all`."
 
 
@@ -52,11 +57,11 @@ def kill_switch(
     here = settings_of(config)
     folder = data_dir.resolve() if data_dir else data_dir_for_sure(here, here.config or find_config(here))
     switch = KillSwitch(folder / "journal" / FILE)
-    used = (folder / "journal").is_dir()
+    used = (folder / "seal.key").exists()
     problem = "" if status else _throw(switch, reason.strip(), release=release)
     answer = _standing(switch, problem)
     if not used:
-        answer["warning"] = f"no Andon has acted from {folder} yet; is it the right data directory? (--data-dir)"
+        answer["warning"] = f"no Andon has ever run from {folder}; is it the right data directory? (--data-dir)"
     if not status and not release:
         answer["frozen"], answer["freeze"] = _freeze(reason.strip())
     tell(answer, _shown, as_json)
@@ -122,7 +127,7 @@ def _shown(answer: dict[str, Any]) -> RenderableType:
         if key in answer:
             lines.append(console.clean(str(answer[key]), "red"))
     if "frozen" in answer:
-        told = "automation is frozen too, for every replica: " if answer["frozen"] else "Other replicas go on acting: "
+        told = FROZEN if answer["frozen"] else UNFROZEN
         lines.append(console.clean(told + str(answer["freeze"]), "" if answer["frozen"] else "yellow"))
     lines.append(console.clean(str(answer["file"]), "dim"))
     return Group(*lines)

@@ -86,7 +86,8 @@ class House:
         self._replica = replica
         self._archive = archive
         setup = floor.loaded.andon
-        self._connectors = Connectors(floor.loaded.targets, os.environ)
+        self._journal = FileJournal(folder / "journal" / "intents.jsonl")
+        self._connectors = Connectors(floor.loaded.targets, os.environ, killed=self._journal.killed)
         self._streams = RedisStreams(floor.loaded.targets, os.environ)
         self._sources = webhook_sources(setup.listen.auth)
         self._tokens = person_tokens(floor.loaded.people)
@@ -108,16 +109,16 @@ class House:
             floor, store=store, clock=clock, alarms=self.alarms, metrics=self._metrics, replica=replica,
             prepare=self._prepared, settle=self.arm_configured,
         )  # fmt: skip
-        self.runtime = Runtime(self._hands(folder, chat, setup), self._pager, self._metrics, self._eternal())
+        self.runtime = Runtime(self._hands(chat, setup), self._pager, self._metrics, self._eternal())
 
-    def _hands(self, folder: Path, chat: Chat, setup: AndonDocument) -> Hands:
+    def _hands(self, chat: Chat, setup: AndonDocument) -> Hands:
         budget = setup.budget
         return Hands(
             engine=self.engine,
             toolbox=CATALOGUE,
             targets=self._connectors,
             evidence=Evidence(self._connectors),
-            journal=FileJournal(folder / "journal" / "intents.jsonl"),
+            journal=self._journal,
             budget=Budget(limit=budget.limit, within_ms=budget.within, reserve=budget.reserve),
             chat=chat,
         )

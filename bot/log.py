@@ -60,6 +60,7 @@ def configure(style: Literal["console", "json"], level: str = "INFO") -> None:
     root.addHandler(handler)
     root.setLevel(level)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it tells every wake-up at INFO
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # every file event; `bot.reload` tells what came of them
 
 
 def tidy(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -54,10 +54,17 @@ class Connectors:
     """Every component's connector, by system and name."""
 
     def __init__(
-        self, document: TargetsDocument, environment: Mapping[str, str], *, send_seconds: float = SEND_SECONDS
+        self,
+        document: TargetsDocument,
+        environment: Mapping[str, str],
+        *,
+        send_seconds: float = SEND_SECONDS,
+        killed: Callable[[], str] = lambda: "",
     ) -> None:
+        """`killed`: who stopped every action and why, or "" (`Journal.killed`); then nothing is sent."""
         self._environment = environment
         self._send_seconds = send_seconds
+        self._killed = killed
         self._parts: Mapping[Place, _Part] = {}
         self._retired: deque[tuple[float, Connector]] = deque()
         self._some_retired = asyncio.Event()
@@ -76,7 +83,7 @@ class Connectors:
                 if known is not None and (known.document, known.secret) == (doc, secret):
                     parts[place] = known
                     continue
-                connector = _connector(doc, secret, self._send_seconds)
+                connector = _connector(doc, secret, self._send_seconds, self._killed)
                 parts[place] = _Part(_component(system, doc), doc, secret, connector)
         return Prepared(parts)
 
@@ -196,7 +203,9 @@ def _read_point(owner: str, read: ReadDoc) -> ReadPoint:
     return ReadPoint("http", read.http or "/", read.json_path, component, read.at_json, read.max_age)
 
 
-def _connector(doc: ComponentDoc, secret: SecretStr | None, send_seconds: float) -> Connector:
+def _connector(
+    doc: ComponentDoc, secret: SecretStr | None, send_seconds: float, killed: Callable[[], str]
+) -> Connector:
     breaker = Breaker(doc.name)
     if doc.connector == "redis":
         return RedisReader(doc.name, doc.url, breaker=breaker, credentials=secret, username=doc.username)
@@ -208,4 +217,5 @@ def _connector(doc: ComponentDoc, secret: SecretStr | None, send_seconds: float)
         credentials=secret,
         username=doc.username,
         send_seconds=send_seconds,
+        killed=killed,
     )

@@ -107,7 +107,7 @@ class Caller:
             return self.person
         raise Unwelcome(
             f"uid {self.uid} is nobody in people.yaml, so it may look but not act",
-            fix=f"add `os_uid: {self.uid}` to your entry in people.yaml and restart Andon",
+            fix=f"add `os_uid: {self.uid}` to your entry in people.yaml; it counts as soon as the file is saved",
         )
 
 

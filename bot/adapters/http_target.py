@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 
 import aiohttp
@@ -52,8 +52,11 @@ class HttpConnector:
         credentials: SecretStr | None = None,
         username: str = "",
         send_seconds: float = SEND_SECONDS,
+        killed: Callable[[], str] = lambda: "",
     ) -> None:
+        """`killed`: who stopped every action and why, or ""; asked right before each send."""
         self.component = component
+        self._killed = killed
         self._send_seconds = send_seconds
         self._base = url.rstrip("/")
         self._allow = frozenset(allow)
@@ -88,6 +91,8 @@ class HttpConnector:
         line = f"{method} {path}"
         if line not in self._allow:
             raise NotSent(f"{line} is not in the allow list of {self.component}")
+        if why := self._killed():
+            raise NotSent(why)
         if self._sending is None:
             self._sending = _session(
                 aiohttp.TCPConnector(force_close=True, limit=MAX_CONNECTIONS), self._send_seconds, self._headers
