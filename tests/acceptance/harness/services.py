@@ -49,7 +49,9 @@ async def answers(session: aiohttp.ClientSession, child: Child, url: str) -> Non
     await until(f"{child.name} answers at {url}", look, within=START_WITHIN)
 
 
-async def prometheus(floor: AsyncExitStack, session: aiohttp.ClientSession, config: Path, folder: Path) -> Service:
+async def prometheus(
+    floor: AsyncExitStack, session: aiohttp.ClientSession, config: Path, folder: Path, *flags: str
+) -> Service:
     """A Prometheus on a free port, ended with `floor`."""
     address = f"127.0.0.1:{free_port()}"
     child = await Child.start(
@@ -60,6 +62,7 @@ async def prometheus(floor: AsyncExitStack, session: aiohttp.ClientSession, conf
             f"--storage.tsdb.path={folder / 'tsdb'}",
             f"--web.listen-address={address}",
             "--log.level=warn",
+            *flags,
         ],
         folder / "prometheus.log",
     )
@@ -69,10 +72,10 @@ async def prometheus(floor: AsyncExitStack, session: aiohttp.ClientSession, conf
 
 
 async def alertmanager(
-    floor: AsyncExitStack, session: aiohttp.ClientSession, config: Path, folder: Path, name: str
+    floor: AsyncExitStack, session: aiohttp.ClientSession, config: Path, folder: Path, name: str, address: str = ""
 ) -> Service:
-    """An Alertmanager on a free port, knowing no other one, ended with `floor`."""
-    address = f"127.0.0.1:{free_port()}"
+    """An Alertmanager on a free port (or at `address`), knowing no other one, ended with `floor`."""
+    address = address or f"127.0.0.1:{free_port()}"
     child = await Child.start(
         name,
         [

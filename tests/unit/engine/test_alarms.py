@@ -118,11 +118,11 @@ async def test_a_store_that_is_away_hears_it_when_it_is_back(store: MemoryStore,
     """Whoever raises an alarm is never failed; what was not stored is kept, in order, and tried again."""
     store.down = "disk full"
     await alarms.raise_(SHARD, NAME, "no answer")
+    store.down = ""
     await alarms.clear(SHARD, NAME)
+    assert await store.lag(SHARD) == (0, 0), "its end must not overtake it"
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(alarms.run())
-        await asyncio.sleep(0)
-        store.down = ""
         await asyncio.wait_for(_lag(store, 2), 5)
         running.cancel()
     assert [alert.status for alert in await said(store)] == ["firing", "resolved"]

@@ -16,6 +16,7 @@ from bot.core.incident import Incident
 from bot.core.orders import OperatorResolved
 from bot.engine.alarms import Alarms
 from bot.engine.antientropy import GONE, NOTE, Antientropy
+from bot.engine.belief import read_beliefs
 from bot.engine.engine import Engine
 from bot.engine.reach import EMPTY, UNREACHABLE
 from bot.testing import FakeClock, MemoryAlertmanager, MemoryStore
@@ -160,6 +161,8 @@ async def test_what_a_person_dismissed_does_not_come_back(house: House) -> None:
     await house.engine.tell(SYSTEM, incident.id, event)
     await house.minute(4)
     assert await house.firing() == []
+    await house.webhook(replace(alert(), status="resolved"))
+    assert not (await read_beliefs(house.engine, SYSTEM, [alert()])).unknown(alert()), "nor is it told in vain"
 
 
 @pytest.mark.parametrize("how", ["muted", "unprocessed"])
@@ -185,6 +188,9 @@ async def test_alerts_for_other_receivers_are_left_alone(house: House) -> None:
 
 async def test_a_watchdog_on_the_list_is_no_sign_of_life(house: House) -> None:
     """What the dead-man proves is the way to us; that Alertmanager holds the alert proves nothing of it."""
+    critical = replace(WATCHDOG, labels=WATCHDOG.labels | {"severity": "critical"})
+    house.manager.fire(critical)
+    assert not (await read_beliefs(house.engine, SYSTEM, [critical])).unknown(critical)
     await house.minute(4)
     assert await house.store.load(SYSTEM, ["source:watch:watchdog"]) == {}
 
@@ -280,6 +286,18 @@ async def test_one_that_does_not_answer_resolves_nothing_and_is_told_of_after_a_
     house.manager.down = ""
     await house.minute()
     assert await house.alarms() == []
+
+
+async def test_short_outages_do_not_add_up(house: House) -> None:
+    """Each counts by itself, from its first look."""
+    seen = set()
+    for _ in range(5):
+        house.manager.down = "connection refused"
+        await house.minute(3)
+        seen |= set(await house.alarms())
+        house.manager.down = ""
+        await house.minute()
+    assert seen == set()
 
 
 async def test_the_looks_before_and_after_an_outage_are_not_two_running() -> None:
