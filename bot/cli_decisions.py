@@ -6,7 +6,6 @@ so nobody says yes to what they have not seen. Who may decide is settled by the 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from rich.console import RenderableType
 
 from bot import console, console_decision
 from bot.cli_ask import AsJson, IncidentId, System, ask, converse, named, pairs, segment, tell
-from bot.client import Api, DeclinedError
+from bot.client import DeclinedError
 from bot.errors import InputError
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again; for scripts.")]
@@ -103,35 +102,28 @@ def run(
         return
     _ready_to_confirm(yes, as_json)
 
-    async def order(api: Api) -> Answer:
-        if not yes:
-            await _confirm(
-                console_decision.preview(await api.post("/run", {**body, "dry_run": True})), f"Run {action}?"
-            )
-        return await api.post("/run", body)
-
-    ask(order, console_decision.ordered, as_json)
+    if not as_json:
+        seen = converse(lambda api: api.post("/run", {**body, "dry_run": True}))
+        _show(console_decision.preview(seen), "" if yes else f"Run {action}?")
+    ask(lambda api: api.post("/run", body), console_decision.ordered, as_json)
 
 
 def _decide(verdict: Literal["approve", "deny"], incident: str, extra: Answer, yes: bool, as_json: bool) -> None:
     """Show what is asked, have it confirmed, and answer exactly that."""
     _ready_to_confirm(yes, as_json)
 
-    async def decide(api: Api) -> Answer:
-        shown = await api.get(f"/incidents/{segment(incident)}")
-        decision, record = shown["decision"], shown["incident"]
-        if decision is None:
-            why = f"nothing waits for a decision on {record['id']}: it is {record['status']} ({record['why']})"
-            raise DeclinedError(why, "`andon decisions` lists what does", 409)
-        if not yes:
-            _must_be_able(verdict, decision, bool(extra.get("break_glass")))
-            await _confirm(
-                console_decision.card(decision, shown["now"]), f"{verdict.capitalize()} {decision['action']}?"
-            )
-        body = {"approval": decision["approval"], "digest": decision["digest"], **extra}
-        return await api.post(f"/incidents/{record['id']}/{verdict}", body)
-
-    tell(converse(decide), console.decisions, as_json)
+    shown = converse(lambda api: api.get(f"/incidents/{segment(incident)}"))
+    decision, record = shown["decision"], shown["incident"]
+    if decision is None:
+        why = f"nothing waits for a decision on {record['id']}: it is {record['status']} ({record['why']})"
+        raise DeclinedError(why, "`andon decisions` lists what does", 409)
+    if not yes:
+        _must_be_able(verdict, decision, bool(extra.get("break_glass")))
+    if not as_json:
+        question = "" if yes else f"{verdict.capitalize()} {decision['action']}?"
+        _show(console_decision.card(decision, shown["now"]), question)
+    body = {"approval": decision["approval"], "digest": decision["digest"], **extra}
+    ask(lambda api: api.post(f"/incidents/{record['id']}/{verdict}", body), console.decisions, as_json)
 
 
 def _must_be_able(verdict: str, decision: Answer, break_glass: bool) -> None:
@@ -151,10 +143,13 @@ def _ready_to_confirm(yes: bool, as_json: bool) -> None:
         raise InputError("--yes", "nobody can be asked here; look first, then say --yes")
 
 
-async def _confirm(shown: RenderableType, question: str) -> None:
-    """Show it and wait for y. Raises DeclinedError on a no."""
+def _show(shown: RenderableType, question: str) -> None:
+    """Show it and, where there is a `question`, wait for y. Raises DeclinedError on a no.
+
+    Between two conversations, never within one: a Ctrl-C at the question must end the command at once.
+    """
     tell({}, lambda _: shown, False)
-    if not await asyncio.to_thread(typer.confirm, question):
+    if question and not typer.confirm(question):
         raise DeclinedError("you did not confirm it, so nothing was decided and nothing was sent", "", 409)
 
 

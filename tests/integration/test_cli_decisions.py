@@ -102,7 +102,7 @@ async def test_who_may_not_is_told_so_instead_of_being_asked(services: TwinServi
     assert "ask demo-oncall, demo-second" in " ".join(ran.err.split())
     assert len(await services.store.audit(SYSTEM, incident)) == before
     clicked = await andon("approve", incident, "--yes")
-    assert (clicked.code, "brought this about" in clicked.err) == (1, True)
+    assert (clicked.code, "brought this about" in clicked.err, "DECIDE" in clicked.out) == (1, True, True)
     assert len(await services.store.audit(SYSTEM, incident)) == before + 1
 
 
