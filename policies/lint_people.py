@@ -13,10 +13,11 @@ from policies import planning
 from policies.approvals import quorum
 from policies.document import CatchAllDoc, PageDoc, PolicyDoc, PolicyFile, RungDoc, StepDoc
 from policies.lint_evidence import Finding
-from policies.people import EVERY, PeopleDocument
+from policies.people import PeopleDocument
 from policies.planning import Setting
 from policies.problems import Path, did_you_mean
 from policies.targets import TargetsDocument
+from policies.texts import EVERY
 
 
 def steps(policy: PolicyDoc) -> Iterator[tuple[Path, StepDoc]]:

@@ -17,7 +17,7 @@ from policies.durations import Duration
 from policies.models import StrictModel
 from policies.problems import Path, did_you_mean
 from policies.targets import Reference
-from policies.texts import Name
+from policies.texts import EVERY, Name, NameOrEvery
 
 
 class SlackIdentity(StrictModel):
@@ -55,14 +55,13 @@ class Person(StrictModel):
             yield "pagerduty", self.pagerduty
 
 
-EVERY = "*"  # a roster for every system
 Finding: TypeAlias = tuple[Path, str, str]  # path, message, fix
 
 
 class ApproverRoster(StrictModel):
     """Who may approve steps of this risk, and of every lesser one."""
 
-    system: Name | Literal["*"] = Field(EVERY, description="A system of targets.yaml, or * for every one.")
+    system: NameOrEvery = Field(EVERY, description="A system of targets.yaml, or * for every one.")
     risk: Literal["safe", "risky", "critical"]
     people: list[Name] = Field(default_factory=list, description="Ids of people:.")
 
@@ -70,7 +69,7 @@ class ApproverRoster(StrictModel):
 class BreakGlassRoster(StrictModel):
     """Who may act alone in an emergency, where a policy's step names them too."""
 
-    system: Name | Literal["*"] = Field(EVERY, description="A system of targets.yaml, or * for every one.")
+    system: NameOrEvery = Field(EVERY, description="A system of targets.yaml, or * for every one.")
     people: list[Name] = Field(default_factory=list, description="Ids of people:.")
 
 

@@ -16,6 +16,7 @@ from policies import expressions, matchers
 from policies.problems import UnclearError
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
+EVERY = "*"  # where a name may stand, and all are meant
 LABEL_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]{0,127}$"
 READING_PATTERN = r"^[a-z_][a-z0-9_]{0,62}$"
 
@@ -26,6 +27,10 @@ _READING = re.compile(READING_PATTERN[:-1] + r"\Z")
 
 def _name(value: str) -> str:
     return _fitting(_NAME, value, "a name (small letters, digits and dashes)", "var-breach")
+
+
+def _name_or_every(value: str) -> str:
+    return value if value == EVERY else _name(value)
 
 
 def _label(value: str) -> str:
@@ -70,6 +75,9 @@ def instant(value: str) -> Millis:
 
 
 Name: TypeAlias = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": NAME_PATTERN})]
+NameOrEvery: TypeAlias = Annotated[
+    str, AfterValidator(_name_or_every), Field(json_schema_extra={"pattern": rf"^\*$|{NAME_PATTERN}"})
+]
 Label: TypeAlias = Annotated[str, AfterValidator(_label), Field(json_schema_extra={"pattern": LABEL_PATTERN})]
 ReadingName: TypeAlias = Annotated[str, AfterValidator(_reading), Field(json_schema_extra={"pattern": READING_PATTERN})]
 MatcherText: TypeAlias = Annotated[str, AfterValidator(_matcher), Field(examples=['alertname="VaRBreach"'])]

@@ -97,3 +97,12 @@ def test_the_files_own_oncall_needs_a_contact_too(load_text: Load) -> None:
     contacts = "contacts: [{service: trading-oncall, how: phone}]\n"
     (problem,) = load_text(STEP + "oncall: {service: night-desk}\n", people=PEOPLE + contacts).problems
     assert (problem.line, problem.path) == (5, "oncall.service")
+
+
+def test_a_system_that_is_no_name_is_one_problem(load_text: Load) -> None:
+    """Not one for each thing that could have stood there."""
+    for system in ("Trading Core", "5", "'**'"):
+        (problem,) = load_text(
+            STEP, people=f"{PEOPLE}rosters: {{approvers: [{{system: {system}, risk: risky}}]}}\n"
+        ).problems
+        assert (problem.line, problem.path) == (2, "rosters.approvers[0].system")
