@@ -87,9 +87,9 @@ def _collapse(draft: Draft, number: int, due: Millis) -> Decision:
     ]
     dues = {number: due, **{n: timers[f"rung:{n}"].due for n in overdue}}
     draft.disarm(*(f"rung:{n}" for n in overdue))
-    for n, was_due in dues.items():
-        if draft.plan.ladder[n].step is not None:
-            draft.arm(f"rung:{n}", draft.now + FRESH_WINDOW_MS + was_due - min(dues.values()))
+    acting = {n: was_due for n, was_due in dues.items() if draft.plan.ladder[n].step is not None}
+    for n, was_due in acting.items():  # in their order, and as far apart as they were
+        draft.arm(f"rung:{n}", draft.now + FRESH_WINDOW_MS + was_due - min(acting.values()))
     late = f"{len(dues)} {'rung' if len(dues) == 1 else 'rungs'} came due while Andon was away"
     calls = [n for n in dues if not _stopped(draft, draft.plan.ladder[n])]
     talking = [n for n in calls if draft.plan.ladder[n].page is not None or draft.plan.ladder[n].notify]

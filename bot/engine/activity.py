@@ -39,6 +39,7 @@ from bot.engine.action_ports import (
     Unfit,
 )
 from bot.engine.judge import Fails, Guarded, Hands, Judge
+from bot.engine.standing import Standing
 from bot.errors import AndonError, ConfigError, NotSent, Rejected, StoreUnavailable, TargetError, Unknown
 from policies import guardrails, rendering
 
@@ -91,6 +92,7 @@ class Activity:
         self._readings: tuple[Reading, ...] = ()
         self._before: JsonText = "{}"
         self._arguments: JsonText = "{}"
+        self._standing = Standing("unknown", "nobody was asked")
         self._unanswered = False  # an attempt left and nothing proves what became of it
 
     async def run(self) -> Outcome:
@@ -148,8 +150,10 @@ class Activity:
             return self._not_sent(f"its arguments cannot be filled in: {error}")
         now = self._hands.engine.clock.now()
         plan, alerts = self._effect.plan, self._effect.alerts
-        self._readings, inspection = await asyncio.gather(
-            self._hands.evidence.read(self._shard, plan.evidence, alerts, now), self._inspect(action)
+        self._readings, inspection, self._standing = await asyncio.gather(
+            self._hands.evidence.read(self._shard, plan.evidence, alerts, now),
+            self._inspect(action),
+            self._judge.standing(),
         )
         if earlier is not None:
             return self._take_up(earlier, inspection)
@@ -157,6 +161,8 @@ class Activity:
 
     def _weigh(self, inspection: Inspection) -> Ready | Outcome:
         """Guard, target and approval rules: Ready when nothing speaks against it."""
+        if self._standing.kind == "gone":
+            return StepUnneeded(**self._report(self._standing.why))
         guard = self._judge.guard(self._readings)
         if isinstance(guard, Fails):
             return StepUnneeded(**self._report(f"the guard does not hold: {guard.why}"))
@@ -180,7 +186,7 @@ class Activity:
         would = f"{self._step.action}: {inspection.before} -> {inspection.wanted}, because {guard.why}"
         if self._effect.disposition == "shadow":
             return StepShadowed(**self._report(f"would run {would} ({self._effect.why})", after=inspection.wanted))
-        verdict = self._judge.authorise(inspection, guard, self._arguments)
+        verdict = self._judge.authorise(inspection, guard, self._arguments, self._standing)
         if isinstance(verdict, guardrails.Ask):
             return self._ask(f"{verdict.reason}; asks to run {would}", inspection, guard)
         return Ready(inspection, f"{guard.why}; {verdict.why}")

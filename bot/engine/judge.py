@@ -10,17 +10,26 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from bot.core.alert import Alert
 from bot.core.approval import Terms
 from bot.core.effects import RunStep
 from bot.core.events import Budget
 from bot.core.plan import Plan
 from bot.core.reading import Reading
-from bot.core.words import JsonText
+from bot.core.words import JsonText, risk_rank
 from bot.engine.action_ports import EvidenceReader, Proceed, Targets, Toolbox
 from bot.engine.engine import Engine
 from bot.engine.ports import Chat, Journal
+from bot.engine.standing import Standing
 from policies import approvals, expressions, guardrails, rendering
+
+
+class Standings(Protocol):
+    """Asks the source of these alerts how they stand right now; bounded in time, never raises."""
+
+    async def __call__(self, shard: str, alerts: Sequence[Alert]) -> Standing: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,7 @@ class Hands:
     journal: Journal
     chat: Chat
     budget: Budget
+    standing: Standings | None = None  # how alerts stand at their source; None: there is nobody to ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +89,24 @@ class Judge:
             return Guarded(f"no evidence ({verdict.why}), and the policy says to act without it")
         return Guarded(f"the evidence cannot be told: {verdict.why}", blind=True)
 
-    def authorise(self, inspection: Proceed, guard: Guarded, arguments: JsonText) -> guardrails.Authorisation:
+    async def standing(self) -> Standing:
+        """How the alerts stand at their source, asked before whatever is risky (law 13)."""
+        asks = self._hands.standing
+        if asks is None or self._effect.ordered_by or risk_rank(self._step.risk) < risk_rank("risky"):
+            return Standing("unknown", "nobody was asked")
+        return await asks(self._shard, self._effect.alerts)
+
+    def authorise(
+        self, inspection: Proceed, guard: Guarded, arguments: JsonText, standing: Standing
+    ) -> guardrails.Authorisation:
         """Laws 4 and 5, against the pinned and the current policy and the people of this moment."""
         effect, people = self._effect, self._hands.engine.book.people
         if effect.approval is not None:
             return approvals.redeem(effect.approval, self._asked(inspection, guard, arguments), people)
         if guard.blind:
             return guardrails.Ask(guard.why)
+        if standing.kind == "silenced":
+            return guardrails.Ask(standing.why)
         if effect.ordered_by:
             return approvals.carried(people, self._shard, self._step, effect.ordered_by)
         hands_on = self._changed_by_hand(inspection)

@@ -205,8 +205,8 @@ class Floor:
         self.store = RedisStore(self._url, replica=replica, sealer=Sealer(KEY))
         await self.store.open()
         self.engine = Engine(
-            store=self.store, book=OnePolicy(self.plan, self.separate, self.roster), text=event_text, clock=SystemClock(),
-            telemetry=Deaf(), shards=[SHARD],
+            store=self.store, book=OnePolicy(self.plan, self.separate, self.roster), text=event_text,
+            clock=SystemClock(), telemetry=Deaf(), shards=[SHARD],
         )  # fmt: skip
         hands = Hands(
             engine=self.engine, toolbox=self.risk, targets=None, evidence=self.risk, journal=self.people,

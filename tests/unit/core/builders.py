@@ -236,7 +236,8 @@ def intent_of(run: RunStep, now: Millis, *, attempt: int = 1, budget: Budget | N
         action=run.step.action, target=target_id(run.step.component) if run.step.component else SYSTEM_TARGET,
         policy=run.plan.policy, policy_hash=run.plan.policy_hash, arguments=run.step.arguments, before="{}",
         direction=run.step.direction, delivery=run.step.delivery, fence=run.fence, attempt=attempt,
-        deadline=now + 20 * SECOND, budget=budget or Budget(),
+        deadline=now + 20 * SECOND, budget=budget or Budget(), approval=run.approval.id if run.approval else "",
+        ordered=bool(run.ordered_by),
     )  # fmt: skip
 
 
