@@ -18,12 +18,10 @@ from rich.console import Group, RenderableType
 
 from bot import console
 from bot.adapters.clock import SystemClock
-from bot.adapters.config_files import find_config
 from bot.adapters.kill_switch import FILE, MAX_REASON, KillSwitch
 from bot.cli_ask import REFUSED, AsJson, Config, converse, settings_of, tell
 from bot.client import Api
 from bot.errors import AndonError, InputError, StoreUnavailable
-from bot.places import data_dir_for_sure
 
 FREEZE_SECONDS: Final = 5.0  # for the running Andon to answer; the switch itself is on disk before it is asked
 STOPS: Final = "No Andon that runs from this data directory sends anything to a trading system now."
@@ -55,6 +53,9 @@ def kill_switch(
     if not 0 < len(reason.strip()) <= MAX_REASON:
         raise InputError("--reason", f"write 1 to {MAX_REASON} characters")
     here = settings_of(config)
+    from bot.adapters.config_files import find_config  # here, so that other commands start quickly
+    from bot.places import data_dir_for_sure
+
     folder = data_dir.resolve() if data_dir else data_dir_for_sure(here, here.config or find_config(here))
     switch = KillSwitch(folder / "journal" / FILE)
     used = (folder / "seal.key").exists()
