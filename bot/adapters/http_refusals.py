@@ -126,7 +126,7 @@ class Strangers:
         self._monotonic = monotonic
         self._knocks: deque[tuple[float, str, str]] = deque(maxlen=MAX_STRANGERS)
         self._last = monotonic()
-        self.may_fire = True  # the process before this one may have raised it; `welcomed` is called only while true
+        self._may_fire = True  # the process before this one may have raised it
 
     async def knocked(self, peer: str, path: str) -> None:
         """Somebody's credentials were refused."""
@@ -136,7 +136,7 @@ class Strangers:
             self._knocks.popleft()
         if len(self._knocks) < STRANGER_LIMIT:
             return
-        self.may_fire = True
+        self._may_fire = True
         peers = list(dict.fromkeys(peer for _, peer, _ in reversed(self._knocks)))
         shown = ", ".join(peers[:SHOWN_PEERS]) + (", …" if len(peers) > SHOWN_PEERS else "")
         paths = " and ".join(sorted({path for _, _, path in self._knocks}))
@@ -146,9 +146,13 @@ class Strangers:
         )
         await self._alarms.raise_(UNROUTED, UNAUTHORISED, summary)
 
+    @property
+    def may_be_over(self) -> bool:
+        """Whether a webhook that was stored ends the matter; asked for every one, so it costs little."""
+        return self._may_fire and self._monotonic() - self._last > STRANGER_WINDOW_SECONDS
+
     async def welcomed(self) -> None:
-        """A webhook was stored. After a quiet window that is the end of the matter."""
-        if self._monotonic() - self._last > STRANGER_WINDOW_SECONDS:
-            self.may_fire = False
-            self._knocks.clear()
-            await self._alarms.clear(UNROUTED, UNAUTHORISED)
+        """A webhook was stored after a quiet window: that is the end of the matter."""
+        self._may_fire = False
+        self._knocks.clear()
+        await self._alarms.clear(UNROUTED, UNAUTHORISED)
