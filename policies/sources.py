@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from bot.core.source import MAX_COUNT
 from bot.core.source_events import StreamRule
 from bot.core.words import Millis
 from policies.durations import Duration
@@ -20,7 +21,6 @@ from policies.texts import Label, Name
 MAX_TEXT = 2_000  # characters of a key, field or annotation
 MAX_RULES = 32  # of one stream; each entry is looked at by every one
 MAX_SOURCES = 64  # streams, and schedules, of one file: each keeps a record and a timer
-MAX_COUNT = 1_000_000  # entries within one window; more is a flood that no count describes
 MAX_BY = 4  # fields counted apart: their values multiply into windows
 
 

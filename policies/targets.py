@@ -26,6 +26,7 @@ SCHEMES: dict[Connector, tuple[str, ...]] = {
     "prometheus": ("http", "https"),
 }
 _REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)\Z")
+_SENTINEL = re.compile(r"[^\s/@]+:[1-9]\d{0,4}\Z", re.ASCII)
 _REQUEST = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[^\s?#]*)\Z")
 
 
@@ -121,6 +122,7 @@ def mistakes(document: TargetsDocument) -> Iterator[Finding]:
                 yield (*at, "name"), f"a second component is called {component.name!r}", "names are unique in a system"
             names.add(component.name)
             yield from _address(at, component)
+            yield from _sentinels(at, component)
             for name, read in component.read.items():
                 where: Path = (*at, "read", name)
                 yield from tuple(_read(where, document, system, component, read)) or _dates(where, read)
@@ -149,6 +151,16 @@ def _address(at: Path, component: ComponentDoc) -> Iterator[Finding]:
         yield (*at, "url"), "not an address", "write it like http://127.0.0.1:8080"
     if component.allow and component.connector != "http":
         yield (*at, "allow"), f"allow means nothing for a {component.connector} component", "remove it"
+
+
+def _sentinels(at: Path, component: ComponentDoc) -> Iterator[Finding]:
+    if component.sentinels and component.connector != "redis":
+        yield (*at, "sentinels"), f"sentinels mean nothing for a {component.connector} component", "remove them"
+    if bool(component.sentinels) != bool(component.master):
+        yield (*at, "sentinels"), "sentinels and master belong together", "write both, or neither"
+    for index, sentinel in enumerate(component.sentinels):
+        if _SENTINEL.match(sentinel) is None:
+            yield (*at, "sentinels", index), f"{sentinel!r} is not host:port", "write it like 10.0.0.5:26379"
 
 
 def _read(

@@ -146,7 +146,6 @@ class _Tail:
         view = await self._foreign.view(self._source, BEGINNING, 0)
         added = -1 if view.added is None else view.added
         await self._tell("", Progress(view.last, added, True), view)
-        log.info("stream_followed", stream=self._source.name, key=self._source.key, after=view.last)
 
     async def _tell(self, position: str, step: Progress, view: StreamView) -> None:
         entries = tuple(
@@ -181,6 +180,7 @@ class _Tail:
         self._failures, self._failing_since = 0, None
         if self._reported:
             self._reported = False
+            log.info("stream_followed", stream=self._source.name, key=self._source.key, after=self._position)
             await self._alarms.clear(self._source.system, UNREACHABLE, self._labels)
 
     async def _unwell(self, problem: str) -> None:

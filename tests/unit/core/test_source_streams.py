@@ -198,9 +198,9 @@ def test_too_many_series_are_counted_as_dropped_and_told_once():
     assert listener.told == [("AndonStreamTooManySeries", "firing")]
     assert listener.alerts[0].severity == "critical"
     listener.now += 2 * MINUTE
-    listener.read(entry(NOW + 2 * MINUTE, user="u1"))
-    listener.read(entry(NOW + 2 * MINUTE + 1, user="new"))
+    listener.read(entry(NOW + 2 * MINUTE, user="u1"), entry(NOW + 2 * MINUTE + 1, user="new"))
     assert len(listener.source.windows) == 2
+    assert listener.source.dropped == 11
 
 
 def test_a_gap_is_told_and_only_a_person_ends_that():
