@@ -121,6 +121,7 @@ class House:
             journal=self._journal,
             budget=Budget(limit=budget.limit, within_ms=budget.within, reserve=budget.reserve),
             chat=chat,
+            standing=self._antientropy.standing,
         )
 
     def _outgoing(self, setup: AndonDocument) -> OutgoingHeartbeat | None:
