@@ -37,6 +37,7 @@ GUARD_RETRY_MS: Millis = 5_000  # between looks at a guard that does not hold wh
 GUARD_RETRIES = 60  # five minutes of alert and evidence disagreeing calls a human
 PATIENCE_MS: Millis = 300_000  # an alert that still fires this long after verified mitigation calls a human
 MAX_RESULTS = 50  # step results kept in the record; the audit has all of them
+MAX_SAID = 500  # characters of what Andon says about itself in a page; pagers show little more
 
 Outcome = Literal["none", "done", "not_sent", "unknown"]
 
@@ -353,6 +354,8 @@ def tell_family(draft: Draft, why: str) -> None:
 
 
 def describe(draft: Draft) -> str:
-    """What fires, in a few words: alert names, and how many."""
-    names = sorted({alert.name for alert in draft.incident.firing})
-    return f"{', '.join(names[:5]) or 'no alert'} ({len(draft.incident.firing)} firing)"
+    """What fires, in a few words: alert names, how many, and in full what Andon says about itself: it has the fix."""
+    firing = draft.incident.firing
+    names = sorted({alert.name for alert in firing})
+    said = next((alert.annotations.get("summary", "") for alert in firing if alert.labels.get("andon") == "self"), "")
+    return f"{', '.join(names[:5]) or 'no alert'} ({len(firing)} firing)" + (f": {said[:MAX_SAID]}" if said else "")

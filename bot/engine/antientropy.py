@@ -110,7 +110,7 @@ class Antientropy:
                 continue
 
     async def standing(self, shard: str, alerts: Sequence[Alert]) -> Standing:
-        """How these alerts stand right now, asked afresh; called right before anything risky is done about them."""
+        """How these alerts stand, asked right before anything risky is done. Bounded in time; never raises."""
         ours = [alert for alert in alerts if alert.source == SOURCE]
         if not ours:
             origins = ", ".join(sorted({alert.source for alert in alerts})) or "nobody"
@@ -162,6 +162,9 @@ class Antientropy:
                     views[source.name] = answer
                 case SourceError():
                     away[source.name] = str(answer)
+                case Exception():  # supervision point: of what was not foreseen nothing is concluded either
+                    log.error("look_failed", alertmanager=source.name, exc_info=answer)
+                    away[source.name] = "asking it failed in an unforeseen way; the log of this replica has the details"
                 case BaseException():
                     raise answer
         return Looks(views=views, away=away)

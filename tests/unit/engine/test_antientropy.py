@@ -11,6 +11,7 @@ import pytest
 from bot.adapters.codec import event_text
 from bot.adapters.metrics import Metrics
 from bot.core.alert import INJECTED, Alert
+from bot.core.effects import PageOncall
 from bot.core.events import AlertsReceived
 from bot.core.incident import Incident
 from bot.core.orders import OperatorResolved
@@ -19,6 +20,7 @@ from bot.engine.antientropy import GONE, NOTE, Antientropy
 from bot.engine.belief import read_beliefs
 from bot.engine.engine import Engine
 from bot.engine.reach import EMPTY, UNREACHABLE
+from bot.engine.standing import View
 from bot.testing import FakeClock, MemoryAlertmanager, MemoryStore
 from bot.testing.clock import START
 from handlers.routing import Route
@@ -380,6 +382,23 @@ async def test_standing_is_unknown_where_nobody_can_tell(house: House) -> None:
     assert (await house.antientropy.standing(SYSTEM, [alert()])).kind == "unknown"
     assert (await house.antientropy.standing(SYSTEM, [alert(source="grafana")])).kind == "unknown"
     assert (await House(()).antientropy.standing(SYSTEM, [alert()])).kind == "unknown"
+
+
+async def test_what_was_not_foreseen_proves_nothing_and_breaks_nothing() -> None:
+    """A bug while asking must not stop a step, nor pass for an alert that is gone."""
+
+    class Broken(MemoryAlertmanager):
+        async def look(self) -> View:
+            raise KeyError("a bug")
+
+    house = House((Broken(),))
+    await house.webhook(alert())
+    assert (await house.antientropy.standing(SYSTEM, [alert()])).kind == "unknown"
+    await house.minute(5)
+    assert (await house.firing(), await house.alarms()) == (["VaRBreach"], [UNREACHABLE])
+    effects = [delivery.effect for delivery in await house.store.read_outbox("unrouted", 100, 0)]
+    [page] = [effect for effect in effects if isinstance(effect, PageOncall)]
+    assert "look whether it runs" in page.summary, "whoever is woken reads the sentence and the fix"
 
 
 async def test_risky_steps_that_come_together_share_a_look(house: House) -> None:
