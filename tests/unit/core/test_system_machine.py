@@ -146,15 +146,6 @@ def test_a_freeze_past_its_time_is_not_lifted_but_asked_about_and_the_page_is_ta
     assert (floor.open_pages, floor.target(where).timers) == (set(), {})
 
 
-def test_a_freeze_without_an_end_replaces_one_with_an_end() -> None:
-    """The old reminder must not come for the new freeze."""
-    floor = Floor()
-    floor.tell(SYSTEM_TARGET, TargetFrozen(id="f", at=START, by="demo-oncall", reason="deploy", until=START + MINUTE))
-    floor.freeze()
-    floor.wait(5 * MINUTE)
-    assert floor.open_pages == set()
-    assert floor.target(SYSTEM_TARGET).timers == {}
-
 
 def test_the_budget_trips_automation_to_suggest_and_keeps_a_reserve_for_protection() -> None:
     """Two of three may be anything, the third only lowers exposure; the trip pages once and a person lifts it."""
