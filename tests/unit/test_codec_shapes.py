@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from bot.adapters import codec
 from bot.core import effects, events
 from bot.core.incident import Incident
+from bot.core.reading import Reading
+from bot.core.source import Source
 from bot.core.target import Target
 from bot.errors import InputError, RecordForged
 
@@ -30,7 +32,7 @@ def sample(kind: Any, depth: int = 0) -> Any:
     if origin in (typing.Union, types.UnionType):
         return sample(arguments[0], depth)
     if origin is tuple:
-        return (sample(arguments[0], depth + 1),)
+        return tuple(sample(one, depth + 1) for one in arguments if one is not Ellipsis)
     if origin in (dict, frozenset):
         return {'a|b "é\n': sample(arguments[1], depth + 1)}
     if dataclasses.is_dataclass(kind):
@@ -53,7 +55,7 @@ def test_every_effect_comes_back_as_it_went_in(kind: type) -> None:
     assert codec.decode_effect(codec.encode_effect(effect)) == effect
 
 
-@pytest.mark.parametrize("kind", [Incident, Target])
+@pytest.mark.parametrize("kind", [Incident, Target, Source])
 def test_every_record_comes_back_as_it_went_in(kind: type) -> None:
     """Full records, and records with nothing in them."""
     for record in (sample(kind), Incident(id="inc-1", key="k", system="s"), Target(id="target:*", system="s")):
@@ -70,7 +72,7 @@ def test_webhooks_and_intents_come_back_as_they_went_in() -> None:
 @given(st.one_of(st.floats(), st.text(), st.booleans(), st.none()))
 def test_a_readings_value_keeps_its_type(value: float | str | bool | None) -> None:
     """A number stays a number (also NaN and infinities), "NaN" stays text, True does not become 1."""
-    reading = events.Reading(name="var", value=value)
+    reading = Reading(name="var", value=value)
     event = events.EvidenceObserved(
         id="e", at=1, episode=1, purpose="verify", token="t", holds=None, why="", readings=(reading,)
     )
