@@ -6,7 +6,8 @@ in `index.jsonl`, then `index.head` names the index's end. A crash in between le
 next `keep` of the same incident goes on from there. One replica writes at a time (`index.lock`); readers need no lock,
 because files and lines never change.
 
-Its limits: whoever can write to the folder can put all of it back to an earlier state, and nothing in it shows that.
+The folder alone cannot show that all of it was put back to an earlier state, or removed: the store counts what has left
+it, and `http_audit` compares. Replicas share one folder, or each of them misses what the others keep.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import fcntl
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -248,6 +250,7 @@ class FileArchive:
         return ArchiveVerdict(
             files=len(files),
             links=links,
+            listed=Counter(listed.system for _, listed in lines if listed is not None),
             problems=tuple(problems),
             unlisted=tuple(map(_incident_of, unlisted)),
         )

@@ -91,6 +91,8 @@ class Auditing:
 
     async def _verify_archives(self) -> dict[str, Any]:
         """`files`, `entries`, and what is wrong. Not knowing is a problem too."""
+        # Before the archive is read: whatever has left by now is listed by then.
+        left = {shard: await self._services.store.retired(shard) for shard in self._services.shards}
         try:
             verdict = await self._services.archive.verify()
         except StoreUnavailable as error:
@@ -100,6 +102,13 @@ class Auditing:
             if not await self._is_stored(incident):
                 words = "its file is in the archive, but no line of the index lists it: the line was taken out"
                 problems.append({"aggregate": incident, "problem": words})
+        for shard, gone in left.items():
+            there = verdict.listed.get(shard, 0)
+            if there < gone:
+                words = (
+                    f"{gone} incidents of {shard} have left the store, but the archive lists {there}: it was cut back"
+                )
+                problems.append({"aggregate": "", "problem": f"{words}, or other replicas keep the rest elsewhere"})
         return {"files": verdict.files, "entries": verdict.links, "problems": problems}
 
     async def _is_stored(self, incident: AggregateId) -> bool:

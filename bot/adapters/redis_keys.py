@@ -14,6 +14,7 @@ key                            type    holds
 ``andon:{S}:incidents``        zset    incident ids by opening time (ms)
 ``andon:{S}:open``             zset    the same, only those not closed
 ``andon:{S}:sequence``         string  number of commits
+``andon:{S}:retired``          string  number of incidents that left for the archive
 ``andon:{S}:record:<id>``      hash    `ver`, `head` (audit), `rec` = record sealed with both
 ``andon:{S}:audit:<id>``       list    audit links, oldest first: ``<seq> <previous|-> <hash> <body>``
 ``andon:{andon}:meta``         hash    `fingerprint` of the sealing key, `schema` of the records
@@ -45,6 +46,7 @@ class ShardKeys:
     incidents: bytes
     open: bytes
     sequence: bytes
+    retired: bytes
 
     @classmethod
     def of(cls, prefix: str, shard: str) -> ShardKeys:
@@ -53,7 +55,7 @@ class ShardKeys:
         return cls(
             base=base, inbox=base + b"inbox", outbox=base + b"outbox", dead=base + b"dead", timers=base + b"timers",
             keys=base + b"keys", aggregates=base + b"aggregates", incidents=base + b"incidents", open=base + b"open",
-            sequence=base + b"sequence",
+            sequence=base + b"sequence", retired=base + b"retired",
         )  # fmt: skip
 
     def record(self, aggregate: AggregateId) -> bytes:

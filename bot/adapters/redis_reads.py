@@ -116,6 +116,11 @@ class RedisReads:
             )
         return [member.decode() for member in members]
 
+    async def retired(self, shard: str) -> int:
+        """How many incidents have ever left this shard for the archive."""
+        async with bounded("retired"):
+            return int(await self._link.ask(b"GET", self._keys(shard).retired) or 0)
+
     async def aggregates(self, shard: str) -> list[AggregateId]:
         """Every aggregate of the shard, for audit verification."""
         async with bounded("aggregates"):

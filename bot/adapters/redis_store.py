@@ -258,7 +258,10 @@ class RedisStore(RedisReads):
         if stored is None or not isinstance(stored.record, Incident) or stored.record.status not in TERMINAL:
             return False
         key = stored.record.key
-        places = [keys.record(incident), keys.audit(incident), keys.incidents, keys.open, keys.aggregates, keys.keys]
+        places = [
+            keys.record(incident), keys.audit(incident), keys.incidents, keys.open, keys.aggregates, keys.keys,
+            keys.retired,
+        ]  # fmt: skip
         async with bounded("retire"):
             gone = await self._link.run("retire", places, [incident, version, key, self._pointer(keys, key, incident)])
         return bool(gone)

@@ -28,7 +28,9 @@ from bot.engine.report_words import span
 
 MAX_LISTED: Final = 500  # entries of one list; a ticket holds that much, and the JSON form has all of them
 MAX_ALERTS: Final = 50
-_MARKUP: Final = re.compile(r"([\\`*_\[\]|~#$@]|:(?=//|\w+:))")  # whatever begins something in the midst of a line
+_MARKUP: Final = re.compile(
+    r"([\\`*_\[\]|~#$@]|:(?=//|[a-z+-]\w*:))"
+)  # whatever begins something in the midst of a line
 _LINK: Final = re.compile(r"https?://[A-Za-z0-9.\-:\[\]]+(/[A-Za-z0-9._~/?=&%#+\-]*)?")
 
 

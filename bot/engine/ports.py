@@ -7,7 +7,7 @@ Every call is bounded in time by its implementation and raises errors of `bot.er
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from bot.core.audit import AuditEntry as AuditEntry
@@ -197,6 +197,10 @@ class Store(Protocol):
         and its key if that still points at it. False when it stays (open, another version) or was gone before."""
         ...
 
+    async def retired(self, shard: str) -> int:
+        """How many incidents have ever left this shard, to be compared with what the archive lists."""
+        ...
+
     async def aggregates(self, shard: str) -> list[AggregateId]:
         """Every aggregate of the shard, for audit verification."""
         ...
@@ -242,6 +246,7 @@ class ArchiveVerdict:
 
     files: int
     links: int
+    listed: Mapping[str, int] = field(default_factory=dict)  # incidents in the index, by system
     problems: tuple[ArchiveProblem, ...] = ()
     unlisted: tuple[AggregateId, ...] = ()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from bot.core import audit
 from bot.core.words import AggregateId, Millis
 from bot.engine.ports import Archived, ArchiveProblem, ArchiveVerdict
@@ -37,4 +39,5 @@ class MemoryArchive:
             for problem in audit.verify(each.audit, each.head, each.version)
         ]
         links = sum(len(each.audit) for each in self.kept.values())
-        return ArchiveVerdict(files=len(self.kept), links=links, problems=tuple(problems))
+        listed = Counter(each.incident.system for each in self.kept.values())
+        return ArchiveVerdict(files=len(self.kept), links=links, listed=listed, problems=tuple(problems))

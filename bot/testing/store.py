@@ -77,6 +77,7 @@ class _Shard:
     keys: dict[str, AggregateId] = field(default_factory=dict)
     timers: dict[TimerKey, Millis] = field(default_factory=dict)
     sequence: int = 0
+    retired: int = 0
 
 
 class MemoryStore:
@@ -247,8 +248,13 @@ class MemoryStore:
         del place.records[incident], place.chains[incident]
         if place.keys.get(found.record.key) == incident:
             del place.keys[found.record.key]
+        place.retired += 1
         self._reply("retire")
         return True
+
+    async def retired(self, shard: str) -> int:
+        """How many have left."""
+        return self._shard(shard).retired
 
     async def aggregates(self, shard: str) -> list[AggregateId]:
         """Every aggregate, sorted."""

@@ -32,6 +32,7 @@ async def test_a_closed_incident_goes_with_everything_it_left(bench: Bench) -> N
     assert [line.incident.id for line in await bench.store.incidents(SHARD, closed=True, limit=9)] == ["inc-2"]
     assert await bench.store.oldest_incidents(SHARD, 9, skip=0, limit=9) == ["inc-2"]
     assert await bench.store.retire(SHARD, "inc-1", 2) is False
+    assert (await bench.store.retired(SHARD), await bench.store.retired("py-rt")) == (1, 0)
 
 
 async def test_what_is_open_or_has_changed_stays(bench: Bench) -> None:
@@ -76,7 +77,7 @@ async def test_a_forged_record_is_never_removed(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", ["valkey", "redis-7.0"], indirect=True)
-@pytest.mark.parametrize("name", ["open", "aggregates", "incidents", "keys", "audit:inc-1"])
+@pytest.mark.parametrize("name", ["open", "aggregates", "incidents", "keys", "audit:inc-1", "retired"])
 async def test_a_retirement_that_cannot_be_whole_removes_nothing(bench: Bench, name: str) -> None:
     """A key of another type is found before the first write."""
     await closed(bench)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -130,10 +131,23 @@ async def test_a_line_taken_out_of_the_index_is_found_but_a_crash_is_not_blamed(
     for name in ("index.jsonl", "index.head"):
         (tmp_path / "archive" / name).unlink()
     found = (await api.get("/audit/verify"))["archives"]["problems"]
-    assert [(each["aggregate"], "taken out" in each["problem"]) for each in found] == [(incident, True)]
+    assert [(each["aggregate"], "taken out" in each["problem"]) for each in found] == [(incident, True), ("", False)]
     services.store._shard(SYSTEM).records |= stored
     services.store._shard(SYSTEM).chains[incident] = chain
+    services.store._shard(SYSTEM).retired = 0
     assert (await api.get("/audit/verify"))["ok"] is True
+
+
+async def test_an_archive_that_is_gone_as_a_whole_is_missed(services: TwinServices, api: Api, tmp_path: Path) -> None:
+    """Nothing in the folder can tell that the folder was emptied; the store has counted what left it."""
+    await closed_incident(services)
+    services.clock.advance(30 * DAY)
+    await retention(services).sweep()
+    shutil.rmtree(tmp_path / "archive")
+    services.archive = FileArchive(tmp_path / "archive", SEALER)
+    verdict = await api.get("/audit/verify")
+    assert verdict["ok"] is False
+    assert "1 incidents of trading-core have left the store" in verdict["archives"]["problems"][0]["problem"]
 
 
 async def test_the_same_alert_opens_anew_after_its_incident_was_archived(services: TwinServices, api: Api) -> None:

@@ -7,6 +7,7 @@
 -- KEYS[4] open        zset    the same, only those not closed; an incident listed here stays
 -- KEYS[5] aggregates  set     ids of all aggregates
 -- KEYS[6] keys        hash    incident key -> sealed incident id
+-- KEYS[7] retired     string  number of incidents that have left, for comparison with the archive
 --
 -- ARGV[1] incident id
 -- ARGV[2] version that was archived; a record of any other stays
@@ -29,6 +30,10 @@ demand(KEYS[5], 'set')
 local version = redis.call('HGET', KEYS[1], 'ver')
 local listed = redis.call('ZSCORE', KEYS[3], id)
 local open = redis.call('ZSCORE', KEYS[4], id)
+local retired = redis.call('GET', KEYS[7]) or '0'
+if not tonumber(retired) then
+  return redis.error_reply('WRONGTYPE retire: ' .. KEYS[7] .. ' is not a number')
+end
 local points_at = redis.call('HGET', KEYS[6], ARGV[3])
 if version ~= ARGV[2] or not listed or open then
   return 0
@@ -40,4 +45,5 @@ redis.call('SREM', KEYS[5], id)
 if points_at == ARGV[4] then
   redis.call('HDEL', KEYS[6], ARGV[3])
 end
+redis.call('INCR', KEYS[7])
 return 1
