@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
+import aiohttp
 import pytest
+import yaml
 
 from bot.engine.antientropy import FOUND, GONE, NOTE
 from bot.engine.reach import EMPTY, UNREACHABLE
+from tests.acceptance.harness import deploy_files, services
+from tests.acceptance.harness.floor import TOKEN, Floor
 from tests.acceptance.harness.listener import SYSTEM, listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -64,3 +70,21 @@ async def test_a_dead_watchdog_and_an_alertmanager_that_is_gone_page() -> None:
         assert silent.id in {page.incident for page in await andon.pages(SYSTEM)}
         assert away.id in {page.incident for page in await andon.pages("unrouted")}
         assert await andon.fires("VaRBreach")
+
+
+async def test_a_running_andon_asks_the_alertmanager_that_is_written_into_its_configuration(floor: Floor) -> None:
+    """`andon serve`, a new entry in andon.yaml: what that one holds and could not deliver opens an incident."""
+    where = floor.folder / "mute"
+    where.mkdir()
+    nowhere = deploy_files.alertmanager(where, andon=f"127.0.0.1:{services.free_port()}", token=TOKEN)
+    async with AsyncExitStack() as stack, aiohttp.ClientSession() as session:
+        mute = await services.alertmanager(stack, session, nowhere, where, "mute")
+        labels = {"alertname": "VaRBreach", "severity": "critical", "system": SYSTEM, "symbol": "ETH-USD"}
+        async with session.post(f"http://{mute.address}/api/v2/alerts", json=[{"labels": labels}]) as answer:
+            assert answer.status == 200
+        document = yaml.safe_load(floor.place.andon_yaml.read_text())
+        document["alertmanagers"] = [{"name": "mute", "url": f"http://{mute.address}", "every": "1s"}]
+        floor.place.andon_yaml.write_text(yaml.safe_dump(document))
+        found = await floor.any_incident()
+        [state] = (await floor.api("GET", f"/incidents/{found}"))["incident"]["alerts"].values()
+        assert state["alert"]["annotations"][NOTE] == FOUND
