@@ -60,6 +60,7 @@ def test_an_alert_in_an_entry():
         ({"alert": '{"labels": {"alertname": NaN}}'}, "NaN"),
         ({"alert": "[" * 99 + "]" * 99}, "nests deeper"),
         ({"alert": '"\ud800"'}, "alert"),
+        ({"alert": r'{"labels": {"alertname": "\ud800"}}'}, "alert"),
     ],
 )
 def test_what_is_no_alert_says_why(fields: dict[str, str], problem: str):
