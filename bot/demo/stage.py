@@ -185,7 +185,7 @@ class Stage:
             "sandbox",
             python(
                 "bot.sandbox", "--with-parent", "--valkey-dir", str(self.folder / "sandbox"),
-                "--clock", self._clock_text, "--response-ms", str(RESPONSE_MS), "--copies", str(COPIES),
+                "--clock", self._clock_text, "--response-ms", str(RESPONSE_MS), "--copies", str(COPIES), "--watchdog",
                 "--webhook", f"http://127.0.0.1:{self.place.port}/webhooks/alertmanager",
             ),
             self.folder / "sandbox.log",

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -29,6 +29,7 @@ from bot.sandbox.ledger import Ledger
 from bot.sandbox.model import RiskModel
 from bot.sandbox.server import build
 from bot.sandbox.trading_core import TradingCore
+from bot.sandbox.watchdog import Watchdog
 
 LOOPBACK = "127.0.0.1"  # the sandbox has no authentication, so it never listens anywhere else
 
@@ -44,6 +45,7 @@ def _arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--answer-ms", type=int, default=0, help="how long every answer of its API takes, real time")
     parser.add_argument("--webhook", default="", help="post alerts there, where no Alertmanager runs")
     parser.add_argument("--webhook-token-file", type=Path, help="file with the bearer token for --webhook")
+    parser.add_argument("--watchdog", action="store_true", help="also post the alert that always fires, every minute")
     parser.add_argument("--copies", type=int, default=1, choices=(1, 2), help="2: post as a pair of Alertmanagers may")
     parser.add_argument("--with-parent", action="store_true", help="stop when standard input closes")
     return parser.parse_args(argv)
@@ -114,15 +116,18 @@ async def _until_stopped(with_parent: bool) -> None:
 async def run(arguments: argparse.Namespace) -> None:
     """Everything from the first process started to the last one ended."""
     clock = _clock(arguments.clock)
-    poster = None
+    poster = watchdog = None
     if arguments.webhook:
         token = arguments.webhook_token_file.read_text().strip() if arguments.webhook_token_file else ""
         poster = AlertPoster(arguments.webhook, clock.now, token=token, copies=arguments.copies)
+        watchdog = Watchdog(arguments.webhook, clock.now, token=token) if arguments.watchdog else None
     async with _own_valkey(arguments.valkey_dir) as (valkey, valkey_url, valkey_pid):
         model = RiskModel(now=clock.now(), seed=arguments.seed, response_ms=arguments.response_ms)
         system = TradingCore(model, Ledger(clock.now, arguments.ledger), valkey, clock.now)
         if poster is not None:
             system.listen(poster.observe)
+        if watchdog is not None:
+            system.listen(watchdog.observe)
         await system.refresh()
         async with _listening(build(system, poster, answer_ms=arguments.answer_ms), arguments.port) as url:
             ready = {
@@ -134,15 +139,15 @@ async def run(arguments: argparse.Namespace) -> None:
             }
             sys.stdout.write(json.dumps(ready) + "\n")
             sys.stdout.flush()
-            await _serve(system, poster, arguments.with_parent)
+            await _serve(system, [each for each in (poster, watchdog) if each is not None], arguments.with_parent)
 
 
-async def _serve(system: TradingCore, poster: AlertPoster | None, with_parent: bool) -> None:
+async def _serve(system: TradingCore, posters: Sequence[AlertPoster | Watchdog], with_parent: bool) -> None:
     """Run the system's tasks until one of them says stop."""
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(system.run())
-            if poster is not None:
+            for poster in posters:
                 tasks.create_task(poster.run())
             tasks.create_task(_until_stopped(with_parent))
     except* _Stopped:

@@ -210,3 +210,19 @@ async def test_two_copies_are_posted_as_by_a_pair(
 def test_the_fingerprint_is_prometheus_own() -> None:
     """The empty label set hashes to the offset basis; a real alert's value is compared in the acceptance tests."""
     assert fingerprint({}) == "cbf29ce484222325"
+
+
+async def test_the_watchdog_beats_at_once_and_every_minute(
+    start: Start, receiving: Callable[[_Webhooks], Awaitable[str]]
+) -> None:
+    """With --watchdog the alert that always fires comes as deploy/ would send it; on a clock 600 times as fast."""
+    webhooks = _Webhooks()
+    await start("--webhook", await receiving(webhooks), "--watchdog", "--clock", "600@1767225600000")
+    (_, first), (_, second) = await webhooks.next(), await webhooks.next()
+    assert first == second
+    (alert,) = first["alerts"]
+    assert (alert["status"], alert["labels"]) == (
+        "firing",
+        {"alertname": "Watchdog", "severity": "none", "system": "trading-core"},
+    )
+    assert alert["fingerprint"] == fingerprint(alert["labels"])
