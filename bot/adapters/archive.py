@@ -73,9 +73,9 @@ class FileArchive:
         """What was kept last under this id. RecordForged when it was changed since."""
         return await asyncio.to_thread(self._guarded, lambda: self._find(incident))
 
-    async def names(self, prefix: str) -> tuple[AggregateId, ...]:
-        """The ids that begin so, in the order they were kept."""
-        return await asyncio.to_thread(self._guarded, lambda: self._names(prefix))
+    async def listed(self, prefix: str = "") -> tuple[tuple[str, AggregateId], ...]:
+        """(system, id) of the incidents whose id begins so, in the order they were first kept."""
+        return await asyncio.to_thread(self._guarded, lambda: self._listed(prefix))
 
     async def verify(self) -> ArchiveVerdict:
         """Read all of it and compare it with the index."""
@@ -190,10 +190,11 @@ class FileArchive:
             listed = self._by_incident.get(incident)
         return self._open(listed) if listed is not None else None
 
-    def _names(self, prefix: str) -> tuple[AggregateId, ...]:
+    def _listed(self, prefix: str) -> tuple[tuple[str, AggregateId], ...]:
         with self._turn:
             self._catch_up()
-            return tuple(name for name in self._by_incident if name.startswith(prefix))
+            found = self._by_incident.items()
+            return tuple((listed.system, name) for name, listed in found if name.startswith(prefix))
 
     def _open(self, listed: Listed) -> Archived:
         """A listed file, if it is what the index says. RecordForged."""

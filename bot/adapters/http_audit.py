@@ -38,9 +38,16 @@ class Auditing:
         http_questions.mount(app, self._services, routes)
 
     async def _audits(self, request: web.Request) -> web.Response:
+        """Every chain by name: those in the store, then those of archived incidents."""
         chains = []
-        for shard in asked_shards(request, self._services):
+        shards = asked_shards(request, self._services)
+        for shard in shards:
             chains += [{"system": shard, "aggregate": key} for key in await self._services.store.aggregates(shard)]
+        known = {chain["aggregate"] for chain in chains}
+        kept = await self._services.archive.listed()
+        chains += [
+            {"system": system, "aggregate": key} for system, key in kept if system in shards and key not in known
+        ]
         return as_json({"chains": chains})
 
     async def _audit(self, request: web.Request) -> web.Response:

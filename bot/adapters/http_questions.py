@@ -87,7 +87,7 @@ async def _stored(services: Services, shard: str, incident: AggregateId) -> Stor
 async def _archived(services: Services, text: str) -> Story | None:
     text = text.strip().lower()
     prefix = text if text.startswith("inc-") else f"inc-{text}"
-    names = await services.archive.names(prefix)
+    names = [name for _, name in await services.archive.listed(prefix)]
     if len(names) > 1:
         named = ", ".join(sorted(names)[:MAX_NAMED])
         raise InputError("incident", f"{len(names)} archived incidents start with {prefix}: {named}", status=409)

@@ -74,7 +74,7 @@ def _question(path: str, name: str, says: str, answers: str, *query: Query, also
 
 def _webhook(path: str, name: str, says: str, body: str) -> Operation:
     return Operation(
-        method="post", path=path, name=name, says=says, answers="Stored", door="webhooks", body=body
+        method="post", path=path, name=name, says=says, answers="", door="webhooks", body=body
     )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ OPERATIONS: Final = (
     _question("/policies", "listPolicies", "Every policy in force, and who armed it.", "PolicyList"),
     _question("/dead-letters", "listDeadLetters", "What could not be handled and was set aside.",
               "DeadLetterList", _SYSTEM, _LIMIT),
-    _question("/audit", "listChains", "Every audit chain in the store.", "ChainList", _SYSTEM),
+    _question("/audit", "listChains", "Every audit chain, archived ones too.", "ChainList", _SYSTEM),
     _question("/audit/verify", "verifyAudit", "Every chain and the whole archive, verified.", "AuditVerdict", _SYSTEM),
     _question("/audit/{system}/{aggregate}", "getChain", "One chain, oldest link first.", "Chain"),
     _question("/openapi.json", "getOpenapi", "This document.", "Openapi"),
@@ -244,13 +244,17 @@ def _body(model: type[Body] | str, schemas: Json) -> Json:
 
 
 def _responses(operation: Operation) -> Json:
-    if "/" in operation.answers:
-        content: Json = {operation.answers: {"schema": {"type": "string"}}}
+    content: Json
+    if not operation.answers:
+        content = {}
+    elif "/" in operation.answers:
+        content = {operation.answers: {"schema": {"type": "string"}}}
     else:
         content = {"application/json": {"schema": reference(operation.answers)}}
     if operation.also:
         content[operation.also] = {"schema": {"type": "string"}}
-    answers: Json = {str(operation.status): {"description": "As asked.", "content": content}}
+    done: Json = {"description": "As asked."} | ({"content": content} if content else {})
+    answers: Json = {str(operation.status): done}
     if operation.path == "/readyz":
         return answers | {"503": {"description": "Not ready; the checks say why.", "content": content}}
     if operation.door == "both":

@@ -64,7 +64,6 @@ def _frames() -> Json:
     check = _object("One thing that was looked at.", name=_TEXT, ok=_YES, detail=_TEXT)
     return {
         "Error": _object("Why not.", {"field": _TEXT, "fix": _TEXT}, error=_TEXT),
-        "Stored": _object("Where the alerts went; they are on disk.", {"stored": _ANY}),
         "Alive": _object("This process answers.", status=_TEXT, replica=_TEXT),
         "Readiness": _object("Every check by name.", ready=_YES, checks=_ANY),
         "Status": _object(
@@ -101,7 +100,7 @@ def _frames() -> Json:
             )),
         ),
         "ChainList": _object(
-            "By name; archived incidents are not listed.",
+            "By name: those in the store, then those of archived incidents.",
             chains=_listed(_object("One chain.", system=_TEXT, aggregate=_TEXT)),
         ),
         "Chain": _object(

@@ -266,8 +266,8 @@ class Archive(Protocol):
         """What was kept last under this id. RecordForged when it was changed since."""
         ...
 
-    async def names(self, prefix: str) -> tuple[AggregateId, ...]:
-        """The ids that begin so, in the order they were kept."""
+    async def listed(self, prefix: str = "") -> tuple[tuple[str, AggregateId], ...]:
+        """(system, id) of the incidents whose id begins so, in the order they were first kept."""
         ...
 
     async def verify(self) -> ArchiveVerdict:

@@ -27,9 +27,9 @@ class MemoryArchive:
         """What was kept."""
         return self.kept.get(incident)
 
-    async def names(self, prefix: str) -> tuple[AggregateId, ...]:
+    async def listed(self, prefix: str = "") -> tuple[tuple[str, AggregateId], ...]:
         """In the order they were kept."""
-        return tuple(name for name in self.kept if name.startswith(prefix))
+        return tuple((each.incident.system, name) for name, each in self.kept.items() if name.startswith(prefix))
 
     async def verify(self) -> ArchiveVerdict:
         """Walk every chain."""

@@ -35,8 +35,8 @@ async def test_what_was_kept_comes_back_as_it_was(archive: Archive) -> None:
     await archive.keep(closed(B), 6)
     assert await archive.find(A) == closed(A)
     assert await archive.find(C) is None
-    assert await archive.names("inc-") == (A, B)
-    assert await archive.names("inc-b") == (B,)
+    assert await archive.listed() == ((SYSTEM, A), (SYSTEM, B))
+    assert await archive.listed("inc-b") == ((SYSTEM, B),)
 
 
 async def test_keeping_again_changes_nothing(archive: Archive) -> None:

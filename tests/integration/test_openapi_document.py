@@ -17,11 +17,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from bot.adapters.http_app import build
 from bot.adapters.openapi import OPERATIONS, document, text
-from bot.client import Api, Place, connect
+from bot.client import Place, connect
 from bot.core.alert import Alert
 from bot.core.events import AlertFired
 from bot.engine.fold import Letter
-from tests.integration.door_twin import PLAN, SYSTEM, TwinServices, on_socket, opened
+from tests.integration.door_twin import PLAN, SYSTEM, TwinServices, on_socket, opened, raw
 
 DOCUMENT = document()
 
@@ -95,10 +95,20 @@ async def test_answers_are_as_the_document_says(tmp_path: Path) -> None:
                 conforms(await api.get(path), operation.answers)
         conforms(await api.post(f"/incidents/{incident}/ack"), "Decisions")
         conforms(await api.post("/fire", {"labels": {"alertname": "X"}}), "Fired")
-        await refused_as_described(api, door.addresses.api_socket)
+        await refused_as_described(door.addresses.api_socket)
+        async with aiohttp.ClientSession(door.addresses.webhooks) as session:
+            for path in ("/healthz", "/readyz"):
+                async with session.get(path) as answer:
+                    conforms(await answer.json(), "Alive" if path == "/healthz" else "Readiness")
+            async with session.post("/webhooks/alertmanager", data=raw()) as answer:
+                assert (answer.status, await answer.read()) == (200, b"")
+                conforms(json.loads(raw()), "AlertmanagerWebhook")
+            async with session.post("/webhooks/alertmanager", data=b"{}") as answer:
+                assert answer.status == 400
+                conforms(await answer.json(), "Error")
 
 
-async def refused_as_described(api: Api, socket: Path | None) -> None:
+async def refused_as_described(socket: Path | None) -> None:
     connector = aiohttp.UnixConnector(str(socket))
     async with asyncio.timeout(5), aiohttp.ClientSession("http://andon", connector=connector) as session:
         async with session.get("/api/v1/incidents/inc-zzzzzzzzzz") as answer:
@@ -106,7 +116,6 @@ async def refused_as_described(api: Api, socket: Path | None) -> None:
             conforms(await answer.json(), "Error")
         async with session.get("/api/v1/openapi.json") as answer:
             assert await answer.json() == DOCUMENT
-    assert api is not None
 
 
 def conforms(answer: Any, schema: str) -> None:

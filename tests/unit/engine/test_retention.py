@@ -179,3 +179,19 @@ async def test_more_than_a_page_goes_in_one_round(store, archive, clock):
         await incident(store, f"inc-open{number}", 1, None)
     await incident(store, "inc-old", now - 40 * DAY, now - 40 * DAY)
     assert await keeping(store, archive, clock).sweep() == 1
+
+
+@pytest.mark.looptime
+async def test_a_round_is_made_at_the_start_and_then_every_hour(store, archive, clock):
+    """What comes of age later goes with a later round; time here is the loop's own."""
+    retention = keeping(store, archive, clock)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(retention.run())
+        await incident(store, "inc-1", clock.now(), clock.now())
+        await asyncio.sleep(60)
+        clock.advance(30 * DAY)
+        await asyncio.sleep(3_500)
+        assert await store.aggregates(SHARD) == ["inc-1"]
+        await asyncio.sleep(60)
+        assert await store.aggregates(SHARD) == []
+        running.cancel()
