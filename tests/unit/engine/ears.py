@@ -1,4 +1,4 @@
-"""Engine, store and anti-entropy over Alertmanagers in memory, a minute at a time: what `test_antientropy` stands on."""
+"""Engine, store and anti-entropy over Alertmanagers in memory, a minute at a time; for `test_antientropy`."""
 
 from __future__ import annotations
 
