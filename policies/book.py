@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from bot.core.alert import Alert
 from bot.core.plan import Plan
@@ -20,6 +21,8 @@ from policies.index import Index
 from policies.people import PeopleDocument
 from policies.rendering import canonical
 from policies.sources import Schedule, StreamSource
+
+MAX_BUILT_IN = 64  # systems without a policy file; a floor has a handful
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Watch:
     text: str = ""  # the matchers as written, one a line: what tells two watches of one name apart
 
 
+@lru_cache(maxsize=MAX_BUILT_IN)  # asked for every alert of a system without policies, above all of `unrouted`
 def built_in(system: str) -> SystemPolicies:
     """A system without a policy file: critical alerts page."""
     plan = planning.catch_all(system, None)
