@@ -24,7 +24,7 @@ from bot.errors import AndonError, InputError, RecordForged, StoreContended, Sto
 ALARM: Final = "AndonArchiveFailed"
 EVERY_MS: Final[Millis] = 3_600_000  # an hour more or less does not matter to what is kept for days
 PAGE: Final = 200  # ids asked for at once
-BATCH: Final = 1_000  # incidents of a shard archived in one round: some seconds of work, and rounds go on every hour
+BATCH: Final = 1_000  # incidents of a shard archived in one round: some seconds of work, then the alarms hear of it
 
 log = structlog.get_logger(__name__)
 
@@ -43,9 +43,10 @@ class Retention:
         self._after_ms = after_ms
 
     async def run(self) -> None:
-        """A round every hour of the clock, until cancelled."""
+        """A round every hour of the clock, until cancelled; after a full batch, another one at once."""
         while True:
-            await self.sweep()
+            while await self.sweep() >= BATCH:
+                pass
             await asyncio.sleep(self._clock.real_seconds(EVERY_MS))
 
     async def sweep(self) -> int:
