@@ -34,6 +34,7 @@ from policies.sources import StreamSource
 BATCH = 200  # entries a commit; the fold of as many takes some ten milliseconds
 BATCH_ALERTS = 50  # where entries are alerts: each may open an incident
 BLOCK_MS = 1_000  # of one waiting read; also how often a gap, a reload and another replica's progress are noticed
+LINGER_SECONDS = 0.25  # entries that are only counted are taken together: each commit is a link of the audit for good
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  # while the foreign Redis or our store is away
 UNREACHABLE_SECONDS = 60.0  # a failover takes some seconds, a restart some ten; longer, somebody must look
 UNREACHABLE = "AndonStreamUnreachable"
@@ -57,13 +58,21 @@ class StreamTailer:
     """Tails every stream of the book."""
 
     def __init__(
-        self, engine: Engine, foreign: ForeignStreams, alarms: Alarms, telemetry: Telemetry, follower: BookFollower
+        self,
+        engine: Engine,
+        foreign: ForeignStreams,
+        alarms: Alarms,
+        telemetry: Telemetry,
+        follower: BookFollower,
+        *,
+        linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         self._engine = engine
         self._foreign = foreign
         self._alarms = alarms
         self._telemetry = telemetry
         self._follower = follower
+        self._linger = linger_seconds
 
     async def run(self) -> None:
         """One tail for each stream of the book in force, for ever; a tail ends when a reload took its stream away."""
@@ -74,7 +83,8 @@ class StreamTailer:
                 tails = {source: task for source, task in tails.items() if not task.done()}
                 for source in book.streams:
                     if source not in tails:
-                        tail = _Tail(self._engine, self._foreign, self._alarms, self._telemetry, source)
+                        linger = 0.0 if source.alerts_in else self._linger
+                        tail = _Tail(self._engine, self._foreign, self._alarms, self._telemetry, source, linger)
                         tails[source] = tasks.create_task(tail.run(self._follower))
                 await self._follower.another(book)
 
@@ -83,13 +93,20 @@ class _Tail:
     """One stream: where we stand in it, and since when it cannot be read."""
 
     def __init__(
-        self, engine: Engine, foreign: ForeignStreams, alarms: Alarms, telemetry: Telemetry, source: StreamSource
+        self,
+        engine: Engine,
+        foreign: ForeignStreams,
+        alarms: Alarms,
+        telemetry: Telemetry,
+        source: StreamSource,
+        linger: float,
     ) -> None:
         self._engine = engine
         self._foreign = foreign
         self._alarms = alarms
         self._telemetry = telemetry
         self._source = source
+        self._linger = linger
         self._id = f"source:stream:{source.name}"
         self._stream = f"{source.component}/{source.key}"
         self._wanted = frozenset(name for rule in source.rules for name in (*dict(rule.where), *rule.by))
@@ -129,6 +146,7 @@ class _Tail:
         if step.position == position and not step.gap:
             self._added = step.added
             await self._foreign.wait(self._source, position, BLOCK_MS)
+            await asyncio.sleep(self._linger)
             return
         await self._tell(position, step, view)
 
@@ -178,7 +196,7 @@ class _Tail:
 
     async def _well(self) -> None:
         self._failures, self._failing_since = 0, None
-        if self._reported:
+        if self._reported and self._position is not None:
             self._reported = False
             log.info("stream_followed", stream=self._source.name, key=self._source.key, after=self._position)
             await self._alarms.clear(self._source.system, UNREACHABLE, self._labels)

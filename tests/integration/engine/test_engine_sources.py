@@ -70,6 +70,7 @@ async def test_silence_is_noticed_after_a_kill_and_ends_with_a_sign_of_life(floo
         return known is not None and not known.firing
 
     await floor.until(over, "the end of the silence")
+    await floor.quiet()
     assert await floor.audit_problems() == []
 
 
@@ -86,8 +87,9 @@ async def test_two_replicas_take_every_entry_of_a_stream_once(floor: Floor, valk
             running = []
             for one, streams in zip((floor, second), lines, strict=True):
                 one.engine.book.streams = (SOURCE,)  # type: ignore[attr-defined]
+                one.engine.book.plan = replace(one.plan, steps=(), healthy="")  # type: ignore[attr-defined]
                 alarms = Alarms(one.store, one.engine.clock)
-                tailer = StreamTailer(one.engine, streams, alarms, Deaf(), BookFollower(one.engine))
+                tailer = StreamTailer(one.engine, streams, alarms, Deaf(), BookFollower(one.engine), linger_seconds=0)
                 running.append(tasks.create_task(tailer.run()))
 
             async def begun() -> bool:
@@ -107,7 +109,8 @@ async def test_two_replicas_take_every_entry_of_a_stream_once(floor: Floor, valk
     finally:
         for streams in lines:
             await streams.close()
-        await second.kill()
+        await second.stop()  # what it has in hand is finished
+    await floor.quiet()
     assert await floor.audit_problems() == []
 
 

@@ -71,7 +71,7 @@ class Listening:
         )  # fmt: skip
         self.follower = BookFollower(self.engine)
         self.alarms = Alarms(store, self.clock)
-        self.tailer = StreamTailer(self.engine, foreign, self.alarms, Deaf(), self.follower)
+        self.tailer = StreamTailer(self.engine, foreign, self.alarms, Deaf(), self.follower, linger_seconds=0)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
