@@ -64,6 +64,9 @@ async def _by_id(services: Services, incident: AggregateId) -> Found:
         stored = (await services.store.load(shard, [incident])).get(incident)
         if stored is not None and isinstance(stored.record, Incident):
             return Found(shard, stored.record, stored.version)
+    if await services.archive.listed(incident):
+        words = f"{incident} is closed and archived; `andon show` and `andon report` still tell of it"
+        raise InputError("incident", words, status=404)
     raise InputError("incident", f"there is no incident {incident}", status=404)
 
 

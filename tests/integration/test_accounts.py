@@ -108,6 +108,8 @@ async def test_closed_archived_gone_verified_edited_found(services: TwinServices
         assert again["archived"] is True
         assert (again["incident"], again["audit"]) == (shown["incident"], shown["audit"])
     assert (await api.get(f"/audit/{SYSTEM}/{incident}"))["entries"] == shown["audit"]
+    with pytest.raises(BadRequestError, match="closed and archived; `andon show`"):
+        await api.post(f"/incidents/{incident}/ack")
     assert {"system": SYSTEM, "aggregate": incident} in (await api.get("/audit", system=SYSTEM))["chains"]
     assert (await api.get("/audit", system="py-rt"))["chains"] == []
     data = bytearray(the_file(tmp_path).read_bytes())
