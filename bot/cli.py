@@ -16,7 +16,17 @@ from collections.abc import Sequence
 import typer
 from rich.console import Console
 
-from bot import cli_audit, cli_automation, cli_decisions, cli_house, cli_incidents, cli_kill_switch, cli_report, console
+from bot import (
+    cli_audit,
+    cli_automation,
+    cli_decisions,
+    cli_house,
+    cli_incidents,
+    cli_kill_switch,
+    cli_reload,
+    cli_report,
+    console,
+)
 from bot.cli_ask import INTERRUPTED, REFUSED, UNREACHABLE, WRONG
 from bot.client import BadRequestError, UnreachableError
 from bot.errors import AndonError, ConfigError, InputError, StoreUnavailable, StoreUnsafe
@@ -28,7 +38,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for theme in (cli_house, cli_incidents, cli_decisions, cli_automation, cli_audit, cli_kill_switch, cli_report):
+THEMES = (
+    cli_house, cli_incidents, cli_decisions, cli_automation, cli_reload, cli_kill_switch, cli_audit, cli_report,
+)  # fmt: skip
+for theme in THEMES:
     theme.add(app)
 
 

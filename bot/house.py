@@ -102,14 +102,14 @@ class House:
         second = setup.second_route
         secret = resolve(second.credentials, os.environ, owner="second_route.credentials")
         self._second = WebhookPager(second.url, secret) if second.url else None
-        self._pager = RoutedPager(pager, self._second, ring, self._metrics)
+        self.pager = RoutedPager(pager, self._second, ring, self._metrics)
         self._heartbeat = self._outgoing(setup)
         self._switchboard = Switchboard(KillSwitch(folder / "journal" / FILE), self.engine)
         self.reloader = Reloader(
             floor, store=store, clock=clock, alarms=self.alarms, metrics=self._metrics, replica=replica,
             prepare=self._prepared, settle=self.arm_configured,
         )  # fmt: skip
-        self.runtime = Runtime(self._hands(chat, setup), self._pager, self._metrics, self._eternal())
+        self.runtime = Runtime(self._hands(chat, setup), self.pager, self._metrics, self._eternal())
 
     def _hands(self, chat: Chat, setup: AndonDocument) -> Hands:
         budget = setup.budget
@@ -211,7 +211,7 @@ class House:
             Check("loops", not stalled, stalled or "all go round"),
             self.reloader.check(),
             self._switchboard.check(),
-            Check("pages", True, self._pager.standing),
+            Check("pages", True, self.pager.standing),
         ]
         if self._heartbeat is not None:
             found.append(Check("heartbeat", True, self._heartbeat.standing))
@@ -223,7 +223,7 @@ class House:
 
     async def unwell(self) -> str:
         """Why nobody should rely on this replica now, or ""; the outgoing heartbeat asks."""
-        problem = self._stalled() or self._pager.problem
+        problem = self._stalled() or self.pager.problem
         if problem:
             return problem
         try:

@@ -192,6 +192,7 @@ async def test_a_signal_and_a_file_change_reload_the_process(tmp_path: Path) -> 
 
         await until("the new person is known", known, within=WITHIN)
         assert await running.metric("andon_config_valid") == 1
+        assert (await running.command("reload"))["ok"]
 
 
 async def test_reloaded_every_100_ms_under_load_it_loses_nothing(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from bot.adapters.http_services import Check
 from bot.configuration import read
-from bot.core.effects import PostMessage
+from bot.core.effects import PageOncall, PostMessage
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
-from bot.errors import TargetError
+from bot.errors import DeliveryError, StoreUnavailable, TargetError
 from bot.house import House
 from bot.reload import SETTLE_SECONDS
 from bot.testing import FakeClock, MemoryArchive, MemoryChat, MemoryPager, MemoryStore
@@ -49,10 +49,10 @@ class Running:
     """A house whose reload runs, over the store's twin."""
 
     def __init__(self, files: Files) -> None:
-        self.files, self.store, self.clock = files, MemoryStore(), FakeClock()
+        self.files, self.store, self.clock, self.pager = files, MemoryStore(), FakeClock(), MemoryPager()
         self.house = House(
             floor=read(files.folder / "andon.yaml", self.clock.now()), store=self.store, clock=self.clock,
-            folder=files.folder / "data", replica="r1", chat=MemoryChat(), pager=MemoryPager(), archive=MemoryArchive(),
+            folder=files.folder / "data", replica="r1", chat=MemoryChat(), pager=self.pager, archive=MemoryArchive(),
         )  # fmt: skip
 
     @property
@@ -246,6 +246,29 @@ async def test_files_that_are_gone_are_a_refusal_too(tmp_path: Path) -> None:
             assert "cannot be read" in outcome.summary
             assert held.policies == ["one"]
         assert (await held.house.reload()).ok
+
+
+async def test_the_house_says_why_nobody_should_rely_on_it(tmp_path: Path) -> None:
+    """What holds the outgoing heartbeat back: a store that takes no write, and pages that reach nobody."""
+
+    class Away(MemoryStore):
+        async def check_writable(self) -> None:
+            raise StoreUnavailable("the disk is full")
+
+    held = Running(Files(tmp_path))
+    held.house.runtime.heartbeat.beat("inbox")
+    assert await held.house.unwell() == ""
+    held.pager.broken = "HTTP 500"
+    page = PageOncall(id="p", incident="i", service="s", severity="critical", dedup_key="k", summary="VaR")
+    with pytest.raises(DeliveryError):
+        await held.house.pager.page(page)
+    assert "no page route works: first: HTTP 500" in await held.house.unwell()
+    assert held.metric("andon_pages_total", route="first", outcome="failed") == 1
+    held.pager.broken = ""
+    await held.house.pager.page(page)
+    held.house._store = Away()
+    assert await held.house.unwell() == "the disk is full"
+    await held.house.close()
 
 
 @contextmanager
