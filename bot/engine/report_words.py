@@ -153,6 +153,10 @@ _EVENTS: Final[Mapping[str, Phrase]] = {
     "target_frozen": lambda e: f"{_text(e, 'by')} freezes automation" + _because(e),
     "target_unfrozen": lambda e: f"{_text(e, 'by')} lifts the freeze",
     "policy_armed": lambda e: f"{_text(e, 'by')} arms {_text(e, 'policy')}",
+    "lease_renewed": lambda e: (
+        f"{_text(e, 'by')} keeps what {_text(e, 'action')} did for another {span(int(e.get('for_ms') or 0))}"
+    ),
+    "lease_ended": lambda e: f"{_text(e, 'by')} ends the lease of what {_text(e, 'action')} did",
     "policy_disarmed": lambda e: f"{_text(e, 'by')} disarms {_text(e, 'policy')}",
 }
 
