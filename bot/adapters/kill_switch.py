@@ -92,6 +92,7 @@ class KillSwitch:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
+                self._give_to_owner(descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)  # two people at once write two whole lines
                 size = os.fstat(descriptor).st_size
                 if size and os.pread(descriptor, 1, size - 1) != b"\n":
@@ -109,6 +110,14 @@ class KillSwitch:
                 os.close(folder)
         except OSError as error:
             raise StoreUnavailable(f"{self.path}: the kill switch cannot be written: {error.strerror}") from error
+
+    def _give_to_owner(self, descriptor: int) -> None:
+        """What root makes here belongs to whom the data directory belongs, or Andon could neither read nor release it."""
+        if os.geteuid() != 0:
+            return
+        owner = self.path.parent.parent.stat()
+        os.chown(self.path.parent, owner.st_uid, owner.st_gid)
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _read(path: Path) -> Position:
