@@ -112,7 +112,7 @@ class KillSwitch:
             raise StoreUnavailable(f"{self.path}: the kill switch cannot be written: {error.strerror}") from error
 
     def _give_to_owner(self, descriptor: int) -> None:
-        """What root makes here belongs to whom the data directory belongs, or Andon could neither read nor release it."""
+        """What root makes here belongs to whom the data directory belongs; else Andon could not read it."""
         if os.geteuid() != 0:
             return
         owner = self.path.parent.parent.stat()
