@@ -38,7 +38,7 @@ def component_schemas() -> Json:
         schema = TypeAdapter(kind).json_schema(mode="serialization", ref_template=_TEMPLATE)
         schemas |= schema.pop("$defs", {})
         schemas[kind.__name__] = schema
-    return schemas | _frames()
+    return schemas | _of_state() | _of_records() | _of_orders() | _of_webhooks()
 
 
 def _listed(of: Json) -> Json:
@@ -54,13 +54,8 @@ def _object(says: str, optional: Json | None = None, **fields: Json) -> Json:
     }
 
 
-def _frames() -> Json:
-    problem = _object("What is wrong, and where.", system=_TEXT, aggregate=_TEXT, problem=_TEXT)
-    archived = _object("What is wrong with an archived incident; `aggregate` is empty for the index.", aggregate=_TEXT, problem=_TEXT)  # fmt: skip # noqa: E501  # one frame a line
-    decision = _object(
-        "What the machine decided.", system=_TEXT, aggregate=_TEXT, why=_TEXT,
-        decision={"type": "string", "enum": ["applied", "ignored", "denied"]},
-    )  # fmt: skip
+def _of_state() -> Json:
+    """How it is: errors, health, status, incidents, decisions."""
     check = _object("One thing that was looked at.", name=_TEXT, ok=_YES, detail=_TEXT)
     return {
         "Error": _object("Why not.", {"field": _TEXT, "fix": _TEXT}, error=_TEXT),
@@ -81,6 +76,14 @@ def _frames() -> Json:
             summary=reference("IncidentLine"), audit=_listed(reference("AuditEntry")),
         ),
         "DecisionList": _object("What waits for a decision, as cards.", now=_MOMENT, waiting=_listed(_ANY)),
+    }  # fmt: skip
+
+
+def _of_records() -> Json:
+    """What is kept: targets, policies, dead letters, the audit."""
+    problem = _object("What is wrong, and where.", system=_TEXT, aggregate=_TEXT, problem=_TEXT)
+    archived = _object("Of an archived incident, or of the index.", aggregate=_TEXT, problem=_TEXT)
+    return {
         "TargetList": _object(
             "Every component; `record` is null where nothing ever acted on it.", now=_MOMENT,
             targets=_listed(_object(
@@ -111,6 +114,16 @@ def _frames() -> Json:
             archives=_object("The archive.", files=_NUMBER, entries=_NUMBER, problems=_listed(archived)),
         ),
         "Openapi": {"type": "object", "description": "An OpenAPI 3.1 document."},
+    }  # fmt: skip
+
+
+def _of_orders() -> Json:
+    """What became of an order."""
+    decision = _object(
+        "What the machine decided.", system=_TEXT, aggregate=_TEXT, why=_TEXT,
+        decision={"type": "string", "enum": ["applied", "ignored", "denied"]},
+    )  # fmt: skip
+    return {
         "Decisions": _object("What became of the order, everywhere it was given.", decisions=_listed(decision)),
         "Ordered": {
             "description": "What became of the order and the incident it opened; with `dry_run`, what it would do.",
@@ -130,6 +143,12 @@ def _frames() -> Json:
             "Stored, as any other alert.", system=_TEXT, fingerprint=_TEXT, status=_TEXT, starts_at=_MOMENT,
             fired_by=_TEXT,
         ),
+    }  # fmt: skip
+
+
+def _of_webhooks() -> Json:
+    """What monitoring sends."""
+    return {
         "AlertmanagerWebhook": _webhook(
             "https://prometheus.io/docs/alerting/latest/configuration/#webhook_config", "fingerprint"
         ),
