@@ -18,12 +18,19 @@ Where = Annotated[
     str | None, typer.Argument(help="SYSTEM or SYSTEM/COMPONENT; nothing: everywhere.", metavar="[WHERE]")
 ]
 
+Component = Annotated[str, typer.Argument(help="SYSTEM/COMPONENT.", metavar="WHERE")]
+ActionName = Annotated[str, typer.Argument(help="An action's name, like trading.halt.", metavar="ACTION")]
+
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (freeze, unfreeze, arm, disarm, status, targets):
         app.command()(command)
     app.command("dead-letters")(dead_letters)
+    lease = typer.Typer(help="What an action did is meant to last so long; keep it, or stop being asked.")
+    lease.command("renew")(lease_renew)
+    lease.command("end")(lease_end)
+    app.add_typer(lease, name="lease")
 
 
 def freeze(
@@ -62,6 +69,25 @@ def arm(policy: PolicyName, system: System = "", as_json: AsJson = False) -> Non
 def disarm(policy: PolicyName, system: System = "", as_json: AsJson = False) -> None:
     """Let a policy only watch."""
     ask(lambda api: api.post("/disarm", {"policy": policy, "system": system}), console.decisions, as_json)
+
+
+def lease_renew(
+    where: Component,
+    action: ActionName,
+    for_: Annotated[str, typer.Option("--for", help="How much longer, from now (10m, 2h).")],
+    as_json: AsJson = False,
+) -> None:
+    """What the action did stays in force for longer; then people are asked again."""
+    from policies.durations import parse
+
+    body = {**place_of(where), "action": action, "for_ms": parse(for_)}
+    ask(lambda api: api.post("/lease", body), console.decisions, as_json)
+
+
+def lease_end(where: Component, action: ActionName, as_json: AsJson = False) -> None:
+    """It is taken back, or meant to stay: nobody is asked about it any more."""
+    body = {**place_of(where), "action": action}
+    ask(lambda api: api.post("/lease", body), console.decisions, as_json)
 
 
 def status(as_json: AsJson = False) -> None:

@@ -181,7 +181,7 @@ def policies(answer: Json) -> RenderableType:
 
 def targets(answer: Json) -> RenderableType:
     """Every component: who acts on it, who waits, whether it is frozen."""
-    table = _table("system", "target", "role", "acting", "waiting", "verifying", "frozen")
+    table = _table("system", "target", "role", "acting", "waiting", "verifying", "in force", "frozen")
     for line in answer["targets"]:
         record = line["record"] or {}
         slot, watched, freeze = record.get("slot"), record.get("verifying"), record.get("freeze")
@@ -192,9 +192,17 @@ def targets(answer: Json) -> RenderableType:
             clean(f"{slot['incident']} fence {slot['fence']}" if slot else "-"),
             str(len(record.get("queue", ()))),
             clean(watched["incident"] if watched else "-"),
+            clean(_leases(record.get("leases", {}), answer["now"]) or "-"),
             clean(f"by {freeze['by']}: {freeze['reason']}", "bold magenta") if freeze else Text("-"),
         )
     return table
+
+
+def _leases(leases: dict[str, Json], now: int) -> str:
+    """Each action in force under a lease, and for how much longer."""
+    return ", ".join(
+        f"{action}, asked about in {span(max(0, lease['until'] - now))}" for action, lease in sorted(leases.items())
+    )
 
 
 def verified(answer: Json) -> RenderableType:

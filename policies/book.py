@@ -99,14 +99,17 @@ class PolicyBook:
         return self._fingerprint
 
     def match(self, system: str, alert: Alert) -> tuple[Match, ...]:
-        """The plans this alert belongs to; () only for what nothing matches and is not severe enough to page."""
+        """The plans this alert belongs to; () only for what nothing matches and is not severe enough to page.
+
+        What Andon has to say about itself (label ``andon="self"``) is never unheard, however mild.
+        """
         policies = self._systems.get(system) or built_in(system)
         labels = alert.labels
         found = tuple(_match(entry.plan, entry.group_by, labels) for entry in policies.index.matching(labels))
         if found:
             return found
         rest = policies.catch_all
-        if severity_rank(alert.severity) < severity_rank(rest.severity):
+        if severity_rank(alert.severity) < severity_rank(rest.severity) and labels.get("andon") != "self":
             return ()
         return (_match(rest.plan, rest.group_by, labels),)
 

@@ -74,6 +74,7 @@ class StepDoc(StrictModel):
     guard: ConditionText | None = Field(None, description="Must hold right before sending.")
     verify: VerifyDoc | None = None
     cooldown: Duration = Field(0, description="Least time between two runs of this action on its component.")
+    lease: Duration = Field(0, description="How long its effect is meant to stay; then people are asked. 0: for good.")
     on_failure: OnFailure = "escalate"
     on_no_evidence: OnNoEvidence = "ask"
     risk: PolicyRisk | None = Field(None, description="Raises the action's own risk; it cannot lower it.")
@@ -98,6 +99,9 @@ class RungDoc(StrictModel):
     verify: VerifyDoc | None = None
     on_no_evidence: OnNoEvidence = "ask"
     risk: PolicyRisk | None = Field(None, description="Raises the action's own risk; it cannot lower it.")
+    lease: Duration = Field(
+        0, description="How long run's effect is meant to stay; then people are asked. 0: for good."
+    )
     approve_within: Duration = Field(300_000, description="How long a decision waits before silence escalates it.")
     break_glass: str = Field("", description="The one person who may decide alone, with a typed reason.")
     until: Literal["acked", "mitigated", "resolved"] = Field("acked", description="What ends this rung.")
@@ -115,7 +119,9 @@ class RungDoc(StrictModel):
         return () if self.run else tuple(sorted(name.rstrip("_") for name in given))
 
 
-_STEP_KEYS = ("with_", "component", "guard", "verify", "on_no_evidence", "risk", "approve_within", "break_glass")
+_STEP_KEYS = (
+    "with_", "component", "guard", "verify", "on_no_evidence", "risk", "lease", "approve_within", "break_glass",
+)  # fmt: skip
 
 
 class PolicyDoc(StrictModel):

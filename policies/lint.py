@@ -129,6 +129,8 @@ def _step(step: StepDoc, policy: PolicyDoc, known: Known, setting: Setting) -> I
     except UnclearError as error:
         yield ("component",) if step.component else ("action",), error.message, error.fix
         component = None
+    if step.lease and not spec.role:
+        yield ("lease",), f"{step.action} acts on no component, so nothing of it can stay in force", "remove lease:"
     yield from _arguments(step, known, setting)
     yield from _floors(step, spec, dict(component.floors) if component else {})
     if step.risk is not None and risk_rank(step.risk) < risk_rank(spec.risk):

@@ -243,6 +243,8 @@ def _step(name: str, step: StepDoc, lent: PreAuthorisedDoc | None, setting: Sett
         if step.verify
         else None,
         cooldown_ms=step.cooldown,
+        lease_ms=step.lease,
+        undo=spec.undo if setting.catalogue.spec(spec.undo) is not None else "",
         on_failure=step.on_failure,
         on_no_evidence=step.on_no_evidence,
         approve_within_ms=step.approve_within,

@@ -23,6 +23,8 @@ from bot.adapters.http_orders import Body, Name, Words, answer, read
 from bot.adapters.http_services import Services
 from bot.core.events import Event
 from bot.core.orders import (
+    LeaseEnded,
+    LeaseRenewed,
     OperatorAcked,
     OperatorResolved,
     PolicyArmed,
@@ -60,6 +62,13 @@ class ArmBody(Body):
     system: Name = ""
 
 
+class LeaseBody(Body):
+    system: Name
+    component: Name
+    action: Name
+    for_ms: Annotated[int, Field(ge=1_000, le=30 * 86_400_000)] | None = None  # from now on; without it, the lease ends
+
+
 class FireBody(Body):
     labels: dict[str, str]
     annotations: dict[str, str] = Field(default_factory=dict)
@@ -82,6 +91,7 @@ class Commands:
             "/api/v1/incidents/{incident}/resolve": self._resolve,
             "/api/v1/freeze": self._freeze,
             "/api/v1/unfreeze": self._unfreeze,
+            "/api/v1/lease": self._lease,
             "/api/v1/arm": self._arm,
             "/api/v1/disarm": self._disarm,
             "/api/v1/fire": self._fire,
@@ -112,6 +122,14 @@ class Commands:
         body = await read(request, UnfreezeBody)
         event = TargetUnfrozen(id=event_id, at=self._services.clock.now(), by=person)
         return await self._broadcast(body.system, body.component, event)
+
+    async def _lease(self, request: web.Request, person: str, event_id: str) -> web.Response:
+        body, now = await read(request, LeaseBody), self._services.clock.now()
+        if body.for_ms is None:
+            ended = LeaseEnded(id=event_id, at=now, by=person, action=body.action)
+            return await self._broadcast(body.system, body.component, ended)
+        renewed = LeaseRenewed(id=event_id, at=now, by=person, action=body.action, for_ms=body.for_ms)
+        return await self._broadcast(body.system, body.component, renewed)
 
     async def _arm(self, request: web.Request, person: str, event_id: str) -> web.Response:
         body = await read(request, ArmBody)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import bot
-from bot.adapters.http_commands import ArmBody, FireBody, FreezeBody, ResolveBody, UnfreezeBody
+from bot.adapters.http_commands import ArmBody, FireBody, FreezeBody, LeaseBody, ResolveBody, UnfreezeBody
 from bot.adapters.http_decisions import EscalateBody, HoldBody, RunBody, VoteBody
 from bot.adapters.http_orders import Body
 from bot.adapters.openapi_schemas import component_schemas, reference
@@ -115,6 +115,7 @@ OPERATIONS: Final = (
     _order("/run", "runAction", "Order one action by hand, or see what it would do (`dry_run`).", RunBody, "Ordered"),
     _order("/freeze", "freeze", "Switch automation off: everywhere, for a system, or for a component.", FreezeBody),
     _order("/unfreeze", "unfreeze", "Switch it on again. Nothing denied meanwhile starts by itself.", UnfreezeBody),
+    _order("/lease", "lease", "Keep what an action did in force for longer (`for_ms`), or end its lease.", LeaseBody),
     _order("/arm", "armPolicy", "Let a policy act.", ArmBody),
     _order("/disarm", "disarmPolicy", "Let a policy only watch.", ArmBody),
     _order("/reload", "reload", "Look at the configuration files now.", None, "Reloaded"),

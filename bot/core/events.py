@@ -14,6 +14,8 @@ from bot.core.alert import Alert
 from bot.core.approval import Terms
 from bot.core.orders import (
     ApprovalVoted,
+    LeaseEnded,
+    LeaseRenewed,
     OperatorAcked,
     OperatorEscalated,
     OperatorHeld,
@@ -150,6 +152,8 @@ class SlotReleased:
     action: str = ""
     fence: int = 0
     verifying_until: Millis | None = None
+    lease_ms: Millis = 0
+    undo: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,7 +344,7 @@ IncidentEvent: TypeAlias = (
 )  # fmt: skip
 TargetEvent: TypeAlias = (
     SlotRequested | SlotReleased | VerificationEnded | IntentDeclared
-    | TargetFrozen | TargetUnfrozen | PolicyArmed | PolicyDisarmed | TimerFired
+    | TargetFrozen | TargetUnfrozen | PolicyArmed | PolicyDisarmed | LeaseRenewed | LeaseEnded | TimerFired
 )  # fmt: skip
 Event: TypeAlias = IncidentEvent | TargetEvent | SourceEvent
 

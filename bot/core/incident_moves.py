@@ -26,8 +26,8 @@ from bot.core.events import (
 from bot.core.ids import incident_id, intent_id
 from bot.core.incident import Incident, StepOutcome, StepResult
 from bot.core.incident_draft import AGAIN, Draft
-from bot.core.plan import Step
-from bot.core.words import SYSTEM_TARGET, AggregateId, JsonText, Millis, severity_rank, target_id
+from bot.core.plan import Page, Step
+from bot.core.words import SYSTEM_TARGET, AggregateId, JsonText, Millis, Severity, severity_rank, target_id
 
 TURN_MS: Millis = 300_000  # a step without an outcome for this long parks; a hung dispatcher must not hide an incident
 DIAGNOSIS_MS: Millis = 10_000  # how long a plan waits for its diagnoses before it goes on without them
@@ -56,7 +56,7 @@ def start_episode(draft: Draft) -> None:
     )  # fmt: skip
     arm_ladder(draft)
     if plan.page_on_open is not None:
-        draft.page(plan.page_on_open, f"{plan.policy}: {describe(draft)}")
+        draft.page(_no_graver(plan.page_on_open, draft.incident.severity), f"{plan.policy}: {describe(draft)}")
     for name in plan.diagnose:
         draft.effects.append(
             RunDiagnosis(
@@ -75,6 +75,13 @@ def start_episode(draft: Draft) -> None:
         draft.arm("diagnosis", draft.now + DIAGNOSIS_MS)
     else:
         begin_step(draft)
+
+
+def _no_graver(page: Page, severity: Severity) -> Page:
+    """A warning that pages because nothing else takes it pages as a warning."""
+    if severity_rank(severity) >= severity_rank(page.severity):
+        return page
+    return Page(service=page.service, severity=severity)
 
 
 def arm_ladder(draft: Draft) -> None:
@@ -171,6 +178,8 @@ def release_turn(draft: Draft, outcome: Outcome, verifying_until: Millis | None 
             action=step.action,
             fence=draft.incident.fence,
             verifying_until=verifying_until,
+            lease_ms=step.lease_ms,
+            undo=step.undo,
         )
         draft.tell(target_id(step.component), released)
     draft.change(fence=0, run="", granted=None)

@@ -82,6 +82,29 @@ class PolicyDisarmed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRenewed:
+    """What an action did stays in force for another `for_ms`, counted from now. Folded by its component."""
+
+    kind: Literal["lease_renewed"] = "lease_renewed"
+    id: str
+    at: Millis
+    by: str
+    action: str
+    for_ms: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnded:
+    """A person says: what this action did is taken back, or is meant to stay. Nobody is asked about it any more."""
+
+    kind: Literal["lease_ended"] = "lease_ended"
+    id: str
+    at: Millis
+    by: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorTook:
     """A person says: I have it. Automation stands down on this incident, its pending approval is void."""
 

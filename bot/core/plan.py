@@ -73,6 +73,8 @@ class Step:
     guard: str = ""
     verify: Verify | None = None
     cooldown_ms: Millis = 0
+    lease_ms: Millis = 0  # how long its effect is meant to stay; then people are asked. 0: for good
+    undo: str = ""  # the action that takes it back, where the catalogue has one
     on_failure: OnFailure = "escalate"
     on_no_evidence: OnNoEvidence = "ask"
     approve_within_ms: Millis = 300_000  # how long a decision waits before silence escalates it (law 5)

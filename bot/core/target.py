@@ -37,6 +37,21 @@ class Verifying:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """An action in force for a time; when it is up people are asked, and nothing is undone by itself.
+
+    `undo` is the action that takes it back, "" where the catalogue has none.
+    """
+
+    incident: AggregateId
+    since: Millis
+    until: Millis
+    for_ms: Millis
+    undo: str = ""
+    asked: int = 0  # how often its end was asked about
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
     """Automation off: by whom, why, and until when (None: until lifted)."""
 
@@ -66,6 +81,7 @@ class Target:
     queue: tuple[SlotRequested, ...] = ()
     verifying: Verifying | None = None
     freeze: Freeze | None = None
+    leases: dict[str, Lease] = field(default_factory=dict)  # action -> how long it is meant to stay in force
     last_run: dict[str, Millis] = field(default_factory=dict)  # action -> when it last took effect, for cool-downs
     recent: tuple[Millis, ...] = ()  # on `*`: when automatic actions were declared, for the budget
     tripped_at: Millis | None = None  # on `*`: automation only suggests since then

@@ -8,7 +8,8 @@ The laws of this file:
 4. A cool-down delays, it never drops: the plan waits in the queue and is granted when the time is up.
 5. A freeze denies everything, also what already waits. Lifting it starts nothing; no timer ever lifts it.
 6. The queue is bounded: when it is full, the least severe and latest plan is turned away, and told.
-7. A person's request counts once: its copy changes nothing, however late it comes.
+7. What an action did under a lease is asked about when its time is up, whatever the component's state; not undone.
+8. A person's request counts once: its copy changes nothing, however late it comes.
 
 The system's own target `*` (freeze, arming, budget) has its own machine in `bot.core.system_machine`.
 Called by `bot.engine.fold`. The state diagram is drawn from `TABLE`.
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from bot.core import target_leases
 from bot.core.effects import Tell
 from bot.core.events import (
     IntentDeclared,
@@ -31,7 +33,7 @@ from bot.core.events import (
     TimerFired,
     VerificationEnded,
 )
-from bot.core.orders import TargetFrozen, TargetUnfrozen
+from bot.core.orders import LeaseEnded, LeaseRenewed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import take_once
 from bot.core.target import MAX_QUEUE, Slot, Target, Verifying
@@ -167,6 +169,7 @@ def _released(draft: TargetDraft, event: SlotReleased) -> Decision:
     draft.change(slot=None)
     if event.outcome in ("done", "unknown") and slot.intent is not None:  # without an intent nothing was sent
         draft.change(last_run={**target.last_run, event.action: draft.now})
+        target_leases.took_effect(draft, event)
         if event.verifying_until is not None:
             draft.change(
                 verifying=Verifying(incident=event.incident, severity=slot.severity, until=event.verifying_until)
@@ -220,6 +223,8 @@ def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
 
 
 def _timer(draft: TargetDraft, event: TimerFired) -> Decision:
+    if event.name.startswith(target_leases.PREFIX):
+        return target_leases.over(draft, event)
     timer = draft.target.timers.get(event.name)
     if timer is None or timer.token != event.token:
         return Ignored("a timer nobody waits for any more")
@@ -228,6 +233,18 @@ def _timer(draft: TargetDraft, event: TimerFired) -> Decision:
         draft.change(verifying=None)
     _serve_queue(draft)
     return Applied("looked at the queue again")
+
+
+def _timer_held(draft: TargetDraft, event: TimerFired) -> Decision:
+    if event.name.startswith(target_leases.PREFIX):
+        return target_leases.over(draft, event)
+    return Ignored("the queue is looked at when the slot is given back")
+
+
+def _timer_frozen(draft: TargetDraft, event: TimerFired) -> Decision:
+    if event.name.startswith(target_leases.PREFIX):
+        return target_leases.over(draft, event)
+    return remind(draft, event)
 
 
 def _frozen_words(target: Target) -> str:
@@ -263,7 +280,10 @@ _ROWS: tuple[tuple[tuple[TargetState, ...], type, Callable[..., Decision], tuple
     (_ANY, TargetFrozen, _frozen, ("frozen",)),
     (("frozen",), TargetFrozen, _frozen, ()),
     (("frozen",), TargetUnfrozen, _unfrozen, ("idle", "held", "verifying")),
-    (("frozen",), TimerFired, remind, ()),
+    (("frozen",), TimerFired, _timer_frozen, ()),
+    (("held",), TimerFired, _timer_held, ()),
+    ((*_ANY, "frozen"), LeaseRenewed, target_leases.renewed, ()),
+    ((*_ANY, "frozen"), LeaseEnded, target_leases.ended, ()),
     (("idle",), TimerFired, _timer, ("held",)),
     (("verifying",), TimerFired, _timer, ("idle", "held")),
 )
@@ -278,7 +298,7 @@ TABLE: Mapping[tuple[TargetState, type], Row] = {
 def step(target: Target, event: TargetEvent, now: Millis) -> Transition[Target]:
     """Fold one event into a component's target. Total: what the table does not list is ignored with a reason."""
     transition = _fold(target, event, now)
-    if isinstance(event, TargetFrozen | TargetUnfrozen):
+    if isinstance(event, TargetFrozen | TargetUnfrozen | LeaseRenewed | LeaseEnded):
         return take_once(target, event.id, transition)
     return transition
 

@@ -19,10 +19,12 @@ from bot.adapters.http_app import Listen, build, serve
 from bot.adapters.http_services import Check, PersonToken
 from bot.client import Api, BadRequestError, DeclinedError, Place, UnreachableError, connect
 from bot.core.alert import Alert
+from bot.core.audit import link
 from bot.core.events import AlertFired, AlertsReceived
 from bot.core.plan import Plan
-from bot.core.target import Target
+from bot.core.target import Lease, Target
 from bot.engine.fold import Letter
+from bot.engine.ports import Change, Commit
 from bot.errors import ConfigError
 from tests.integration.door_twin import PLAN, SYSTEM, Open, TwinServices, on_socket, opened
 
@@ -136,6 +138,22 @@ async def test_a_component_is_frozen_alone(services: TwinServices, api: Api) -> 
         await api.post("/freeze", {"system": SYSTEM, "component": "router", "reason": "x"})
     with pytest.raises(BadRequestError, match="name the system"):
         await api.post("/freeze", {"component": "risk-engine", "reason": "x"})
+
+
+async def test_a_lease_is_kept_longer_or_ended_by_a_person(services: TwinServices, api: Api) -> None:
+    """Only where one is in force; what is shown says for how much longer."""
+    lease = Lease(incident="inc-1", since=0, until=60_000, for_ms=60_000)
+    target = Target(id="target:risk-engine", system=SYSTEM, leases={"trading.halt": lease})
+    first = Change(target, 0, link("", 1, "{}"), {})
+    await services.store.commit(SYSTEM, Commit(changes=(first,)))
+    where = {"system": SYSTEM, "component": "risk-engine", "action": "trading.halt"}
+    await api.post("/lease", {**where, "for_ms": 120_000})
+    kept = await record(services, "target:risk-engine")
+    assert kept.leases["trading.halt"].for_ms == 120_000
+    await api.post("/lease", where)
+    assert (await record(services, "target:risk-engine")).leases == {}
+    with pytest.raises(DeclinedError, match="has no lease"):
+        await api.post("/lease", where)
 
 
 async def test_arming_is_by_policy_and_shown_with_its_author(services: TwinServices, api: Api) -> None:

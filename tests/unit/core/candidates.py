@@ -41,6 +41,8 @@ from bot.core.incident_moves import (
 )
 from bot.core.orders import (
     ApprovalVoted,
+    LeaseEnded,
+    LeaseRenewed,
     OperatorAcked,
     OperatorEscalated,
     OperatorHeld,
@@ -197,7 +199,7 @@ def target_events(target: Target) -> Iterator[tuple[Event, Millis]]:
                 for until in (None, now + MINUTE):
                     yield SlotReleased(
                         id="r", at=now, incident=incident, step="cut", outcome=outcome, action="risk.reduce_kelly",
-                        fence=fence, verifying_until=until,
+                        fence=fence, verifying_until=until, lease_ms=MINUTE if until else 0, undo="risk.restore_kelly",
                     ), now  # type: ignore[arg-type]  # fmt: skip
             for attempt in (1, 2):
                 for direction in ("lowers", "neutral"):
@@ -206,6 +208,11 @@ def target_events(target: Target) -> Iterator[tuple[Event, Millis]]:
     for until in (None, now + MINUTE):
         yield TargetFrozen(id=fresh("freeze", target), at=now, by="demo-oncall", reason="maintenance", until=until), now
     yield TargetUnfrozen(id=fresh("unfreeze", target), at=now, by="demo-oncall"), now
+    yield (
+        LeaseRenewed(id=fresh("renew", target), at=now, by="demo-oncall", action="risk.reduce_kelly", for_ms=MINUTE),
+        now,
+    )
+    yield LeaseEnded(id=fresh("end", target), at=now, by="demo-oncall", action="risk.reduce_kelly"), now
     yield PolicyArmed(id=fresh("arm", target), at=now, by="demo-oncall", policy="var-breach"), now
     yield PolicyDisarmed(id=fresh("disarm", target), at=now, by="demo-oncall", policy="var-breach"), now
     yield from _timers(target.timers)
@@ -227,7 +234,8 @@ def target_corner(target: Target) -> Hashable:
         target.id, (slot.incident, slot.intent and slot.intent.attempt) if slot else None,
         tuple((waiting.incident, waiting.cooldown_ms) for waiting in target.queue),
         target.verifying and target.verifying.incident, target.freeze and target.freeze.until is None,
-        bool(target.last_run), min(len(target.recent), 3), target.tripped_at is None, tuple(target.armed),
+        bool(target.last_run), tuple((lease.asked > 0) for lease in target.leases.values()),
+        min(len(target.recent), 3), target.tripped_at is None, tuple(target.armed),
         tuple(target.timers),
     )  # fmt: skip
 

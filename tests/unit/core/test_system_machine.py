@@ -146,7 +146,6 @@ def test_a_freeze_past_its_time_is_not_lifted_but_asked_about_and_the_page_is_ta
     assert (floor.open_pages, floor.target(where).timers) == (set(), {})
 
 
-
 def test_the_budget_trips_automation_to_suggest_and_keeps_a_reserve_for_protection() -> None:
     """Two of three may be anything, the third only lowers exposure; the trip pages once and a person lifts it."""
     floor = Floor()

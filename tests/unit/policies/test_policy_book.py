@@ -148,3 +148,12 @@ def test_an_alert_is_compared_with_few_of_many_policies(texts: Callable[[int], t
     labels = {"alertname": "ServiceDown", "service": "svc-77", "severity": "critical"}
     for candidates in (labels, labels | {"alertname": "A77"}):
         assert len(list(index._candidates(candidates))) <= 1
+
+
+@pytest.mark.parametrize(("labels", "heard"), [({"andon": "self"}, ["catch-all"]), ({}, [])])
+def test_what_andon_says_about_itself_is_never_unheard(
+    load_text: Load, alert: MakeAlert, labels: dict[str, str], heard: list[str]
+) -> None:
+    """A gap in a stream is a warning, and still somebody's business; any other warning that nothing matches is not."""
+    book = book_of(load_text(policies("name: p, match: ['alertname=\"A\"']")))
+    assert names(book, alert(alertname="AndonStreamGap", severity="warning", **labels)) == heard

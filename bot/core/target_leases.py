@@ -1,0 +1,97 @@
+"""Leases: what an action did is meant to last so long, and then people are asked (never undone by itself).
+
+Used by `target_machine`. A lease begins when its action took effect, ends when its `undo` did or a person says so, and
+is asked about again each time its length has passed. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.core.effects import PostMessage
+from bot.core.events import SlotReleased, TimerFired
+from bot.core.orders import LeaseEnded, LeaseRenewed
+from bot.core.record import Applied, Decision, Denied, Ignored
+from bot.core.target import Lease
+from bot.core.target_moves import TargetDraft, name_of
+
+PREFIX = "lease:"  # of the timer of each lease; its action follows
+
+
+def took_effect(draft: TargetDraft, event: SlotReleased) -> None:
+    """An action was done: its lease begins, and the lease of what it takes back ends."""
+    for action, lease in draft.target.leases.items():
+        if lease.undo == event.action:
+            _end(draft, action, lease)
+    if not event.lease_ms:
+        return
+    earlier = draft.target.leases.get(event.action)
+    if earlier is not None:
+        _end(draft, event.action, earlier)
+    until = draft.now + event.lease_ms
+    lease = Lease(incident=event.incident, since=draft.now, until=until, for_ms=event.lease_ms, undo=event.undo)
+    _keep(draft, event.action, lease)
+
+
+def over(draft: TargetDraft, event: TimerFired) -> Decision:
+    """Its time is up: ask, and ask again when as much time has passed once more."""
+    timer, action = draft.target.timers.get(event.name), event.name.removeprefix(PREFIX)
+    lease = draft.target.leases.get(action)
+    if timer is None or timer.token != event.token or lease is None:
+        return Ignored("a timer nobody waits for any more")
+    where = name_of(draft.target).replace(":", "/")
+    minutes = (draft.now - lease.since) // 60_000
+    why = (
+        f"{action} on {where} was meant to last until now ({minutes} min in force, since {lease.incident}): "
+        f"`andon lease renew {where} {action} --for …` keeps it"
+        + (f", `andon run {lease.undo}` takes it back" if lease.undo else "")
+        + f", `andon lease end {where} {action}` stops asking"
+    )
+    draft.page(_page(action, lease), "warning", why, incident=lease.incident)
+    draft.effects.append(
+        PostMessage(id=draft.fresh("lease"), incident=lease.incident, channel="", topic="automation", text=why)
+    )
+    _keep(draft, action, replace(lease, until=draft.now + lease.for_ms, asked=lease.asked + 1))
+    return Applied(why)
+
+
+def renewed(draft: TargetDraft, event: LeaseRenewed) -> Decision:
+    lease = draft.target.leases.get(event.action)
+    if lease is None:
+        return Denied(_none(draft, event.action))
+    _unpage(draft, event.action, lease)
+    _keep(draft, event.action, replace(lease, until=draft.now + event.for_ms, for_ms=event.for_ms, asked=0))
+    return Applied(f"{event.by} keeps {event.action} in force for another {event.for_ms // 1000} s")
+
+
+def ended(draft: TargetDraft, event: LeaseEnded) -> Decision:
+    lease = draft.target.leases.get(event.action)
+    if lease is None:
+        return Denied(_none(draft, event.action))
+    _end(draft, event.action, lease)
+    return Applied(f"{event.by} ended the lease of {event.action}; nobody is asked about it any more")
+
+
+def _keep(draft: TargetDraft, action: str, lease: Lease) -> None:
+    draft.change(leases={**draft.target.leases, action: lease})
+    draft.arm(f"{PREFIX}{action}", lease.until)
+
+
+def _end(draft: TargetDraft, action: str, lease: Lease) -> None:
+    _unpage(draft, action, lease)
+    draft.change(leases={name: kept for name, kept in draft.target.leases.items() if name != action})
+    draft.disarm(f"{PREFIX}{action}")
+
+
+def _unpage(draft: TargetDraft, action: str, lease: Lease) -> None:
+    if lease.asked:
+        draft.unpage(_page(action, lease))
+
+
+def _page(action: str, lease: Lease) -> str:
+    return f"lease:{action}:{lease.since}"
+
+
+def _none(draft: TargetDraft, action: str) -> str:
+    names = ", ".join(sorted(draft.target.leases)) or "none"
+    return f"{action} has no lease on {name_of(draft.target)}; leases there: {names}"
