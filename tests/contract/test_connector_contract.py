@@ -288,9 +288,20 @@ async def test_a_field_that_cannot_be_read_is_a_reading_with_an_error() -> None:
 
 def reading(url: str, connector: str, read: dict[str, dict[str, str]]) -> Connectors:
     """Connectors to one risk engine whose state is read as told."""
-    component = {"name": "risk-engine", "role": "risk", "connector": connector, "url": url, "read": read}
-    component |= {"allow": [f"GET {STATUS}"]} if connector == "http" else {}
-    return Connectors(TargetsDocument.model_validate({"systems": {"trading-core": {"components": [component]}}}), {})
+    component: dict[str, object] = {
+        "name": "risk-engine",
+        "role": "risk",
+        "connector": connector,
+        "url": url,
+        "read": read,
+    }
+    components = [component]
+    if connector == "redis":  # the engine itself takes orders over HTTP all the same
+        component |= {"connector": "http", "url": "http://127.0.0.1:1"}
+        component["read"] = {name: {**each, "component": "redis"} for name, each in read.items()}
+        components.append({"name": "redis", "role": "store", "connector": "redis", "url": url})
+    component["allow"] = [f"GET {STATUS}"]
+    return Connectors(TargetsDocument.model_validate({"systems": {"trading-core": {"components": components}}}), {})
 
 
 @pytest.mark.parametrize(
