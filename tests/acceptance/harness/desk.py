@@ -168,14 +168,14 @@ class Desk:
         return await until(f"{what} for {case}", lambda: self.requests(what, case), within=WITHIN)
 
     def pages(self, incident: str) -> list[tuple[str, str]]:
-        """(service, summary) of every page for an incident, from the log of all lives."""
-        pages = []
+        """(service, summary) of every page for an incident, in all lives; what repeats a dedup key is the same page."""
+        pages: dict[str, tuple[str, str]] = {}
         for line in (self.folder / "andon.log").read_text(errors="replace").splitlines():
             with suppress(ValueError):  # a line cut short by kill -9
                 entry = json.loads(line)
                 if entry.get("event") == "PAGE" and entry.get("incident_id") == incident:
-                    pages.append((entry["service"], entry["summary"]))
-        return pages
+                    pages.setdefault(entry["dedup_key"], (entry["service"], entry["summary"]))
+        return list(pages.values())
 
     async def paged(self, incident: str, service: str) -> str:
         """The summary of the first page to this service, once there is one."""
@@ -302,16 +302,16 @@ def policy(name: str, alertname: str, *, plan: list[Json] | None = None, ladder:
     }  # fmt: skip
 
 
-def halt(**more: Any) -> Json:
-    """A step that halts trading while VaR is over its limit; its reason names the case."""
+def halt(name: str = "action", **more: Any) -> Json:
+    """A step that halts trading while VaR is over its limit; its reason names the case. A rung's step is a `run`."""
     why = {"reason": "VaR over its limit (${labels.case})"}
-    return {"action": "trading.halt", "with": why, "guard": f"evidence.var > {THRESHOLD_PCT}", **more}
+    return {name: "trading.halt", "with": why, "guard": f"evidence.var > {THRESHOLD_PCT}", **more}
 
 
-def cut(**more: Any) -> Json:
-    """A step that cuts Kelly to 0.1."""
+def cut(name: str = "action", **more: Any) -> Json:
+    """A step that cuts Kelly to 0.1, whatever VaR is."""
     why = {"kelly_fraction": 0.1, "reason": "VaR over its limit (${labels.case})"}
-    return {"action": "risk.reduce_kelly", "with": why, "guard": f"evidence.var > {THRESHOLD_PCT}", **more}
+    return {name: "risk.reduce_kelly", "with": why, **more}
 
 
 @asynccontextmanager

@@ -11,12 +11,13 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import yaml
 
 from bot.demo import config as demo_config
 from bot.demo.config import Place
@@ -163,7 +164,17 @@ class Floor:
         children = {child.name: child for child in self._children}
         return "\n".join(child.tail() for child in children.values())
 
-    async def start(self, stack: AsyncExitStack, *, alertmanagers: int, answer_ms: int) -> None:
+    def hasten(self, waits: Mapping[str, str]) -> None:
+        """The rungs of every shipped ladder at other times: those `after` a key come after its value."""
+        for path in (self.place.directory / "policies").glob("*.yaml"):
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            for rung in (rung for policy in document["policies"] for rung in policy.get("ladder", [])):
+                rung["after"] = waits.get(rung["after"], rung["after"])
+            path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    async def start(
+        self, stack: AsyncExitStack, *, alertmanagers: int, answer_ms: int, ladder: Mapping[str, str]
+    ) -> None:
         """Start everything, to be ended in reverse order with `stack`."""
         options = ("--with-parent", "--valkey-dir", str(self.folder / "valkey"), "--answer-ms", str(answer_ms))
         sandbox = await Child.start(
@@ -177,6 +188,7 @@ class Floor:
         ready = json.loads(await sandbox.first_line(START_WITHIN))
         self._sandbox_url = ready["url"]
         demo_config.write_with(self.place, {"http": ready["url"], "redis": ready["valkey_url"]})
+        self.hasten(ladder)
         stack.push_async_callback(self.end_andon)
         await self.start_andon()
         await self._start_monitoring(stack, alertmanagers, ready["url"].removeprefix("http://"))
@@ -197,11 +209,16 @@ class Floor:
 
 @asynccontextmanager
 async def open_floor(
-    *, alertmanagers: int = 1, hold: str = "1s", close: str = "3s", answer_ms: int = 0
+    *,
+    alertmanagers: int = 1,
+    hold: str = "1s",
+    close: str = "3s",
+    answer_ms: int = 0,
+    ladder: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Floor]:
     """A floor in real time, with the shipped policies' hold and close shortened; cleared away afterwards.
 
-    `answer_ms`: how long the trading system takes to answer.
+    `answer_ms`: how long the trading system takes to answer. `ladder`: shipped times of rungs, and those here.
     """
     services.require(alertmanagers)
     folder = Path(tempfile.mkdtemp(prefix="andon-floor-"))  # short: a unix socket's path has some 100 bytes
@@ -216,7 +233,7 @@ async def open_floor(
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
             floor = Floor(folder, place, session)
             try:
-                await floor.start(stack, alertmanagers=alertmanagers, answer_ms=answer_ms)
+                await floor.start(stack, alertmanagers=alertmanagers, answer_ms=answer_ms, ladder=ladder or {})
                 yield floor
             except BaseException as problem:
                 problem.add_note(floor.logs())
