@@ -84,7 +84,7 @@ async def test_kill_in_the_middle_of_every_wait() -> None:
         assert due > held["episode_at"] + HELD_MS
         card = await desk.asked("votes")
         await desk.vote(APPROVER, card)
-        branch = await desk.asked("branch", branch=True)
+        branch = await desk.question(await desk.branch("branch"))
         rungs = await desk.incident("rungs")
         await desk.paged(rungs["id"], "pm")
         await desk.kill()
@@ -94,7 +94,7 @@ async def test_kill_in_the_middle_of_every_wait() -> None:
         await desk.vote(SECOND, card)
         assert len(await desk.done(HALT, "votes")) == 1
         await desk.calm()
-        assert (await desk.asked("branch", branch=True))["digest"] == branch["digest"]
+        assert (await desk.question(branch["incident"]))["digest"] == branch["digest"]
         await desk.vote(APPROVER, branch)
         assert len(await desk.done(HALT, "branch")) == 1
         await desk.paged(rungs["id"], "cro")

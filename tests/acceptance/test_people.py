@@ -31,9 +31,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60), pytest.mark.asyncio(loo
 
 SOCKET = ""  # `demo-oncall` once more, by the uid at the other end of the unix socket
 CRO = {"after": "10m", "page": {"service": "cro"}}
+ALL = (ONCALL, APPROVER, SECOND)
 POLICIES = [
     policy("halt", "Halt", plan=[halt(risk="critical")], ladder=[CRO]),
     policy("hasty", "Hasty", plan=[halt(risk="critical", approve_within="1500ms")], ladder=[CRO]),
+    policy("glass", "Glass", plan=[halt(risk="critical", break_glass=SECOND)], ladder=[CRO]),
     policy("cut", "Cut", plan=[cut(risk="risky")]),
 ]
 
@@ -210,7 +212,7 @@ async def test_who_left_the_roster_before_the_click_is_refused(desk: Desk) -> No
         with pytest.raises(DeclinedError) as refused:
             await desk.vote(APPROVER, card)
     finally:
-        await desk.people_are(approvers=(ONCALL, APPROVER, SECOND))
+        await desk.people_are(approvers=ALL)
     assert str(refused.value) == (
         "demo-approver may not decide on critical steps of trading-core; demo-oncall, demo-second may"
     )
@@ -236,7 +238,7 @@ async def test_who_left_the_roster_after_the_click_does_not_count(desk: Desk) ->
         await desk.vote(ONCALL, again)
         assert len(await desk.done(HALT, "left after")) == 1
     finally:
-        await desk.people_are(approvers=(ONCALL, APPROVER, SECOND))
+        await desk.people_are(approvers=ALL)
 
 
 async def test_hands_on_stands_automation_down(desk: Desk) -> None:
@@ -280,4 +282,89 @@ async def test_a_freeze_holds_what_was_approved_before_it(desk: Desk) -> None:
         assert (await desk.command("unfreeze", "trading-core/risk-engine"))[0] == 0
     assert "a release is under way" in incident["why"]
     assert await desk.requests(HALT, "frozen") == []
+    assert await desk.audit_verifies()
+
+
+async def test_a_policy_that_changed_voids_the_yes(desk: Desk) -> None:
+    """The policy is edited between the question and the yes: what people were shown is no longer what is in force."""
+    await desk.alert("edited", "Cut")
+    card = await desk.asked("edited")
+    deeper = cut(risk="risky")
+    deeper["with"] = {**deeper["with"], "kelly_fraction": 0.08}
+    try:
+        await desk.policies_are([*POLICIES[:-1], policy("cut", "Cut", plan=[deeper])])
+        await desk.vote(APPROVER, card)
+        again = await desk.asked("edited", not_=card["approval"])
+    finally:
+        await desk.policies_are(POLICIES)
+    assert again["why"].startswith(
+        "cut now gives risk.reduce_kelly other arguments than when this incident opened; asks to run"
+    )
+    assert await desk.requests(CUT, "edited") == []
+    await desk.vote(ONCALL, again, "deny")
+
+
+async def test_one_named_person_may_break_the_glass(desk: Desk) -> None:
+    """Alone, with a typed reason, and everybody on the ladder is paged; anybody else, or without words, is refused."""
+    await desk.alert("glass", "Glass")
+    card = await desk.asked("glass")
+    refusals = []
+    for person, reason in ((APPROVER, "it burns"), (SECOND, " ")):
+        with pytest.raises(DeclinedError) as refused:
+            await desk.vote(person, card, break_glass=True, reason=reason)
+        refusals.append(str(refused.value))
+    assert refusals == [
+        "the policy lets demo-second break the glass for trading.halt, not demo-approver",
+        "breaking the glass needs a typed reason: say --reason",
+    ]
+    said = await desk.vote(SECOND, card, break_glass=True, reason="it burns")
+    assert said == "demo-second broke the glass for trading.halt alone: it burns"
+    assert len(await desk.done(HALT, "glass")) == 1
+    assert said in await desk.paged(card["incident"], "cro")
+
+
+async def test_where_too_few_people_are_left_to_decide_it_says_so(desk: Desk) -> None:
+    """Two must decide and only one may: nobody is asked in vain, the on-call gets the command to type."""
+    try:
+        await desk.people_are(approvers=(ONCALL, APPROVER))
+        labels = ("Halt", "case=too few", "severity=critical", "system=trading-core", "symbol=BTC-USD")
+        assert (await desk.command("fire", *labels))[0] == 0
+        incident = await desk.incident("too few", status="parked")
+    finally:
+        await desk.people_are(approvers=ALL)
+    assert "2 must approve it and demo-approver may; by hand: curl" in incident["why"]
+    assert incident["why"] in await desk.paged(incident["id"], "trading-oncall")
+    assert await desk.requests(HALT, "too few") == []
+
+
+async def test_an_order_carries_the_yes_of_whoever_may_give_it(desk: Desk) -> None:
+    """`andon run` of a risky step by somebody of the roster needs nobody else; by somebody of none, it asks."""
+    order = ("run", "trading.halt", "--system", "trading-core", "--reason", "by order (order)", "--yes")
+    code, said = await desk.command(*order)
+    assert code == 0, said
+    assert len(await desk.done(HALT, "order")) == 1
+    await desk.calm()
+    body = {"action": "trading.halt", "system": "trading-core", "arguments": {"reason": "by order (visitor)"}}
+    visitor = await desk.as_(VISITOR)
+    incident = (await visitor.post("/run", body))["incident"]
+    card = await desk.question(incident)
+    assert card["why"].startswith("demo-visitor may not decide on risky steps of trading-core")
+    assert await desk.requests(HALT, "visitor") == []
+    await desk.vote(APPROVER, card)
+    assert len(await desk.done(HALT, "visitor")) == 1
+
+
+async def test_kill_between_the_yes_and_the_request_sends_it_once(desk: Desk) -> None:
+    """kill -9 while the approved step looks at the target: the successor redeems the same approval, once."""
+    await desk.alert("killed", "Halt")
+    card = await desk.asked("killed")
+    await desk.vote(APPROVER, card)
+    async with desk.trading_core_stands_still():
+        await desk.vote(SECOND, card)
+        await desk.kill()
+    assert await desk.requests(HALT, "killed") == []
+    await desk.start()
+    assert len(await desk.done(HALT, "killed")) == 1
+    incident = await desk.incident("killed", status="mitigated")
+    assert [result["outcome"] for result in incident["results"]] == ["asked", "succeeded"]
     assert await desk.audit_verifies()

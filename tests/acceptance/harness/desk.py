@@ -79,6 +79,14 @@ class Desk:
     async def people_are(self, *, approvers: tuple[str, ...]) -> None:
         """people.yaml is edited, and in force."""
         self._write_people(approvers)
+        await self._reload()
+
+    async def policies_are(self, policies: list[Json]) -> None:
+        """The policy file is edited, and in force."""
+        self._write_policies(policies)
+        await self._reload()
+
+    async def _reload(self) -> None:
         assert (await (await self.as_("")).post("/reload"))["ok"]
 
     # --- what happens -----------------------------------------------------------------------------------------------
@@ -138,24 +146,28 @@ class Desk:
         """One incident's record."""
         return dict((await (await self.as_("")).get(f"/incidents/{incident}"))["incident"])
 
-    async def asked(self, case: str, *, not_: str = "", person: str = "", branch: bool = False) -> Json:
+    async def asked(self, case: str, *, not_: str = "", person: str = "") -> Json:
         """The case's decision card as this person sees it, once there is a question (another one than `not_`)."""
+        return await self.question((await self.incident(case))["id"], not_=not_, person=person)
+
+    async def branch(self, case: str) -> str:
+        """The incident in which a rung of the case's ladder runs its step, once it has begun."""
+
+        async def look() -> list[str]:
+            return list((await self.incident(case))["branches"])
+
+        (branch,) = await until(f"a rung of {case} acts", look, within=WITHIN)
+        return branch
+
+    async def question(self, incident: str, *, not_: str = "", person: str = "") -> Json:
+        """The incident's decision card, likewise."""
         api = await self.as_(person)
 
         async def look() -> Json | None:
-            lines = await self.lines(case)
-            if not lines:
-                return None
-            incident = lines[0]["id"]
-            if branch:
-                branches = (await self.record(incident))["branches"]
-                if not branches:
-                    return None
-                (incident,) = branches
             card = (await api.get(f"/incidents/{incident}"))["decision"]
             return card if card is not None and card["approval"] != not_ else None
 
-        return await until(f"{case} asks people", look, within=WITHIN)
+        return await until(f"{incident} asks people", look, within=WITHIN)
 
     async def requests(self, what: str, case: str = "") -> list[Json]:
         """Requests of Andon's that reached the trading system, for one case (its name is in their reason)."""
@@ -264,8 +276,11 @@ class Desk:
         redis = {"name": "redis", "role": "store", "connector": "redis", "url": ready["valkey_url"]}
         self._write("configs/targets.yaml", {"systems": {SYSTEM: {"components": [risk, redis]}}})
         self._write_people((ONCALL, APPROVER, SECOND))
-        policies = {"system": SYSTEM, "labels": ["case", "symbol"], "policies": self._policies}
-        self._write("configs/policies/desk.yaml", policies)
+        self._write_policies(self._policies)
+
+    def _write_policies(self, policies: list[Json]) -> None:
+        document = {"system": SYSTEM, "labels": ["case", "symbol"], "policies": policies}
+        self._write("configs/policies/desk.yaml", document)
 
     def _write_people(self, approvers: tuple[str, ...]) -> None:
         people: list[Json] = []
@@ -274,8 +289,11 @@ class Desk:
             token.write_text(f"token-of-{person}")
             people.append({"id": person, "api_token": f"file:{token}"})
         people[0]["os_uid"] = os.getuid()
-        roster = {"system": SYSTEM, "risk": "critical", "people": list(approvers)}
-        self._write("configs/people.yaml", {"people": people, "rosters": {"approvers": [roster]}})
+        rosters = {
+            "approvers": [{"system": SYSTEM, "risk": "critical", "people": list(approvers)}],
+            "break_glass": [{"system": SYSTEM, "people": [SECOND]}],
+        }
+        self._write("configs/people.yaml", {"people": people, "rosters": rosters})
 
     def _write(self, name: str, document: Json) -> Path:
         """As an editor does: whole or not at all."""
