@@ -183,7 +183,8 @@ class Activity:
                 pass
             case _:
                 assert_never(inspection)
-        would = f"{self._step.action}: {inspection.before} -> {inspection.wanted}, because {guard.why}"
+        because = f", because {guard.why}" if self._step.guard else ""
+        would = f"{self._step.action}: {inspection.before} -> {inspection.wanted}{because}"
         if self._effect.disposition == "shadow":
             return StepShadowed(**self._report(f"would run {would} ({self._effect.why})", after=inspection.wanted))
         verdict = self._judge.authorise(inspection, guard, self._arguments, self._standing)
