@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Test files side by side: most of them wait for real servers, so there are more than two cores could compute.
+JOBS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench docs clean
@@ -23,7 +25,7 @@ demo: $(VENV)/.ready ## see Andon handle a VaR breach, live (ARGS="--tour --json
 
 test: $(VENV)/.ready ## contracts of the rooms, then every test
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.ready ## ruff, mypy strict, import contracts, generated files up to date, shipped configuration
 	@$(BIN)/ruff check .

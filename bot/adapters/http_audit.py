@@ -88,7 +88,7 @@ class Auditing:
                 if stored is None:
                     retired = not chain and aggregate not in await store.aggregates(shard)  # archived meanwhile
                     return count, () if retired else ("its record is gone, only the audit is left",)
-                wrong = audit.verify(chain, stored.head, stored.version)
+                wrong = audit.verify(chain, stored.head, stored.version, bounded=audit.is_bounded(aggregate))
                 again = (await store.load(shard, [aggregate])).get(aggregate)
                 if not wrong or (again is not None and again.version == stored.version):
                     break

@@ -16,6 +16,7 @@ from bot.adapters.codec import decode_effect, decode_entry, encode_effect, encod
 from bot.adapters.redis_keys import FIELD, GROUP, ShardKeys, meta_key, parse_timer, probe_key, timer_member
 from bot.adapters.redis_link import COMMAND_TIMEOUT_S, MAX_BLOCK_MS, Argument, bounded
 from bot.adapters.redis_reads import RedisReads, format_link
+from bot.core.audit import is_bounded
 from bot.core.events import Addressed, InboxEntry, TimerFired
 from bot.core.incident import TERMINAL, Incident
 from bot.core.record import SCHEMA_VERSION
@@ -194,7 +195,7 @@ class RedisStore(RedisReads):
     def _change(self, keys: ShardKeys, change: Change) -> tuple[Argument, ...]:
         record, version, head = change.record, change.expected + 1, change.audit.hash
         sealed = self._sealer.seal(keys.record_context(record.id, version, head), encode_record(record))
-        index, opened = "-", 0
+        index, opened = ("b" if is_bounded(record.id) else "-"), 0
         if isinstance(record, Incident) and (change.expected == 0 or record.status in TERMINAL):
             # In between nothing changes in the lists: an incident opens with its first record, and only once.
             index, opened = ("c" if record.status in TERMINAL else "o"), record.opened_at

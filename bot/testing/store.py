@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from bot.core.audit import AuditEntry
+from bot.core.audit import KEPT_LINKS, AuditEntry, is_bounded
 from bot.core.effects import OutboxEffect
 from bot.core.events import Addressed, InboxEntry, IntentDeclared, TimerFired
 from bot.core.incident import TERMINAL, Incident
@@ -283,7 +283,10 @@ def _version(place: _Shard, aggregate: AggregateId) -> int:
 def _write(place: _Shard, change: Change) -> None:
     record = change.record
     place.records[record.id] = Versioned(record=record, version=change.expected + 1, head=change.audit.hash)
-    place.chains.setdefault(record.id, []).append(change.audit)
+    chain = place.chains.setdefault(record.id, [])
+    chain.append(change.audit)
+    if is_bounded(record.id):
+        del chain[:-KEPT_LINKS]
     for name, (_, token) in change.timers_before.items():
         kept = record.timers.get(name)
         if kept is None or kept.token != token:

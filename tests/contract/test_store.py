@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from bot.core.audit import verify
+from bot.core.audit import GENESIS, KEPT_LINKS, link, verify
 from bot.core.effects import PageOncall
 from bot.core.events import Addressed, TimerFired
 from bot.core.incident import Incident
+from bot.core.source import Source
 from bot.core.target import Target
-from bot.engine.ports import Commit, Committed, Conflict, KeyClaim
+from bot.engine.ports import Change, Commit, Committed, Conflict, KeyClaim
 from tests.contract.conftest import Bench
 from tests.contract.store_records import SHARD, change, incident, message, put, webhook
 
@@ -334,3 +335,18 @@ async def test_looking_alone_raises_no_commit_sequence(bench: Bench) -> None:
     """Only what was written counts as a commit."""
     first = await put(bench.store, incident())
     assert await bench.store.commit(SHARD, Commit(seen=(("inc-1", 1),))) == first
+
+
+async def test_a_sources_chain_keeps_its_newest_links_and_still_verifies(bench: Bench) -> None:
+    """A source is told something for ever; what it keeps is bounded, and what is cut beyond that shows."""
+    store, source = bench.store, Source(id="source:stream:switches", system=SHARD)
+    head = GENESIS
+    for version in range(KEPT_LINKS + 2):
+        entry = link(head, version + 1, "{}")
+        head = entry.hash
+        await store.commit(SHARD, Commit(changes=(Change(source, version, entry, {}),)))
+    kept = await store.audit(SHARD, source.id)
+    assert (len(kept), kept[0].seq, kept[-1].seq) == (KEPT_LINKS, 3, KEPT_LINKS + 2)
+    assert verify(kept, head, KEPT_LINKS + 2, bounded=True) == ()
+    assert "missing" in verify(kept[1:], head, KEPT_LINKS + 2, bounded=True)[0]
+    assert "missing" in verify(kept, head, KEPT_LINKS + 2)[0]

@@ -14,7 +14,7 @@
 --
 -- ARGV[1] consumer group; ARGV[2..10] how many of each of the following there are, in this order:
 --   change       id, expected version, new version, audit head, sealed record, audit link, index, opening time
---                (index: "-" nothing to list, "o" newly open, "c" closed)
+--                (index: "-" nothing to list, "o" newly open, "c" closed, "b" nothing to list and a bounded chain)
 --   claim        incident key, sealed id it must point at now ("" = at nothing), sealed id it points at afterwards
 --   timer away   member
 --   timer set    due, member
@@ -27,6 +27,7 @@
 -- Returns the shard's commit sequence (raised only if anything was written), or a list of the aggregate ids and incident keys that have changed meanwhile.
 -- Reads and checks everything before the first write: a script that fails midway keeps what it wrote.
 
+local KEPT_LINKS = 2000 -- of a bounded chain; bot/core/audit.py
 local CHUNK = 1000 -- values handed to one command; Lua's unpack takes about 7,000
 local group = ARGV[1]
 local n = {}
@@ -59,7 +60,7 @@ end
 local lists_incidents, adds_aggregate = false, false
 for i = 0, n[1] - 1 do
   local at = changes_at + 8 * i
-  lists_incidents = lists_incidents or ARGV[at + 6] ~= '-'
+  lists_incidents = lists_incidents or ARGV[at + 6] == 'o' or ARGV[at + 6] == 'c'
   adds_aggregate = adds_aggregate or ARGV[at + 1] == '0'
   demand(KEYS[10 + 2 * i], 'list')
 end
@@ -135,7 +136,9 @@ for i = 0, n[1] - 1 do
   if ARGV[at + 1] == '0' then
     redis.call('SADD', KEYS[5], id)
   end
-  if index ~= '-' then
+  if index == 'b' then
+    redis.call('LTRIM', KEYS[10 + 2 * i], -KEPT_LINKS, -1)
+  elseif index ~= '-' then
     redis.call('ZADD', KEYS[6], opened, id)
     if index == 'o' then
       redis.call('ZADD', KEYS[7], opened, id)

@@ -18,7 +18,7 @@ from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
 from bot.core.action import ActionSpec
 from bot.core.alert import Alert
-from bot.core.audit import verify
+from bot.core.audit import is_bounded, verify
 from bot.core.events import AlertsReceived, Budget
 from bot.core.incident import Incident
 from bot.core.orders import PolicyArmed
@@ -278,7 +278,8 @@ class Floor:
         for aggregate in await self.store.aggregates(SHARD):
             stored = (await self.store.load(SHARD, [aggregate]))[aggregate]
             chain = await self.store.audit(SHARD, aggregate)
-            problems += [f"{aggregate}: {text}" for text in verify(chain, stored.head, stored.version)]
+            found = verify(chain, stored.head, stored.version, bounded=is_bounded(aggregate))
+            problems += [f"{aggregate}: {text}" for text in found]
         return problems
 
 
