@@ -64,6 +64,7 @@ async def _climbed(floor: Floor, incident: str) -> list[int]:
 
 
 WAITS = [
+    policy("leased", "Leased", plan=[halt(lease="9s")]),
     policy("votes", "Votes", plan=[halt(risk="critical")]),
     policy("rungs", "Rungs", ladder=[
         {"after": "1s", "page": {"service": "pm"}}, {"after": "10s", "page": {"service": "cro"}}]),
@@ -73,8 +74,10 @@ WAITS = [
 
 
 async def test_kill_in_the_middle_of_every_wait() -> None:
-    """One yes of two, between two rungs, a branch that asks, a held rung: kill -9, and each goes on where it stood."""
+    """One yes of two, between two rungs, a branch that asks, a held rung, a lease, a freeze that is to end: kill -9,
+    and each goes on where it stood."""
     async with open_desk(WAITS) as desk:
+        leased = await _leased_and_frozen(desk)
         cases = ("votes", "rungs", "branch", "held")
         await asyncio.gather(*(desk.alert(case, case.capitalize()) for case in cases))
         held = await desk.incident("held")
@@ -101,11 +104,35 @@ async def test_kill_in_the_middle_of_every_wait() -> None:
         assert len(await desk.done(CUT, "held")) == 1
         assert await _climbed_at(desk, held["id"], 1) >= due
         assert await _climbed_at(desk, rungs["id"], 2) >= rungs["episode_at"] + 10_000
-        for case, incident in [("rungs", rungs["id"]), ("votes", card["incident"]), ("branch", branch["incident"])]:
-            called = [service for service, _ in desk.pages(incident)]
-            assert called == ["trading-oncall", "pm", "cro"] if case == "rungs" else ["trading-oncall"], case
+        assert (await _asked_again(desk, leased)).startswith("trading.halt on trading-core/risk-engine")
+        assert (await _asked_again(desk, "target:redis")).startswith("the freeze of trading-core:redis")
+        assert [service for service, _ in desk.pages(rungs["id"])] == ["trading-oncall", "pm", "cro"]
+        for incident in (card["incident"], branch["incident"]):
+            assert [service for service, _ in desk.pages(incident)] == ["trading-oncall"]
         assert [len(await desk.requests(HALT, case)) for case in ("votes", "branch")] == [1, 1]
         assert await desk.audit_verifies()
+
+
+async def _leased_and_frozen(desk: Desk) -> str:
+    """A halt that is meant to last nine seconds, and a freeze likewise; the halt's incident."""
+    frozen = {"system": "trading-core", "component": "redis", "reason": "it moves", "for_ms": 9_000}
+    await (await desk.as_("")).post("/freeze", frozen)
+    await desk.alert("leased", "Leased")
+    card = await desk.asked("leased")
+    await desk.vote(APPROVER, card)
+    await desk.incident("leased", status="mitigated")
+    await desk.calm()
+    return str(card["incident"])
+
+
+async def _asked_again(desk: Desk, about: str) -> str:
+    """The one page that asks whether it is to go on."""
+
+    async def look() -> list[str]:
+        return [summary for _, summary in desk.pages(about) if "was meant to last" in summary]
+
+    (summary,) = await until(f"{about} is asked about", look, within=WITHIN)
+    return summary
 
 
 async def _climbed_at(desk: Desk, incident: str, level: int) -> int:
