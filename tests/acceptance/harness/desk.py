@@ -169,6 +169,15 @@ class Desk:
 
         return await until(f"{incident} asks people", look, within=WITHIN)
 
+    async def result(self, case: str, *, number: int) -> Json:
+        """What became of the case's step the `number`-th time, from 1, once it is known."""
+
+        async def look() -> Json | None:
+            results = (await self.incident(case))["results"]
+            return dict(results[number - 1]) if len(results) >= number else None
+
+        return await until(f"{case} has {number} results", look, within=WITHIN)
+
     async def requests(self, what: str, case: str = "") -> list[Json]:
         """Requests of Andon's that reached the trading system, for one case (its name is in their reason)."""
         entries = await self.sandbox("GET", "/ledger?kind=request")
