@@ -123,7 +123,9 @@ def _shown(answer: dict[str, Any]) -> RenderableType:
     if answer["engaged"]:
         lines = [console.clean(f"ENGAGED: {answer['why']}", "bold red"), console.clean(STOPS), console.clean(KEEPS)]
     else:
-        lines = [console.clean("not engaged", "bold green"), console.clean(NEXT)]
+        lines = [console.clean("not engaged", "bold green")]
+        if answer["at"]:  # it was engaged once, so automation may still be frozen
+            lines.append(console.clean(NEXT))
     for key in ("problem", "warning"):
         if key in answer:
             lines.append(console.clean(str(answer[key]), "red"))

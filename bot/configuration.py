@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,26 @@ def checked(config: Path, texts: Sequence[loader.Source], now: Millis) -> Floor:
     loaded = loader.load(texts, CATALOGUE, now=now)
     if loaded.problems:
         raise ConfigError("\n".join(str(problem) for problem in loaded.problems))
+    doubled = _one_login_as_two(loaded.people)
+    if doubled:
+        raise ConfigError(doubled)
     return Floor(config, loaded, fingerprint_of(texts))
+
+
+def _one_login_as_two(people: PeopleDocument) -> str:
+    """Two entries that are one login of this machine, by its number and by its name; only the machine can tell."""
+    for person in people.people:
+        try:
+            uid = pwd.getpwnam(person.os_user).pw_uid if person.os_user else None
+        except KeyError:  # no such login here
+            continue
+        other = people.by_uid(uid) if uid is not None else None
+        if other is not None and other.id != person.id:
+            return (
+                f"people.yaml: {person.id} (os_user {person.os_user}) and {other.id} (os_uid {uid}) are the same login "
+                "here; one human is one entry: merge the two"
+            )
+    return ""
 
 
 def read(config: Path, now: Millis) -> Floor:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.core.approval import Approval, Terms, bind
 from bot.core.plan import Plan, Step
 from bot.core.words import AggregateId, JsonText, Millis, Risk, risk_rank
-from policies.guardrails import Allow, Ask, Authorisation, difference
+from policies.guardrails import Allow, Ask, Authorisation, counterpart, difference
 from policies.people import PeopleDocument
 from policies.rendering import canonical
 
@@ -37,6 +37,25 @@ class Asked:
     requesters: tuple[str, ...] = ()
     now: Millis
 
+    @property
+    def stricter(self) -> Step:
+        """The step with the graver risk of the two policies, and broken glass only where both name the same person."""
+        ours = counterpart(self.step, self.current)
+        if ours is None:
+            return self.step
+        risk = max(self.step.risk, ours.risk, key=risk_rank)
+        return replace(
+            self.step, risk=risk, break_glass=self.step.break_glass if ours.break_glass == self.step.break_glass else ""
+        )
+
+    @property
+    def barred(self) -> str:
+        """Why the policy in force does not let anybody do this, or "": both policies must give the very same step."""
+        current = self.current
+        if current is not None and current.mode == "shadow":
+            return f"{self.plan.policy} only watches now"
+        return difference(self.plan, self.step, current, self.arguments, self.arguments_current)
+
 
 def quorum(risk: Risk) -> int:
     """How many distinct people must say yes."""
@@ -51,8 +70,9 @@ def pinned(state: JsonText, names: Sequence[str]) -> JsonText:
 
 def terms(asked: Asked, people: PeopleDocument, *, wanted: JsonText, by_hand: str) -> Terms:
     """What a yes to this step would be bound to, from now until it expires."""
-    needed, expires_at = quorum(asked.step.risk), asked.now + asked.step.approve_within_ms
-    able = people.approvers(asked.system, asked.step.risk)
+    step = asked.stricter
+    needed, expires_at = quorum(step.risk), asked.now + step.approve_within_ms
+    able = people.approvers(asked.system, step.risk)
     return Terms(
         digest=_digest(asked, needed, expires_at),
         pins=asked.pins,
@@ -62,6 +82,9 @@ def terms(asked: Asked, people: PeopleDocument, *, wanted: JsonText, by_hand: st
         quorum=needed,
         asked_at=asked.now,
         expires_at=expires_at,
+        risk=step.risk,
+        break_glass=step.break_glass,
+        barred=asked.barred,
         blind=asked.blind,
         requesters=asked.requesters,
         eligible=tuple(person for person in able if person not in asked.requesters),
@@ -83,10 +106,10 @@ def refusal(
     """Why this person may not decide on this step, in one sentence; "" when they may. A requester may only deny."""
     if people.by_id(person) is None:
         return f"{person} is nobody in people.yaml"
-    if break_glass:
-        return _unbreakable(people, system, step, person, reason)
     if person in requesters and not deny:
         return f"{person} brought this about, and nobody approves what they asked for themselves"
+    if break_glass:
+        return _unbreakable(people, system, step, person, reason)
     able = people.approvers(system, step.risk)
     if person not in able:
         others = ", ".join(other for other in able if other not in requesters)
@@ -104,15 +127,17 @@ def carried(people: PeopleDocument, system: str, step: Step, person: str) -> Aut
 
 def redeem(approval: Approval, asked: Asked, people: PeopleDocument) -> Authorisation:
     """Whether this approval lets this step be sent now: in time, for exactly this, by people who still may."""
-    given, step = approval.terms, asked.step
+    given, step = approval.terms, asked.stricter
     if asked.now > given.expires_at:
         return Ask("the approval ran out before the step's turn came")
-    if asked.current is None:
-        return Ask(f"{asked.plan.policy} is no longer among the policies")
+    if asked.barred:
+        return Ask(asked.barred)
     if asked.blind and not given.blind:
         return Ask("the evidence could be told when this was approved, and cannot now")
     if _digest(asked, given.quorum, given.expires_at, blind=given.blind) != given.digest:
         return Ask(_drift(given, asked))
+    if quorum(step.risk) > given.quorum:
+        return Ask(f"{step.action} is {step.risk} now")
     yes = {vote.by: vote for vote in approval.votes if vote.verdict == "approve"}
     for vote in yes.values():
         why = refusal(
@@ -139,7 +164,7 @@ def _digest(asked: Asked, needed: int, expires_at: Millis, *, blind: bool | None
     return bind(
         incident=asked.incident,
         episode=asked.episode,
-        step=asked.step,
+        step=asked.stricter,
         arguments=asked.arguments,
         pins=asked.pins,
         policy_hash=asked.plan.policy_hash,
@@ -161,8 +186,7 @@ def _drift(given: Terms, asked: Asked) -> str:
     if changed:
         return f"the target has changed since it was approved: {'; '.join(changed)}"
     if given.current_hash != _hash(asked.current):
-        what = difference(asked.plan, asked.step, asked.current, asked.arguments, asked.arguments_current)
-        return what or f"{asked.plan.policy} was changed since this was approved"
+        return f"{asked.plan.policy} was changed since this was approved"
     return "its arguments have changed since it was approved"
 
 

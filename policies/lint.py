@@ -129,6 +129,12 @@ def _step(step: StepDoc, policy: PolicyDoc, known: Known, setting: Setting) -> I
     except UnclearError as error:
         yield ("component",) if step.component else ("action",), error.message, error.fix
         component = None
+    if step.cooldown and not spec.role:
+        yield (
+            ("cooldown",),
+            f"{step.action} acts on no component, and a cool-down is its component's",
+            "remove cooldown:",
+        )
     if step.lease and not spec.role:
         yield ("lease",), f"{step.action} acts on no component, so nothing of it can stay in force", "remove lease:"
     yield from _arguments(step, known, setting)

@@ -53,6 +53,8 @@ class Person(StrictModel):
             yield "slack", f"{self.slack.team}/{self.slack.user}"
         if self.pagerduty:
             yield "pagerduty", self.pagerduty
+        if self.api_token:
+            yield "api_token", self.api_token
 
 
 Finding: TypeAlias = tuple[Path, str, str]  # path, message, fix

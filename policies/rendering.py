@@ -136,3 +136,18 @@ def _substitute(text: str, values: Mapping[str, Mapping[str, Sequence[str]]]) ->
 
     rendered = _PLACE.sub(replace, text)
     return rendered if len(rendered) <= MAX_TEXT else rendered[: MAX_TEXT - 1] + "…"
+
+
+def change(before: JsonText, wanted: JsonText) -> str:
+    """What would change, for people: ``kelly_fraction 0.25 → 0.1``."""
+    old, new = json.loads(before), json.loads(wanted)
+    parts = [
+        f"{name} {_plain(old[name])} → {_plain(value)}" if name in old else f"{name}: {_plain(value)}"
+        for name, value in sorted(new.items())
+        if name not in old or old[name] != value
+    ]
+    return ", ".join(parts) or "nothing it reads would change"
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)

@@ -7,11 +7,11 @@ incident, all that waits); `bot.console_decision` puts it into words. Who may de
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from bot.adapters.http_services import Services
-from bot.core.approval import PendingApproval
+from bot.core.approval import PendingApproval, Terms
 from bot.core.incident import Incident
 from bot.core.plan import Plan, Step
 from policies import approvals
@@ -25,7 +25,7 @@ def card(services: Services, shard: str, incident: Incident, caller: str) -> Car
     asked = incident.approval
     if asked is None or incident.plan is None:
         return None
-    step = step_of(incident.plan, asked.step)
+    step = step_of(incident.plan, asked)
     people, terms = services.roster(), asked.terms
     voted = [vote.by for vote in asked.votes]
     return {
@@ -65,9 +65,14 @@ def card(services: Services, shard: str, incident: Incident, caller: str) -> Car
     }
 
 
-def step_of(plan: Plan, step: str) -> Step:
-    """The plan's step with this id; a pending question is always about one of them."""
-    return next(each for each in plan.steps if each.id == step)
+def step_of(plan: Plan, asked: PendingApproval) -> Step:
+    """The plan's step that the question is about, as strict as the question is."""
+    return strict(next(each for each in plan.steps if each.id == asked.step), asked.terms)
+
+
+def strict(step: Step, terms: Terms) -> Step:
+    """The step with the risk and the broken glass that people were asked about."""
+    return replace(step, risk=terms.risk, break_glass=terms.break_glass)
 
 
 def _able(people: PeopleDocument, shard: str, step: Step, requesters: tuple[str, ...]) -> list[str]:

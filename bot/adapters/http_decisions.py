@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import Field
 
 from bot.adapters import http_orders
-from bot.adapters.http_cards import step_of
+from bot.adapters.http_cards import strict
 from bot.adapters.http_errors import as_json
 from bot.adapters.http_lookup import Found, find_incident, the_shard
 from bot.adapters.http_orders import Body, Name, Words, answer, read
@@ -95,11 +95,12 @@ class Decisions:
 
     def _refusal(self, found: Found, person: str, body: VoteBody, verdict: Literal["approve", "deny"]) -> str:
         """Why this person may not say this, "" when they may, or when nothing is asked (the machine says that)."""
-        asked, plan = found.incident.approval, found.incident.plan
+        asked, plan = found.incident.approval or found.incident.granted, found.incident.plan
         if asked is None or plan is None:
             return ""
+        step = strict(plan.steps[found.incident.cursor], asked.terms)
         return approvals.refusal(
-            self._services.roster(), found.shard, step_of(plan, asked.step), person, asked.terms.requesters,
+            self._services.roster(), found.shard, step, person, asked.terms.requesters,
             break_glass=body.break_glass, reason=body.reason, deny=verdict == "deny",
         )  # fmt: skip
 

@@ -53,7 +53,7 @@ def _by_a_person(services: Services, command: Command) -> Callable[[web.Request]
         if not _KEY.fullmatch(key):
             raise InputError("Idempotency-Key", "is 8 to 80 letters, digits or any of _ . : -")
         # The person is part of the id, so nobody's key can stand in for somebody else's order.
-        return await command(request, person, f"op-{person}-{key}")
+        return await command(request, person, f"op/{person}/{key}")
 
     return answer
 

@@ -12,7 +12,7 @@ from typing import Literal
 from bot.core.ids import digest
 from bot.core.plan import Step
 from bot.core.reading import Reading
-from bot.core.words import AggregateId, JsonText, Millis
+from bot.core.words import AggregateId, JsonText, Millis, Risk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,7 @@ class Terms:
     `pins` are the fields of the target's state that must not change (canonical JSON); `policy_hash` and `current_hash`
     the policy as pinned and as in force; `requesters` who may not approve it; `eligible` who may, when it was asked.
     `by_hand` is the command that does the same without Andon; `blind`: the guard could not be told when it was asked.
+    `risk` and `break_glass` are the stricter ones of the two policies; `barred` says why nobody may approve it at all.
     """
 
     digest: str
@@ -32,6 +33,9 @@ class Terms:
     quorum: int
     asked_at: Millis
     expires_at: Millis
+    risk: Risk = "risky"
+    break_glass: str = ""
+    barred: str = ""
     blind: bool = False
     requesters: tuple[str, ...] = ()
     eligible: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ TERMINAL: frozenset[Status] = frozenset({"closed"})
 # Labels of more alerts than this are not kept; further fingerprints are counted in `untracked`, and an incident
 # with untracked alerts is never resolved by alerts alone. 1,000 alerts are about 300 kB of record.
 MAX_ALERTS = 1_000
+MAX_REQUESTERS = 64  # people who fired an alert of one episode by hand; there are not so many on a floor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,11 @@ class Incident:
     branches: tuple[AggregateId, ...] = ()  # this episode's rungs that run a step, as incidents of their own
     parent: AggregateId = ""  # of a branch: the incident whose ladder began it
     parent_episode: int = 0
+    parent_over: str = ""  # of a branch under way: its incident is over, so nothing more begins
+    left: JsonText = "{}"  # of a branch: the component as its incident's last action left it
+    requesters: tuple[str, ...] = ()  # people who brought this episode about: who ordered it, or fired an alert by hand
+    climbed: tuple[int, ...] = ()  # rungs of this episode that have been climbed
+    held_until: Millis = 0  # the ladder's own actions wait at least until then
     ordered_by: str = ""  # the person who ordered its one step; "" where a policy opened it
     frozen: bool = False
     level: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.core.events import AlertFired, AlertResolved, MessageDelivered
-from bot.core.incident import MAX_ALERTS, AlertState
+from bot.core.incident import MAX_ALERTS, MAX_REQUESTERS, AlertState
 from bot.core.incident_draft import Draft
 from bot.core.incident_moves import (
     PATIENCE_MS,
@@ -46,6 +46,8 @@ def alert_fired(draft: Draft, event: AlertFired) -> Decision:
         return _go_on(draft, event, f"alert number {MAX_ALERTS + 1}: further ones are not tracked one by one")
     state = AlertState(alert=alert, firing=True, changed_at=draft.now)
     draft.change(alerts={**draft.incident.alerts, alert.fingerprint: state})
+    if alert.injected_by and alert.injected_by not in draft.incident.requesters:
+        draft.change(requesters=(*draft.incident.requesters, alert.injected_by)[:MAX_REQUESTERS])
     if incident.episode == 0:
         return _open(draft, event)
     return _go_on(draft, event, f"{alert.name} fires too")
@@ -96,7 +98,7 @@ def _relapse(draft: Draft) -> Decision:
         draft.say("reopened", f"episode {draft.incident.episode}: {describe(draft)}")
         return Applied(f"episode {draft.incident.episode} begins")
     # An acknowledgement was of what has ended; who comes back is called anew.
-    draft.change(timers={}, resolved_at=None, acknowledged_by="", acknowledged_at=None)
+    draft.change(timers={}, resolved_at=None, acknowledged_by="", acknowledged_at=None, taken_by="")
     arm_ladder(draft)
     draft.say("reopened", f"fires again within the hold: {describe(draft)}")
     if incident.resumes == "mitigated":

@@ -50,6 +50,7 @@ from bot.core.incident_orders import (
     parent_resolved,
     took,
     voted,
+    voted_while_acting,
 )
 from bot.core.incident_turns import (
     approval_needed,
@@ -90,7 +91,7 @@ class Row:
 _LIVE: tuple[Status, ...] = ("open", "diagnosing", "acting", "verifying", "awaiting_approval", "parked", "mitigated")
 _WAITING: tuple[Status, ...] = ("awaiting_approval", "parked", "mitigated")
 _NOT_ASKING: tuple[Status, ...] = (
-    "open", "diagnosing", "acting", "verifying", "parked", "mitigated", "resolved", "closed",
+    "open", "diagnosing", "verifying", "parked", "mitigated", "resolved", "closed",
 )  # fmt: skip
 _PLAN_GOES_ON: tuple[Status, ...] = ("verifying", "parked", "mitigated", "resolved")
 
@@ -102,7 +103,7 @@ _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Stat
     (("diagnosing", "acting", "verifying"), AlertResolved, alert_resolved, ()),
     (("open", *_WAITING), AlertResolved, alert_resolved, ("resolved",)),
     (("resolved",), AlertResolved, alert_resolved, ()),
-    (("acting",), SlotGranted, granted, ()),
+    (("acting",), SlotGranted, granted, ("open", "resolved")),
     (("acting",), SlotQueued, queued, ()),
     (("acting",), SlotDenied, denied, ("parked", "resolved")),
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), SlotGranted, granted_too_late, ()),
@@ -111,7 +112,7 @@ _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Stat
     (("acting",), StepShadowed, shadowed, ("parked", "resolved")),
     (("acting",), ApprovalNeeded, approval_needed, ("awaiting_approval", "parked", "resolved")),
     (("acting",), StepNotSent, not_sent, ("parked", "resolved")),
-    (("acting",), StepUnknown, unknown, ("parked", "resolved")),
+    (("acting",), StepUnknown, unknown, ("parked",)),
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepSucceeded, late, ()),
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepUnneeded, late, ()),
     (("open", "diagnosing", "verifying", *_WAITING, "resolved", "closed"), StepNotSent, late, ()),
@@ -127,9 +128,10 @@ _ROWS: tuple[tuple[tuple[Status, ...], type, Callable[..., Decision], tuple[Stat
     (_WAITING, TimerFired, timer, ("parked",)),
     (("resolved",), TimerFired, timer, ("closed",)),
     (("awaiting_approval",), ApprovalVoted, voted, ("acting", "parked", "resolved")),
+    (("acting",), ApprovalVoted, voted_while_acting, ("parked", "resolved")),
     (_NOT_ASKING, ApprovalVoted, nothing_asked, ()),
-    (("open", "diagnosing", "awaiting_approval"), OperatorTook, took, ("parked",)),
-    (("acting", "verifying"), OperatorTook, took, ("parked", "resolved")),
+    (("open", "awaiting_approval"), OperatorTook, took, ("parked",)),
+    (("diagnosing", "acting", "verifying"), OperatorTook, took, ("parked", "resolved")),
     (("parked", "mitigated"), OperatorTook, took, ()),
     (_LIVE, OperatorEscalated, escalated, ()),
     (_LIVE, OperatorHeld, held, ()),

@@ -29,6 +29,7 @@ from bot.core.incident_draft import AGAIN, Draft
 from bot.core.plan import Page, Step
 from bot.core.words import SYSTEM_TARGET, AggregateId, JsonText, Millis, Severity, severity_rank, target_id
 
+FRESH_WINDOW_MS: Millis = 120_000  # what a person gets before a rung that came due meanwhile acts
 TURN_MS: Millis = 300_000  # a step without an outcome for this long parks; a hung dispatcher must not hide an incident
 DIAGNOSIS_MS: Millis = 10_000  # how long a plan waits for its diagnoses before it goes on without them
 RECHECK_MS: Millis = 15_000  # between looks at the evidence of an incident whose alerts are gone
@@ -38,6 +39,8 @@ GUARD_RETRIES = 60  # five minutes of alert and evidence disagreeing calls a hum
 PATIENCE_MS: Millis = 300_000  # an alert that still fires this long after verified mitigation calls a human
 MAX_RESULTS = 50  # step results kept in the record; the audit has all of them
 MAX_SAID = 500  # characters of what Andon says about itself in a page; pagers show little more
+
+_TELLING: frozenset[StepOutcome] = frozenset({"unknown", "succeeded", "verified", "unneeded"})
 
 Outcome = Literal["none", "done", "not_sent", "unknown"]
 
@@ -52,7 +55,8 @@ def start_episode(draft: Draft) -> None:
     draft.change(
         status="open", episode=incident.episode + 1, cursor=0, episode_at=draft.now, fence=0, run="", tries=0, level=0,
         findings={}, mitigated_at=None, resolved_at=None, acknowledged_by="", acknowledged_at=None, taken_by="",
-        frozen=False, timers={}, severity=plan.severity or claimed,
+        frozen=False, timers={}, severity=plan.severity or claimed, approval=None, granted=None, climbed=(),
+        held_until=0, requesters=tuple(sorted({alert.injected_by for alert in incident.firing} - {""})),
     )  # fmt: skip
     arm_ladder(draft)
     if plan.page_on_open is not None:
@@ -85,11 +89,21 @@ def _no_graver(page: Page, severity: Severity) -> Page:
 
 
 def arm_ladder(draft: Draft) -> None:
-    """Set the rungs still ahead in this episode; a relapse inside the hold takes the ladder up where it was."""
+    """Set the rungs not climbed yet in this episode.
+
+    A relapse inside the hold takes the ladder up where it was: what came due meanwhile calls at once, and acts after a
+    fresh window (law 9).
+    """
+    incident = draft.incident
     for number, rung in enumerate(draft.plan.ladder):
-        due = draft.incident.episode_at + rung.after_ms
-        if due >= draft.now:
-            draft.arm(f"rung:{number}", due)
+        due = incident.episode_at + rung.after_ms
+        if number in incident.climbed:
+            continue
+        if rung.step is not None:
+            soonest = due if due >= draft.now else draft.now + FRESH_WINDOW_MS
+            draft.arm(f"rung:{number}", max(soonest, incident.held_until))
+        else:
+            draft.arm(f"rung:{number}", max(due, draft.now))
 
 
 def begin_step(draft: Draft) -> None:
@@ -140,28 +154,23 @@ def run_step(draft: Draft, grant: SlotGranted) -> None:
             severity=incident.severity,
             alerts=draft.alerts(),
             approval=incident.granted,
-            requesters=requesters(incident),
+            requesters=incident.requesters,
             ordered_by=incident.ordered_by,
-            left=_as_left(incident, step),
+            left=as_left(incident, step),
+            until=draft.now + TURN_MS,
         )
     )
     draft.change(granted=None)  # it is this run's now, and nobody else's
 
 
-def requesters(incident: Incident) -> tuple[str, ...]:
-    """The people who brought this about: whoever ordered it, or fired one of its alerts by hand."""
-    injected = {state.alert.injected_by for state in incident.alerts.values()}
-    return tuple(sorted({incident.ordered_by, *injected} - {""}))
-
-
-def _as_left(incident: Incident, step: Step) -> JsonText:
+def as_left(incident: Incident, step: Step) -> JsonText:
     """The step's component as this episode's last action on it left it; "{}" when none has acted."""
     components = {each.id: each.component for each in incident.plan.steps} if incident.plan is not None else {}
     for result in reversed(incident.results):
         same = result.episode == incident.episode and components.get(result.step) == step.component
         if same and result.outcome == "succeeded":
             return result.after
-    return "{}"
+    return incident.left
 
 
 def release_turn(draft: Draft, outcome: Outcome, verifying_until: Millis | None = None) -> None:
@@ -230,6 +239,12 @@ def next_step(draft: Draft) -> None:
     seek_resolution(draft)
 
 
+def _unsettled(incident: Incident) -> bool:
+    """Whether nobody knows what became of a step: a person finds out and says so, no alert's end does."""
+    latest = {r.step: r.outcome for r in incident.results if r.episode == incident.episode and r.outcome in _TELLING}
+    return "unknown" in latest.values()
+
+
 def is_errand(incident: Incident) -> bool:
     """Whether the incident is one step's own, a branch or an order: it is over when the step is."""
     return bool(incident.parent or incident.ordered_by)
@@ -263,6 +278,9 @@ def end_verification(draft: Draft) -> None:
 
 def park(draft: Draft, why: str, *, page: bool) -> None:
     """Stop here and wait for a human, or for the problem to go away with evidence."""
+    if draft.incident.parent_over:
+        resolve(draft, draft.incident.parent_over)
+        return
     draft.disarm("turn", "verify", "verify:again", "retry", "diagnosis", "approval", "patience")
     draft.change(status="parked", why=why, fence=0, run="", approval=None, granted=None)
     draft.say("parked", why)
@@ -276,12 +294,13 @@ def escalate(draft: Draft, why: str) -> str:
     incident = draft.incident
     for number, rung in enumerate(draft.plan.ladder):
         name = f"rung:{number}"
-        if rung.page is None or name not in incident.timers:
+        if rung.page is None or name not in incident.timers or number < incident.level:
             continue
-        draft.change(level=max(incident.level, number + 1))
+        draft.change(level=number + 1)
         if rung.step is None:
             draft.disarm(name)
-        draft.page(rung.page, f"{draft.plan.policy}: {why}")
+            draft.change(climbed=(*incident.climbed, number))
+        draft.page(rung.page, f"{draft.plan.policy}: {why}", anew=True)
         draft.say("escalated", f"{why}; paged {rung.page.service}")
         return rung.page.service
     draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)
@@ -313,7 +332,7 @@ def observe(draft: Draft, purpose: Literal["verify", "resolve"], condition: str,
 def seek_resolution(draft: Draft) -> None:
     """When no alert fires any more: resolve on fresh evidence of health, or at once where none is declared."""
     incident = draft.incident
-    if incident.firing or incident.untracked or is_errand(incident):
+    if incident.firing or incident.untracked or is_errand(incident) or _unsettled(incident):
         return
     if draft.plan.healthy:
         observe(draft, "resolve", draft.plan.healthy, draft.now + RECHECK_MS)

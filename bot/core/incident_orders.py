@@ -15,6 +15,7 @@ from bot.core.incident_draft import Draft
 from bot.core.incident_moves import (
     MAX_RESULTS,
     begin_step,
+    branch_id,
     describe,
     end_verification,
     escalate,
@@ -60,7 +61,8 @@ def _granted(draft: Draft, event: ApprovalVoted, asked: PendingApproval, votes: 
     draft.change(approval=None, granted=Approval(id=asked.id, terms=asked.terms, votes=votes))
     if event.break_glass:
         why = f"{event.by} broke the glass for {draft.step.action} alone: {event.reason}"
-        for page in {rung.page for rung in draft.plan.ladder if rung.page is not None} | {draft.plan.page_on_park}:
+        ladder = tuple(rung.page for rung in draft.plan.ladder if rung.page is not None)
+        for page in dict.fromkeys((*ladder, *draft.plan.call_all, draft.plan.page_on_park)):
             draft.page(page, f"{draft.plan.policy}: {why}", anew=True)
         draft.say("decided", why)
     else:
@@ -80,6 +82,18 @@ def _denied(draft: Draft, event: ApprovalVoted) -> Decision:
     return Applied(why)
 
 
+def voted_while_acting(draft: Draft, event: ApprovalVoted) -> Decision:
+    """Deny beats approve, also while the approved step still waits for its turn."""
+    granted, incident = draft.incident.granted, draft.incident
+    mine = granted is not None and (granted.id, granted.terms.digest) == (event.approval, event.digest)
+    if event.verdict != "deny" or not mine or incident.run:
+        return nothing_asked(draft, event)
+    if event.refusal:
+        return Denied(event.refusal)
+    release_turn(draft, "none")
+    return _denied(draft, event)
+
+
 def nothing_asked(draft: Draft, _: ApprovalVoted) -> Decision:
     return Denied(f"nothing waits for a decision here: the incident is {draft.incident.status} ({draft.incident.why})")
 
@@ -93,6 +107,7 @@ def took(draft: Draft, event: OperatorTook) -> Decision:
     if incident.acknowledged_at is None:
         draft.change(acknowledged_at=draft.now)
     draft.say("taken", f"{event.by} has it; automation stands down here")
+    _stand_branches_down(draft, f"{event.by} has it")
     if incident.run:  # its outcome comes within seconds; what would come after it is stopped there
         return Applied(f"{event.by} has it; {draft.step.action} is under way and ends first")
     if incident.status == "acting":
@@ -102,6 +117,14 @@ def took(draft: Draft, event: OperatorTook) -> Decision:
     if incident.status not in ("parked", "mitigated", "resolved"):
         park(draft, f"{event.by} has it; automation stands down here", page=False)
     return Applied(f"{event.by} has it")
+
+
+def _stand_branches_down(draft: Draft, why: str) -> None:
+    """Hands on reaches what the ladder began, except what goes on until the end."""
+    for number, rung in enumerate(draft.plan.ladder):
+        branch = branch_id(draft.incident, number)
+        if rung.until != "resolved" and branch in draft.incident.branches:
+            draft.tell(branch, ParentResolved(id=draft.fresh("over"), at=draft.now, why=why))
 
 
 def escalated(draft: Draft, event: OperatorEscalated) -> Decision:
@@ -116,8 +139,8 @@ def held(draft: Draft, event: OperatorHeld) -> Decision:
     for number, rung in enumerate(draft.plan.ladder):
         timer = draft.incident.timers.get(f"rung:{number}")
         if rung.step is not None and timer is not None and timer.due < until:
-            draft.arm(f"rung:{number}", until)
             moved.append(rung.step.action)
+    draft.change(held_until=max(draft.incident.held_until, until))
     if not moved:
         return Denied("no action of the ladder would begin within that time")
     why = f"{event.by} holds {', '.join(moved)} for {event.for_ms // 1000} s"
@@ -134,17 +157,18 @@ def ordered(draft: Draft, event: StepOrdered) -> Decision:
         return Ignored("a copy of an order that has begun already")
     if len(event.plan.steps) != 1:
         return Denied("an order is exactly one step")
-    plan = replace(event.plan, ladder=(), diagnose=(), page_on_open=None)
+    plan = replace(event.plan, ladder=(), diagnose=(), page_on_open=None, severity=event.severity)
     alerts = {a.fingerprint: AlertState(alert=a, firing=True, changed_at=draft.now) for a in event.alerts}
     draft.change(
         plan=plan, opened_at=draft.now, alerts=alerts, parent=event.parent, parent_episode=event.parent_episode,
-        ordered_by=event.by, severity=event.severity,
+        ordered_by=event.by, severity=event.severity, left=event.left,
     )  # fmt: skip
     action = event.plan.steps[0].action
     why = f"{action} ordered by {event.by}: {event.reason}" if event.by else f"{action}: {event.reason}"
     draft.say("opened", why)
     start_episode(draft)
-    draft.change(severity=event.severity, acknowledged_by=event.acknowledged_by)
+    people = {*event.requesters, event.by} - {""}
+    draft.change(acknowledged_by=event.acknowledged_by, requesters=tuple(sorted(people)))
     return Applied(why)
 
 
@@ -164,8 +188,11 @@ def branch_ended(draft: Draft, event: BranchEnded) -> Decision:
 def parent_resolved(draft: Draft, event: ParentResolved) -> Decision:
     """The incident this is a branch of is over: what has not begun does not begin."""
     incident = draft.incident
-    if not is_errand(incident) or incident.run:
-        return Ignored("it is under way and ends by itself")
+    if not is_errand(incident):
+        return Ignored("it is nobody's branch")
+    if incident.run:
+        draft.change(parent_over=f"its incident is over: {event.why}")
+        return Applied("it is under way; nothing more begins after it")
     if incident.status == "acting":
         release_turn(draft, "none")
     if incident.status == "verifying":

@@ -27,6 +27,7 @@ from bot.core.incident_draft import Draft
 from bot.core.incident_moves import (
     GUARD_RETRIES,
     GUARD_RETRY_MS,
+    RECHECK_MS,
     TURN_MS,
     fail_step,
     is_errand,
@@ -39,7 +40,6 @@ from bot.core.incident_moves import (
     seek_resolution,
     settle_step,
 )
-from bot.core.plan import Step
 from bot.core.record import Applied, Decision, Ignored
 from bot.core.words import target_id
 
@@ -67,6 +67,14 @@ def granted(draft: Draft, event: SlotGranted) -> Decision:
         return granted_too_late(draft, event)
     if draft.incident.run:
         return Ignored("its turn has come already")
+    quiet = not draft.incident.firing and not draft.incident.untracked and not is_errand(draft.incident)
+    if quiet and not draft.step.guard:  # where there is one, the guard says whether it is still needed
+        draft.change(fence=event.fence)
+        release_turn(draft, "none")
+        draft.change(status="open", why="the alert ended while it waited for its turn")
+        draft.arm("retry", draft.now + RECHECK_MS)  # in case it comes back before health is seen
+        seek_resolution(draft)
+        return Applied("the alert ended while it waited for its turn")
     run_step(draft, event)
     return Applied(event.why or f"its turn, fence {event.fence}")
 
@@ -119,6 +127,10 @@ def unneeded(draft: Draft, event: StepUnneeded) -> Decision:
         settle_step(draft, "none")
         return Applied(event.why)
     release_turn(draft, "none")
+    if draft.incident.parent_over:
+        record(draft, "unneeded", event)
+        resolve(draft, draft.incident.parent_over)
+        return Applied(event.why)
     if not draft.incident.firing and not draft.incident.untracked:
         record(draft, "unneeded", event)
         next_step(draft)
@@ -152,10 +164,14 @@ def approval_needed(draft: Draft, event: ApprovalNeeded) -> Decision:
     record(draft, "asked", event)
     release_turn(draft, "none")
     incident, terms = draft.incident, event.terms
+    draft.change(tries=0)
+    if incident.parent_over:
+        resolve(draft, incident.parent_over)
+        return Applied(incident.parent_over)
     if incident.taken_by:
         park(draft, f"{incident.taken_by} has it; Andon would ask: {event.why}", page=False)
         return Applied(event.why)
-    if terms is None or not _enough(draft.step, terms):
+    if terms is None or not _enough(terms):
         _nobody_to_ask(draft, event)
         return Applied(event.why)
     asked = PendingApproval(
@@ -166,14 +182,14 @@ def approval_needed(draft: Draft, event: ApprovalNeeded) -> Decision:
     draft.arm("approval", terms.expires_at)
     draft.say("asked", event.why)
     if not incident.acknowledged_by:
-        draft.page(draft.plan.page_on_park, f"{draft.plan.policy} needs a decision: {event.why}")
+        draft.page(draft.plan.page_on_park, f"{draft.plan.policy} needs a decision: {event.why}", anew=True)
     seek_resolution(draft)
     return Applied(event.why)
 
 
-def _enough(step: Step, terms: Terms) -> bool:
-    """Whether the people who may decide are enough to decide."""
-    return len(terms.eligible) >= terms.quorum or bool(step.break_glass)
+def _enough(terms: Terms) -> bool:
+    """Whether anybody may decide, and those who may are enough."""
+    return not terms.barred and (len(terms.eligible) >= terms.quorum or bool(terms.break_glass))
 
 
 def _nobody_to_ask(draft: Draft, event: ApprovalNeeded) -> None:
@@ -181,9 +197,9 @@ def _nobody_to_ask(draft: Draft, event: ApprovalNeeded) -> None:
     why = event.why
     if event.terms is not None:
         have = ", ".join(event.terms.eligible) or "nobody"
-        why += f"; {event.terms.quorum} must approve it and {have} may"
+        why += f"; {event.terms.barred or f'{event.terms.quorum} must approve it and {have} may'}"
         why += f"; by hand: {event.terms.by_hand}" if event.terms.by_hand else ""
-    draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}")
+    draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)
     park(draft, why, page=False)
 
 
@@ -201,7 +217,10 @@ def unknown(draft: Draft, event: StepUnknown) -> Decision:
         return late(draft, event)
     record(draft, "unknown", event)
     release_turn(draft, "unknown")
-    park(draft, f"nobody can tell whether it took effect: {event.why}", page=True)
+    why = f"nobody can tell whether it took effect: {event.why}"
+    draft.change(parent_over="")  # that is no end for it
+    draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)  # also to who has seen the rest
+    park(draft, why, page=False)
     return Applied(event.why)
 
 

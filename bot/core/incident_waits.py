@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from bot.core.events import DiagnosisFound, EvidenceObserved, TimerFired
 from bot.core.incident import StepResult
 from bot.core.incident_draft import Draft
-from bot.core.incident_ladder import rung_due
+from bot.core.incident_ladder import AWAY_MS, rung_due
 from bot.core.incident_moves import (
+    FRESH_WINDOW_MS,
     MAX_RESULTS,
     RECHECK_MS,
     RECHECKS_BEFORE_PARKING,
@@ -85,6 +86,8 @@ def timer(draft: Draft, event: TimerFired) -> Decision:
     draft.disarm(event.name)
     if event.name.startswith("rung:"):
         return rung_due(draft, int(event.name.partition(":")[2]), timer.due)
+    if event.name == "retry" and draft.incident.parent and draft.now - timer.due > AWAY_MS:
+        return _fresh_window(draft)
     return _TIMERS[event.name](draft, event)
 
 
@@ -92,6 +95,14 @@ def _turn_over(draft: Draft, _: TimerFired) -> Decision:
     why = f"{draft.step.action} has had no outcome for {TURN_MS // 60_000} minutes ({draft.incident.why})"
     release_turn(draft, "unknown" if draft.incident.run else "none")
     park(draft, why, page=True)
+    return Applied(why)
+
+
+def _fresh_window(draft: Draft) -> Decision:
+    """A rung's step whose next try came due while Andon was away: people are called before it tries."""
+    why = f"Andon was away; {draft.step.action} is looked at again in {FRESH_WINDOW_MS // 1000} s"
+    draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)
+    draft.arm("retry", draft.now + FRESH_WINDOW_MS)
     return Applied(why)
 
 

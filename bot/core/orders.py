@@ -12,7 +12,7 @@ from typing import Literal
 
 from bot.core.alert import Alert
 from bot.core.plan import Plan
-from bot.core.words import AggregateId, Millis, Severity
+from bot.core.words import AggregateId, JsonText, Millis, Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,4 +175,6 @@ class StepOrdered:
     parent: AggregateId = ""
     parent_episode: int = 0
     acknowledged_by: str = ""
+    requesters: tuple[str, ...] = ()
+    left: JsonText = "{}"
     alerts: tuple[Alert, ...] = ()

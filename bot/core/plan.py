@@ -86,7 +86,7 @@ class Rung:
     """A timed entry of the ladder: once `after_ms` have passed since the episode began, page `page`, say so in the
     channel `notify`, and run `step` beside the plan. At least one of the three is there.
 
-    A plain acknowledgement stops it, whatever `until` says, except `resolved`: that one goes on to the end.
+    A plain acknowledgement ends it (`until: acked`), or ends its page only (`mitigated`), or nothing of it (`resolved`).
     """
 
     after_ms: Millis
@@ -117,6 +117,7 @@ class Plan:
         ""  # CEL; must hold on fresh evidence before the incident resolves (law 13); "" = no evidence declared
     )
     page_on_open: Page | None = None  # the catch-all's page
+    call_all: tuple[Page, ...] = ()  # of a branch: whom its incident's ladder knows, for broken glass
     page_on_park: Page = Page(service="trading-oncall", severity="critical")
     hold_ms: Millis = 120_000
     close_ms: Millis = 1_800_000

@@ -83,6 +83,8 @@ def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
     target = draft.target
     if not event.ordered and event.policy not in target.armed:
         return Denied(f"policy {event.policy} was disarmed meanwhile")
+    if draft.now > event.deadline:
+        return Denied("its deadline has passed")
     if any(intent.intent == event.intent and intent.attempt >= event.attempt for intent in target.loose):
         return Denied(f"attempt {event.attempt} of this intent was declared before")
     refusal = _charge(draft, event) if event.attempt == 1 else None

@@ -98,6 +98,8 @@ class Activity:
     async def run(self) -> Outcome:
         """The whole activity. Raises StoreUnavailable or TakenElsewhere; then the effect stays in the outbox."""
         action = self._hands.toolbox.action(self._step.action)
+        if self._is_over():
+            return self._not_sent("its time was over before it was looked at; it was handed out before an outage")
         if action is None:
             return self._not_sent(f"no action named {self._step.action} is installed")
         earlier = await self._earlier_intent()
@@ -116,19 +118,23 @@ class Activity:
         return self._unknown(f"{ATTEMPTS} attempts, and none had an answer that proves anything")
 
     async def _look_again(self, action: Action, ready: Ready) -> Ready | Outcome:
-        """Between two attempts: is there still something to do?"""
-        again = await self._inspect(action)
+        """Between two attempts: everything is read and judged again, as if for the first time."""
+        again = await self._read(action)
         match again:
-            case Proceed():
-                return Ready(again, ready.why)
             case AlreadySo(before=before, why=why) if self._unanswered:
                 return self._succeeded(ready, before, f"an attempt without an answer took effect: {why}")
-            case AlreadySo(why=why):
-                return StepUnneeded(**self._report(why), already=True)
             case CannotTell(why=why) | Unfit(why=why):
                 return self._failed(f"the target could not be reached, and now {why}")
             case _:
-                assert_never(again)
+                pass
+        judged = self._weigh(again)
+        if isinstance(judged, Ready) or not self._unanswered:
+            return judged
+        return self._unknown(f"an attempt had no answer, and it is not sent again: {judged.why}")
+
+    def _is_over(self) -> bool:
+        """Whether the incident has given this turn up by now."""
+        return bool(self._effect.until) and self._hands.engine.clock.now() > self._effect.until
 
     # --- before ---------------------------------------------------------------------------------------------------
 
@@ -148,6 +154,13 @@ class Activity:
             self._arguments = self._judge.render(self._step.arguments)
         except rendering.RenderError as error:
             return self._not_sent(f"its arguments cannot be filled in: {error}")
+        inspection = await self._read(action)
+        if earlier is not None:
+            return self._take_up(earlier, inspection)
+        return self._weigh(inspection)
+
+    async def _read(self, action: Action) -> Inspection:
+        """Evidence, the target's state, and how the alerts stand, side by side."""
         now = self._hands.engine.clock.now()
         plan, alerts = self._effect.plan, self._effect.alerts
         self._readings, inspection, self._standing = await asyncio.gather(
@@ -155,9 +168,7 @@ class Activity:
             self._inspect(action),
             self._judge.standing(),
         )
-        if earlier is not None:
-            return self._take_up(earlier, inspection)
-        return self._weigh(inspection)
+        return inspection
 
     def _weigh(self, inspection: Inspection) -> Ready | Outcome:
         """Guard, target and approval rules: Ready when nothing speaks against it."""
@@ -184,7 +195,7 @@ class Activity:
             case _:
                 assert_never(inspection)
         because = f", because {guard.why}" if self._step.guard else ""
-        would = f"{self._step.action}: {inspection.before} -> {inspection.wanted}{because}"
+        would = f"{self._step.action} ({rendering.change(inspection.before, inspection.wanted)}){because}"
         if self._effect.disposition == "shadow":
             return StepShadowed(**self._report(f"would run {would} ({self._effect.why})", after=inspection.wanted))
         verdict = self._judge.authorise(inspection, guard, self._arguments, self._standing)
@@ -245,7 +256,7 @@ class Activity:
             step=step.id, action=step.action, target=target_id(step.component) if step.component else SYSTEM_TARGET,
             policy=effect.plan.policy, policy_hash=effect.plan.policy_hash, arguments=ready.proceed.arguments,
             before=ready.proceed.before, direction=step.direction, delivery=step.delivery, fence=effect.fence,
-            attempt=attempt, deadline=now + INTENT_DEADLINE_MS, budget=self._hands.budget,
+            attempt=attempt, deadline=self._deadline(now), budget=self._hands.budget,
             approval=effect.approval.id if effect.approval is not None else "", ordered=bool(effect.ordered_by),
         )  # fmt: skip
         try:
@@ -261,6 +272,10 @@ class Activity:
         if other is not None and other.attempt >= attempt:
             raise TakenElsewhere(f"attempt {other.attempt} of {effect.id} is another worker's")
         return decision.reason
+
+    def _deadline(self, now: Millis) -> Millis:
+        until = self._effect.until
+        return min(now + INTENT_DEADLINE_MS, until) if until else now + INTENT_DEADLINE_MS
 
     async def _journal(self, intent: IntentDeclared) -> str:
         """The second place where the intent is durable. Returns why it is not, or ""."""

@@ -23,6 +23,7 @@ from bot.engine.action_ports import EvidenceReader, Proceed, Targets, Toolbox
 from bot.engine.engine import Engine
 from bot.engine.ports import Chat, Journal
 from bot.engine.standing import Standing
+from handlers.alertmanager import SOURCE
 from policies import approvals, expressions, guardrails, rendering
 
 
@@ -94,7 +95,10 @@ class Judge:
         asks = self._hands.standing
         if asks is None or self._effect.ordered_by or risk_rank(self._step.risk) < risk_rank("risky"):
             return Standing("unknown", "nobody was asked")
-        return await asks(self._shard, self._effect.alerts)
+        found = await asks(self._shard, self._effect.alerts)
+        if found.kind == "gone" and any(alert.source != SOURCE for alert in self._effect.alerts):
+            return Standing("unknown", "another source's alerts still count")
+        return found
 
     def authorise(
         self, inspection: Proceed, guard: Guarded, arguments: JsonText, standing: Standing

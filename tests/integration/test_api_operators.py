@@ -96,7 +96,7 @@ async def test_acknowledging_is_by_name_and_harmless_to_repeat(services: TwinSer
     assert again["decisions"][0]["decision"] == "ignored"
     assert (await record(services, incident)).acknowledged_by == "demo-oncall"
     body = json.loads((await services.store.audit(SYSTEM, incident))[-1].body)
-    assert body["events"][0]["event"]["id"] == "op-demo-oncall-order-0001"
+    assert body["events"][0]["event"]["id"] == "op/demo-oncall/order-0001"
 
 
 async def test_resolving_what_still_fires_needs_force(services: TwinServices, api: Api) -> None:

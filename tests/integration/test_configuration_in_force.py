@@ -125,3 +125,12 @@ async def test_a_user_in_the_url_is_never_mixed_with_another_password(guarded: i
             assert await client.execute_command("ACL", "WHOAMI") == b"andon"
     finally:
         await client.aclose()
+
+
+def test_one_login_under_two_names_is_one_human(tmp_path: Path) -> None:
+    """One entry by number and one by name: two approvers that are one person, which only this machine can tell."""
+    uid = os.getuid()
+    name = pwd.getpwuid(uid).pw_name
+    people = f"people: [{{id: demo-oncall, os_uid: {uid}}}, {{id: demo-approver, os_user: {name}}}]\n"
+    with pytest.raises(ConfigError, match=r"demo-approver .* and demo-oncall .* are the same login"):
+        read_floor(configuration(tmp_path, people=people), FakeClock())

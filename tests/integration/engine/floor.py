@@ -189,6 +189,16 @@ class OnePolicy:
         return self.plan
 
 
+class Ahead(SystemClock):
+    """Real time, so many milliseconds later: what an engine sees that was away so long."""
+
+    def __init__(self, ahead_ms: int) -> None:
+        self._ahead_ms = ahead_ms
+
+    def now(self) -> int:
+        return super().now() + self._ahead_ms
+
+
 class Floor:
     """The engine on a real store, with a twin of the trading system."""
 
@@ -196,6 +206,7 @@ class Floor:
         self._url = url
         self.plan = plan
         self.separate = False
+        self.ahead_ms = 0
         self.roster = ROSTER
         self.risk = RiskEngine()
         self.people = Notebook()
@@ -206,7 +217,7 @@ class Floor:
         await self.store.open()
         self.engine = Engine(
             store=self.store, book=OnePolicy(self.plan, self.separate, self.roster), text=event_text,
-            clock=SystemClock(), telemetry=Deaf(), shards=[SHARD],
+            clock=Ahead(self.ahead_ms), telemetry=Deaf(), shards=[SHARD],
         )  # fmt: skip
         hands = Hands(
             engine=self.engine, toolbox=self.risk, targets=None, evidence=self.risk, journal=self.people,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from bot.adapters.http_cards import strict
 from bot.core.approval import PendingApproval
 from bot.core.ids import incident_id
 from bot.core.orders import ApprovalVoted, StepOrdered
 from bot.core.record import Applied, Decision, Denied
+from bot.errors import NotSent
 from policies import approvals
 from policies.people import PeopleDocument
 from tests.integration.engine.floor import PLAN, SHARD, STEP, Floor
@@ -33,13 +36,25 @@ async def question(floor: Floor) -> PendingApproval:
     return incident.approval
 
 
+async def asked_anew(floor: Floor, first: PendingApproval) -> PendingApproval:
+    """The question that comes after `first`."""
+
+    async def another() -> bool:
+        incident = await floor.incident()
+        return incident is not None and incident.approval is not None and incident.approval.id != first.id
+
+    await floor.until(another, "a second question")
+    return await question(floor)
+
+
 async def vote(floor: Floor, asked: PendingApproval, by: str, **changes: object) -> Decision:
     incident = await floor.incident()
     assert incident is not None
     assert incident.plan is not None
     glass, deny = bool(changes.get("break_glass")), changes.get("verdict") == "deny"
     refusal = approvals.refusal(
-        floor.engine.book.people, SHARD, incident.plan.steps[incident.cursor], by, asked.terms.requesters,
+        floor.engine.book.people, SHARD, strict(incident.plan.steps[incident.cursor], asked.terms), by,
+        asked.terms.requesters,
         break_glass=glass, reason=str(changes.get("reason", "")), deny=deny,
     )  # fmt: skip
     event = ApprovalVoted(
@@ -91,12 +106,7 @@ async def test_drift_in_a_pin_voids_the_approval_and_asks_again(valkey, breach):
         floor.risk.kelly = 0.2
         await vote(floor, first, "demo-approver")
 
-        async def asked_anew() -> bool:
-            incident = await floor.incident()
-            return incident is not None and incident.approval is not None and incident.approval.id != first.id
-
-        await floor.until(asked_anew, "a second question")
-        again = await question(floor)
+        again = await asked_anew(floor, first)
         assert "kelly_fraction was 0.25 and is 0.2" in again.why
         assert floor.risk.requests == []
         assert isinstance(await vote(floor, first, "demo-second"), Denied)
@@ -198,5 +208,82 @@ async def test_an_engaged_kill_switch_stops_what_was_granted(valkey, breach):
         assert "fire drill" in parked.why
         assert floor.risk.requests == []
         assert floor.people.intents == [f"{parked.results[-1].intent}:not_sent"]
+    finally:
+        await floor.kill()
+
+
+async def test_a_policy_made_stricter_meanwhile_asks_as_the_stricter_one(valkey, breach):
+    """Both policies must allow it: one yes to a risky step is not enough once it is critical."""
+    floor = Floor(valkey, replace(PLAN, steps=(RISKY,)))
+    first = await asking(floor, breach)
+    try:
+        floor.engine.book.plan = replace(PLAN, policy_hash="h2", steps=(CRITICAL,))
+        await vote(floor, first, "demo-approver")
+        again = await asked_anew(floor, first)
+        assert (again.terms.quorum, again.terms.risk, again.terms.break_glass) == (2, "critical", "")
+        await vote(floor, again, "demo-approver")
+        assert floor.risk.requests == []
+        await vote(floor, again, "demo-second")
+        await floor.status("mitigated")
+        assert floor.risk.requests == [0.1]
+    finally:
+        await floor.kill()
+
+
+async def test_a_policy_that_no_longer_has_the_step_lets_nobody_approve_it(valkey, breach):
+    """Not asked again and again: it parks, with the reason."""
+    floor = Floor(valkey, replace(PLAN, steps=(RISKY,)))
+    first = await asking(floor, breach)
+    try:
+        floor.engine.book.plan = replace(PLAN, policy_hash="h2", steps=())
+        await vote(floor, first, "demo-approver")
+        parked = await floor.status("parked")
+        assert "no longer has risk.reduce_kelly" in parked.why
+        assert floor.risk.requests == []
+    finally:
+        await floor.kill()
+
+
+async def test_a_second_attempt_is_judged_like_the_first(valkey, breach):
+    """The first request provably never left; meanwhile Kelly drifted, so the yes no longer counts."""
+    floor = Floor(valkey, replace(PLAN, steps=(RISKY,)))
+    first = await asking(floor, breach)
+
+    async def refused() -> None:
+        floor.risk.kelly = 0.2
+        raise NotSent("connection refused")
+
+    try:
+        floor.risk.before_send = refused
+        await vote(floor, first, "demo-approver")
+        again = await asked_anew(floor, first)
+        assert "kelly_fraction was 0.25 and is 0.2" in again.why
+        assert floor.risk.requests == []
+    finally:
+        await floor.kill()
+
+
+async def test_what_was_handed_out_before_a_long_outage_is_not_sent_after_it(valkey, breach):
+    """The incident has given that turn up; people were called, and nothing acts behind their backs."""
+    floor = Floor(valkey)
+    looking = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        looking.set()
+        await asyncio.Event().wait()
+
+    inspect, floor.risk.inspect = floor.risk.inspect, hang
+    await floor.start()
+    await floor.arm()
+    await floor.fire(breach)
+    await looking.wait()
+    await floor.kill()
+    floor.risk.inspect = inspect
+    floor.ahead_ms = 3_600_000
+    await floor.start()
+    try:
+        await floor.status("parked")
+        await floor.quiet()
+        assert floor.risk.requests == []
     finally:
         await floor.kill()

@@ -285,9 +285,9 @@ def mitigated(made: Plan | None = None) -> Floor:
 
 
 def parked(made: Plan | None = None) -> Floor:
-    """A floor whose incident waits for a human: nobody can tell what its step did."""
+    """A floor whose incident waits for a human: its step was refused."""
     floor = opened(made)
     floor.declare(floor.runs[-1])
-    floor.report(floor.runs[-1], StepUnknown, "no answer in time")
+    floor.report(floor.runs[-1], StepNotSent, "the target refused: 409")
     assert floor.incident().status == "parked"
     return floor

@@ -101,7 +101,7 @@ def incident_events(incident: Incident, plan: Plan) -> Iterator[tuple[Event, Mil
 
 
 def _votes(incident: Incident, now: Millis) -> Iterator[tuple[Event, Millis]]:
-    asked = incident.approval
+    asked = incident.approval or incident.granted
     known = (asked.id, asked.terms.digest) if asked is not None else ("dec-none", "d")
     for approval, digest in {known, ("dec-old", known[1]), (known[0], "other")}:
         for verdict in ("approve", "deny"):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bot.core.effects import PageOncall, PostMessage
 from bot.core.events import StepNotSent, TimerFired
 from bot.core.incident_ladder import AWAY_MS, FRESH_WINDOW_MS
-from bot.core.orders import OperatorResolved
+from bot.core.orders import OperatorAcked, OperatorHeld, OperatorResolved
 from bot.core.record import Applied
 from tests.unit.core.builders import MINUTE, SECOND, Floor, alert, parked, plan, rung, step, verifying
 
@@ -124,3 +124,28 @@ def test_a_copy_of_a_branchs_order_begins_nothing_again() -> None:
     order = next(d for d in floor.decisions if d[0] == branch and d[1] == "step_ordered")
     assert isinstance(order[2], Applied)
     assert len(floor.runs) == runs
+
+
+def test_an_ack_stops_a_rungs_page_and_not_what_it_does_until_mitigated() -> None:
+    """Law 8: a plain ack stops paging; the protective step comes all the same."""
+    until = replace(rung(5 * MINUTE, "cro", "mitigated"), step=HALT)
+    floor = parked(plan(ladder=(until,)))
+    floor.tell("inc-1", OperatorAcked(id="a", at=floor.now, by="demo-oncall"))
+    pages = len(floor.asked(PageOncall))
+    floor.wait(5 * MINUTE)
+    assert floor.runs[-1].step.action == "trading.halt"
+    assert len(floor.asked(PageOncall)) == pages
+
+
+def test_a_held_rung_calls_at_its_time_and_acts_when_the_hold_is_over() -> None:
+    """`andon hold` holds back what the ladder does, not whom it calls."""
+    floor = parked(plan(ladder=(LADDER[2],)))
+    floor.tell("inc-1", OperatorHeld(id="h", at=floor.now, by="demo-oncall", for_ms=20 * MINUTE))
+    floor.wait(5 * MINUTE)
+    assert floor.asked(PageOncall)[-1].service == "cro"
+    pages = len(floor.asked(PageOncall))
+    floor.wait(15 * MINUTE - 1)
+    assert len(floor.runs) == 1
+    floor.wait(1)
+    assert floor.runs[-1].step.action == "trading.halt"
+    assert len(floor.asked(PageOncall)) == pages

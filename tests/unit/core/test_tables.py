@@ -103,7 +103,9 @@ PLANS = (
         diagnose=("var_pattern",),
     ),
     plan(replace(_STOP, direction="neutral"), policy_hash="diagnosed", diagnose=("var_pattern",), healthy=HEALTHY),
-    plan(_STOP, step("halt", on_failure="continue", component="", verify=None), policy_hash="plain"),
+    plan(_STOP, step("halt", on_failure="continue", component="", verify=None, guard=""), policy_hash="plain"),
+    plan(replace(_STOP, direction="neutral"), policy_hash="bare", diagnose=("var_pattern",)),
+    plan(step("cut", on_failure="stop", verify=None, guard=""), policy_hash="guardless", healthy=HEALTHY),
     plan(steps=(), policy_hash="catch-all", page_on_open=Page(service="desk", severity="critical")),
 )
 

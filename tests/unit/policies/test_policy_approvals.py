@@ -71,7 +71,9 @@ def test_a_yes_counts_for_exactly_what_was_shown() -> None:
     ("changes", "words"),
     [
         ({"pins": '{"trading":"off"}'}, "trading was on and is off"),
-        ({"arguments": '{"reason":"other"}'}, "its arguments have changed"),
+        ({"arguments": '{"reason":"b"}', "arguments_current": '{"reason":"b"}'}, "its arguments have changed"),
+        ({"arguments_current": '{"reason":"b"}'}, "now gives trading.halt other arguments"),
+        ({"current": replace(PLAN, mode="shadow")}, "only watches now"),
         ({"current": replace(PLAN, policy_hash="hash-2")}, "var-breach was changed since this was approved"),
         ({"current": replace(PLAN, policy_hash="hash-2", steps=())}, "no longer has trading.halt"),
         ({"current": None}, "no longer among the policies"),
