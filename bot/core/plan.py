@@ -86,7 +86,7 @@ class Rung:
     """A timed entry of the ladder: once `after_ms` have passed since the episode began, page `page`, say so in the
     channel `notify`, and run `step` beside the plan. At least one of the three is there.
 
-    A plain acknowledgement ends it (`until: acked`), or ends its page only (`mitigated`), or nothing of it (`resolved`).
+    A plain acknowledgement ends it (`until: acked`), its page only (`mitigated`), or nothing of it (`resolved`).
     """
 
     after_ms: Millis
