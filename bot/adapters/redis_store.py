@@ -258,13 +258,11 @@ class RedisStore(RedisReads):
         stored = (await self.load(shard, [incident])).get(incident)  # what does not carry our seal is never removed
         if stored is None or not isinstance(stored.record, Incident) or stored.record.status not in TERMINAL:
             return False
-        key = stored.record.key
         places = [
-            keys.record(incident), keys.audit(incident), keys.incidents, keys.open, keys.aggregates, keys.keys,
-            keys.retired,
+            keys.record(incident), keys.audit(incident), keys.incidents, keys.open, keys.aggregates, keys.retired,
         ]  # fmt: skip
         async with bounded("retire"):
-            gone = await self._link.run("retire", places, [incident, version, key, self._pointer(keys, key, incident)])
+            gone = await self._link.run("retire", places, [incident, version])
         return bool(gone)
 
     async def check_writable(self) -> None:

@@ -193,8 +193,11 @@ class Store(Protocol):
         ...
 
     async def retire(self, shard: str, incident: AggregateId, version: int) -> bool:
-        """Remove a closed incident of exactly this version, atomically: its record, its chain, its place in the lists,
-        and its key if that still points at it. False when it stays (open, another version) or was gone before."""
+        """Remove a closed incident of exactly this version, atomically: its record, its chain, its place in the lists.
+
+        Its key goes on pointing at it, so that the same firing, told again, never gets the same incident id (and so the
+        same intent ids) anew. False when it stays (open, another version) or was gone before.
+        """
         ...
 
     async def retired(self, shard: str) -> int:

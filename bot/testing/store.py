@@ -246,8 +246,6 @@ class MemoryStore:
         if not isinstance(found.record, Incident) or found.record.status not in TERMINAL:
             return False
         del place.records[incident], place.chains[incident]
-        if place.keys.get(found.record.key) == incident:
-            del place.keys[found.record.key]
         place.retired += 1
         self._reply("retire")
         return True

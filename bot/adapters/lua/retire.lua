@@ -6,14 +6,12 @@
 -- KEYS[3] incidents   zset    incident ids by opening time
 -- KEYS[4] open        zset    the same, only those not closed; an incident listed here stays
 -- KEYS[5] aggregates  set     ids of all aggregates
--- KEYS[6] keys        hash    incident key -> sealed incident id
--- KEYS[7] retired     string  number of incidents that have left, for comparison with the archive
+-- KEYS[6] retired     string  number of incidents that have left, for comparison with the archive
 --
 -- ARGV[1] incident id
 -- ARGV[2] version that was archived; a record of any other stays
--- ARGV[3] incident key
--- ARGV[4] sealed pointer to this incident; the key goes only if this is what it holds
 --
+-- The incident's key goes on pointing at it: the same firing, told again, must not get the same incident id anew.
 -- Returns 1 when it is gone because of this call, 0 when it stays or was gone before.
 -- Checks everything before the first write: a script that fails midway keeps what it wrote.
 
@@ -30,11 +28,10 @@ demand(KEYS[5], 'set')
 local version = redis.call('HGET', KEYS[1], 'ver')
 local listed = redis.call('ZSCORE', KEYS[3], id)
 local open = redis.call('ZSCORE', KEYS[4], id)
-local retired = redis.call('GET', KEYS[7]) or '0'
+local retired = redis.call('GET', KEYS[6]) or '0'
 if not tonumber(retired) then
-  return redis.error_reply('WRONGTYPE retire: ' .. KEYS[7] .. ' is not a number')
+  return redis.error_reply('WRONGTYPE retire: ' .. KEYS[6] .. ' is not a number')
 end
-local points_at = redis.call('HGET', KEYS[6], ARGV[3])
 if version ~= ARGV[2] or not listed or open then
   return 0
 end
@@ -42,8 +39,5 @@ end
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('ZREM', KEYS[3], id)
 redis.call('SREM', KEYS[5], id)
-if points_at == ARGV[4] then
-  redis.call('HDEL', KEYS[6], ARGV[3])
-end
-redis.call('INCR', KEYS[7])
+redis.call('INCR', KEYS[6])
 return 1
