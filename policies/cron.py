@@ -2,7 +2,7 @@
 
 Called by `policies.lint_sources`. Refused on purpose, because cron and APScheduler (3.11) read them differently:
 weekday numbers (1 is Monday in cron, Tuesday in APScheduler), a day and a weekday both given (either in cron, both in
-APScheduler), and what APScheduler takes but drops in silence (`mon-fri/2`).
+APScheduler), what APScheduler takes but drops in silence (`mon-fri/2`, `jan-3`), and what it does not take (`1-mar`).
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _FIELDS = (
 )
 
 
-def check(line: str) -> None:
-    """Raises UnclearError unless `line` is five fields, each in its bounds, that name a time which comes."""
+def check(line: str) -> tuple[set[int], ...]:
+    """The values each of the five fields stands for. Raises UnclearError unless they name a time which comes."""
     fields = line.split()
     if len(fields) != len(_FIELDS) or len(line) > MAX_LINE:
         raise UnclearError(f"{line[:MAX_LINE]!r} is not minute, hour, day, month and weekday", EXAMPLE)
-    read = [_values(field, text) for field, text in zip(_FIELDS, fields, strict=True)]
+    read = tuple(_values(field, text) for field, text in zip(_FIELDS, fields, strict=True))
     if fields[2] != "*" and fields[4] != "*":
         raise UnclearError(
             "a day and a weekday are both given: cron means either, and the scheduler would mean both",
@@ -54,6 +54,7 @@ def check(line: str) -> None:
         )
     if not any(day <= _DAYS_IN[month - 1] for month in read[3] for day in read[2]):
         raise UnclearError(f"{line!r} never comes: no such day in these months", EXAMPLE)
+    return read
 
 
 def check_zone(name: str) -> None:
@@ -75,6 +76,8 @@ def _values(field: _Field, text: str) -> set[int]:
         first, last, step = found.groups()
         if field.names and step is not None and first is not None and not first.isdigit():
             raise UnclearError(f"{part!r} steps through names, which the scheduler would ignore", "list the names")
+        if first is not None and last is not None and first.isdigit() != last.isdigit():
+            raise UnclearError(f"{part!r} mixes a name and a number", "write two names or two numbers")
         low = _value(field, first) if first is not None else field.low
         high = _value(field, last) if last is not None else low if first is not None and step is None else field.high
         if low > high:

@@ -71,11 +71,13 @@ def progress(view: StreamView, position: str, added: int, asked: int) -> Progres
     if added < 0:
         return Progress(after, at_after, caught_up)
     if view.added < added:
-        return Progress(after, at_after, caught_up, _lost_data(view.last, position))
+        return Progress(after, at_after, caught_up, _fewer(view.last, position))
     if left is None:
         return Progress(after, added + read, caught_up)
     lost = view.added - added - left
-    return Progress(after, at_after, caught_up, _trimmed(lost) if lost > 0 else "")
+    if lost < 0:  # more is left than was added since: what was read before is not all counted, so it is not all there
+        return Progress(after, at_after, caught_up, _fewer(view.last, position))
+    return Progress(after, at_after, caught_up, _trimmed(lost) if lost else "")
 
 
 def _known(added: int | None) -> int:
@@ -100,4 +102,11 @@ def _lost_data(last: str, position: str) -> str:
     return (
         f"its Redis has lost entries: it ends at {last}, and was read up to {position} before. It was restored, "
         "emptied, or failed over to a replica that lagged; what was written around then may be missing"
+    )
+
+
+def _fewer(last: str, position: str) -> str:
+    return (
+        f"its Redis has lost entries: up to {last} it counts fewer than were read up to {position} and after it. It "
+        "was restored, emptied, or failed over to a replica that lagged; what was written around then may be missing"
     )

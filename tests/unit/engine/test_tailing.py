@@ -240,6 +240,18 @@ def test_a_stream_written_anew_is_told():
     assert (step.position, step.added, len(view.entries)) == ("91-0", 2, 2)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "length", "added"),
+    [(1, 110, 100, 100), (500, 649, 150, 150), (540, 649, 110, 150)],
+    ids=["a failover that lost as many as came since", "emptied and outgrown", "emptied, outgrown and trimmed"],
+)
+def test_a_loss_that_new_entries_made_up_for_is_told(first: int, last: int, length: int, added: int):
+    """Andon had read 100 up to 100-0: a server that holds more after it than it says were added has lost some."""
+    entries = tuple((f"{number}-0", {}) for number in range(max(first, 101), last + 1))
+    view = StreamView(True, f"{first}-0", f"{last}-0", length, added, entries)
+    assert "has lost entries" in progress(view, "100-0", 100, 200).gap
+
+
 def test_counting_goes_on_through_full_batches():
     """While there is more to read than one look takes, nothing is taken for lost, and at the end what was is told."""
     entries = tuple((f"{number}-0", {}) for number in range(11, 21))

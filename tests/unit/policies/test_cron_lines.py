@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from apscheduler.triggers.cron import CronTrigger
 from hypothesis import given, settings
@@ -40,6 +42,9 @@ def test_lines_as_people_write_them_pass(line: str) -> None:
         ("* * * * fri-mon", "ends before it begins"),
         ("* * * * mon-fri/2", "steps through names"),
         ("* * * jan-jun/2 *", "steps through names"),
+        ("0 0 * jan-3 *", "mixes a name and a number"),
+        ("0 6 1 1-mar *", "mixes a name and a number"),
+        ("0 0 * 3-dec/3 *", "mixes a name and a number"),
         ("5-1 * * * *", "ends before it begins"),
         ("*/0 * * * *", "every 0 is not a step"),
         ("*/60 * * * *", "every 60 is not a step"),
@@ -71,23 +76,40 @@ def test_a_range_over_the_end_is_told_how_to_be_written() -> None:
         cron.check(line.replace(given, found.value.fix.removeprefix("write ")))
 
 
-PARTS = st.sampled_from([
-    "*", "*/2", "*/31", "0", "1", "5", "7", "12", "31", "59", "1-5", "5-1", "1-9/3", "2/7", "1,2", "mon", "mon-fri",
-    "sat,sun", "feb", "feb-apr", "x",
-])  # fmt: skip
+NAMES = ["mon", "WED", "fri", "jan", "feb", "Apr", "dec", "x"]
+VALUES = st.one_of(st.integers(0, 60).map(str), st.integers(0, 12).map("{:02}".format), st.sampled_from(NAMES))
+SPANS = st.one_of(st.just("*"), VALUES, st.builds("{}-{}".format, VALUES, VALUES))
+PARTS = st.one_of(SPANS, st.builds("{}/{}".format, SPANS, st.integers(0, 31)))
+FIELDS = st.one_of(st.just("*"), st.lists(PARTS, min_size=1, max_size=2).map(",".join))
 
 
-@settings(deadline=None, max_examples=300)
-@given(st.lists(PARTS, min_size=5, max_size=5).map(" ".join))
-def test_whatever_passes_the_scheduler_takes(line: str) -> None:
-    """Nothing that `andon check` lets through fails at start, or never rings."""
-    try:
-        cron.check(line)
-    except UnclearError:
-        return
-    trigger = CronTrigger.from_crontab(line, timezone="UTC")
-    read = [str(field) for field in trigger.fields if field.name in {"minute", "hour", "day", "month", "day_of_week"}]
-    assert len(read) == 5
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 4), st.lists(FIELDS, min_size=20, max_size=20))
+def test_whatever_passes_the_scheduler_reads_as_the_same_times(place: int, texts: list[str]) -> None:
+    """Nothing that `andon check` lets through fails at start, or rings at another time than it was checked for."""
+    for text in texts:
+        line = " ".join(["*"] * place + [text] + ["*"] * (4 - place))
+        try:
+            checked = cron.check(line)
+        except UnclearError:
+            continue
+        assert _scheduled(line) == checked, line
+
+
+def _scheduled(line: str) -> tuple[set[int], ...]:
+    """The values at which each field of the scheduler's trigger stands still."""
+    fields = {field.name: field for field in CronTrigger.from_crontab(line, timezone="UTC").fields}
+    moments = {
+        "minute": [datetime(2024, 1, 1, 0, minute) for minute in range(60)],
+        "hour": [datetime(2024, 1, 1, hour) for hour in range(24)],
+        "day": [datetime(2024, 1, day) for day in range(1, 32)],
+        "month": [datetime(2024, month, 1) for month in range(1, 13)],
+        "day_of_week": [datetime(2024, 1, day) for day in range(1, 8)],
+    }
+    return tuple(
+        {fields[name].get_value(at) for at in ats if fields[name].get_next_value(at) == fields[name].get_value(at)}
+        for name, ats in moments.items()
+    )
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
