@@ -19,7 +19,7 @@ from pydantic_core import core_schema as cs
 from bot.core.alert import Alert
 from bot.core.words import Millis
 from handlers.alertmanager import SOURCE
-from handlers.webhook import MAX_TIME, alert_fields, first_problem, time_ms
+from handlers.webhook import MAX_TIME, alert_fields, first_problem, tidied, time_ms
 
 MAX_NAMES: Final = 1_000  # receivers of one alert, or silences and alerts that mute it
 
@@ -75,7 +75,7 @@ def _held(sent: dict[str, Any]) -> HeldAlert:
         source=SOURCE,
     )
     return HeldAlert(
-        alert=alert,
+        alert=tidied(alert),
         receivers=tuple(receiver["name"] for receiver in sent["receivers"]),
         muted_by=muted_by or ("being suppressed" if status["state"] == "suppressed" else ""),
         settled=status["state"] != "unprocessed",

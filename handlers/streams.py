@@ -23,7 +23,7 @@ from bot.core.source_events import StreamEntry
 from bot.core.words import JsonText, Millis
 from bot.errors import InputError
 from handlers.bounds import check_json_shape
-from handlers.webhook import MAX_ANNOTATION, alert_fields, first_problem, time_ms
+from handlers.webhook import MAX_ANNOTATION, alert_fields, first_problem, foreign_labels, time_ms
 
 MAX_VALUE: Final = 256  # characters kept of a field's value: it is compared, and becomes a label of the alert
 MAX_PROBLEM: Final = 200  # characters of what is wrong with an entry
@@ -78,9 +78,10 @@ def _alert(text: str | None, field: str, at: Millis) -> tuple[JsonText, str]:
     if not sent["labels"].get("alertname"):
         return "", f"{field}.labels.alertname: is missing"
     ended = sent["status"] == "resolved"
+    labels, more = foreign_labels(sent["labels"])
     told = {
-        "labels": sent["labels"],
-        "annotations": {name: note[:MAX_ANNOTATION] for name, note in sent["annotations"].items()},
+        "labels": labels,
+        "annotations": {name: note[:MAX_ANNOTATION] for name, note in sent["annotations"].items()} | more,
         "status": sent["status"],
         "starts_at": at if sent["startsAt"] is None else sent["startsAt"],
         "ends_at": (sent["endsAt"] or at) if ended else None,

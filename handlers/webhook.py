@@ -21,7 +21,7 @@ from typing import Any, Final, TypedDict
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError
 from pydantic_core import core_schema as cs
 
-from bot.core.alert import Alert
+from bot.core.alert import ANDON, Alert
 from bot.core.words import Millis
 from bot.errors import InputError
 from handlers.bounds import check_json_shape
@@ -34,6 +34,8 @@ MAX_GROUP_KEY: Final = 16_384  # it holds the group's labels
 MAX_TIME: Final = 64
 MAX_TIMES: Final = 4_096  # times remembered: alerts of a group share theirs, and a snapshot repeats all of them
 MAX_RAW: Final = 16_384  # bytes kept of a bad alert, for a person to read; a good one has about 600
+
+NOTE: Final = "andon_note"  # the annotation by which Andon says what it did to an alert
 
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -120,7 +122,7 @@ class Reader:
     def _webhook(self, body: bytes, payload: _Payload) -> Webhook:
         receiver, alerts = payload["receiver"], payload["alerts"]
         if any(map(_is_untidy, alerts)):
-            alerts = tuple([_tidied(alert) for alert in alerts])
+            alerts = tuple([tidied(alert) for alert in alerts])
         return Webhook(
             id=self._prefix + hashlib.sha256(body).hexdigest()[:20],
             receiver=_unquoted(receiver) if "\\" in receiver else receiver,
@@ -208,18 +210,29 @@ def first_problem(error: ValidationError, path: str = "") -> InputError:
     return InputError(path or "body", message)
 
 
-def _tidied(alert: Alert) -> Alert:
-    """Without the end a sender may give a firing alert, and without text beyond what anybody reads."""
+def tidied(alert: Alert) -> Alert:
+    """Without the end a sender may give a firing alert, without text beyond what anybody reads, and without the label
+    by which Andon's own alarms are told: an alert from outside cannot pass for one."""
     notes = {
         name: text if len(text) <= MAX_ANNOTATION else text[: MAX_ANNOTATION - 1] + "…"
         for name, text in alert.annotations.items()
     }
-    return replace(alert, annotations=notes, ends_at=alert.ends_at if alert.status == "resolved" else None)
+    labels, more = foreign_labels(alert.labels)
+    ends_at = alert.ends_at if alert.status == "resolved" else None
+    return replace(alert, labels=labels, annotations=notes | more, ends_at=ends_at)
+
+
+def foreign_labels(labels: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The labels of an alert from outside without Andon's own one, and the annotation that says so, if any."""
+    if ANDON not in labels:
+        return labels, {}
+    note = f"its label {ANDON}={labels[ANDON][:MAX_NAME]!r} was taken off: only Andon's own alarms carry it"
+    return {name: value for name, value in labels.items() if name != ANDON}, {NOTE: note}
 
 
 def _is_untidy(alert: Alert) -> bool:
     """Rare, so it is looked for at the price of a comparison."""
-    if alert.ends_at is not None and alert.status == "firing":
+    if ANDON in alert.labels or (alert.ends_at is not None and alert.status == "firing"):
         return True
     return max(map(len, alert.annotations.values()), default=0) > MAX_ANNOTATION
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from bot.core.words import Millis, Severity, severity_of
 
+ANDON: Final = "andon"  # the source of what Andon says about itself, and the label that nobody else may set
 INJECTED = "andon fire"  # the source of alerts that a person injected; annotation `fired_by` says who
 
 
@@ -37,6 +38,11 @@ class Alert:
     def name(self) -> str:
         """From the `alertname` label."""
         return self.labels.get("alertname", "(unnamed)")
+
+    @property
+    def own(self) -> bool:
+        """Whether Andon itself raised it: about itself, a missed schedule, a source that fell silent."""
+        return self.source == ANDON or self.source.startswith(("watch:", "schedule:"))
 
     @property
     def injected_by(self) -> str:

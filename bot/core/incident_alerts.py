@@ -2,12 +2,14 @@
 
 Rows of `incident_machine.TABLE`. A firing is identified by (fingerprint, startsAt): an older one is stale; the same one
 again after a resolve is taken as firing (never dropped), and inside the hold it joins the episode without acting again.
+Only who said that an alert fires can say that it ended; what Andon raised is taken over by nobody else.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from bot.core.alert import ANDON
 from bot.core.events import AlertFired, AlertResolved, MessageDelivered
 from bot.core.incident import MAX_ALERTS, MAX_REQUESTERS, AlertState
 from bot.core.incident_draft import Draft
@@ -33,9 +35,13 @@ def alert_fired(draft: Draft, event: AlertFired) -> Decision:
     alert, incident = event.alert, draft.incident
     known = incident.alerts.get(alert.fingerprint)
     if known is not None:
-        if alert.starts_at < known.alert.starts_at:
+        if known.alert.own and not alert.own:
+            return Ignored(f"{known.alert.name} is Andon's own; {alert.source} cannot tell it")
+        # Of Andon's own, an older firing after an end is what another replica, which never ended it, still says.
+        repeated = alert.source == ANDON and not known.firing
+        if alert.starts_at < known.alert.starts_at and not repeated:
             return Ignored("stale: this firing is older than the one already known")
-        if alert.starts_at == known.alert.starts_at and known.dismissed:
+        if alert.starts_at <= known.alert.starts_at and known.dismissed:
             return Ignored("dismissed by a person until it fires anew")
         if alert.starts_at == known.alert.starts_at and known.firing:
             return Ignored("a copy of a known firing")
@@ -114,6 +120,8 @@ def alert_resolved(draft: Draft, event: AlertResolved) -> Decision:
     known = incident.alerts.get(alert.fingerprint)
     if known is None:
         return Ignored("resolved, but never seen firing here")
+    if alert.source != known.alert.source:
+        return Ignored(f"{known.alert.source} told that it fires, so {alert.source} cannot end it")
     if alert.starts_at < known.alert.starts_at:
         return Ignored("stale: an older firing's end")
     if not known.firing:

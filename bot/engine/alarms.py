@@ -19,15 +19,15 @@ from typing import Final
 
 import structlog
 
-from bot.core.alert import Alert
+from bot.core.alert import ANDON, Alert
 from bot.core.events import AlertsReceived
 from bot.core.ids import label_fingerprint
 from bot.core.words import Millis, Severity
 from bot.engine.ports import Clock, Store
 from bot.errors import StoreError
 
-SOURCE: Final = "andon"
-SELF: Final = ("andon", "self")  # the label that tells an alert of Andon's about itself
+SOURCE: Final = ANDON
+SELF: Final = (ANDON, "self")  # the label that tells an alert of Andon's about itself
 
 MAX_REMEMBERED: Final = 1_000  # alarms told apart; their labels are configured names, so dozens are many
 MAX_UNSAID: Final = 1_000  # kept while the store is away, about 1 kB each

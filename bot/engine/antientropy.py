@@ -38,6 +38,7 @@ from bot.errors import SourceError, StoreError
 from handlers.alertmanager import SOURCE
 from handlers.alertmanager_api import HeldAlert
 from handlers.routing import Route, split
+from handlers.webhook import NOTE as NOTE
 from handlers.webhook import Webhook
 
 SETTLE_MS: Final = (
@@ -51,7 +52,6 @@ FRESH_SECONDS: Final = 1.0  # risky steps that come together share one look
 MAX_APPEND: Final = 500  # alerts or ends in one write
 GONE: Final = "gone from Alertmanager, no resolve was delivered"
 FOUND: Final = "found in Alertmanager, no webhook told of it"
-NOTE: Final = "andon_note"  # the annotation that carries them
 
 Firing: TypeAlias = tuple[str | AggregateId, str, Millis]  # shard or incident, fingerprint, start
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,22 @@ def test_a_stale_firing_and_a_stale_end_change_nothing() -> None:
     assert isinstance(floor.fire(alert()), Ignored)
     assert isinstance(floor.end(alert()), Ignored)
     assert floor.incident().firing == (newer,)
+
+
+@pytest.mark.parametrize("teller", ["andon", "watch:prometheus", "schedule:eod", "stream:gate"])
+def test_only_who_told_that_it_fires_can_end_it(teller: str) -> None:
+    """A webhook with somebody else's fingerprint ends nothing; what Andon raised itself it cannot take over either."""
+    floor = Floor()
+    own = replace(alert(), source=teller)
+    floor.fire(own, plan())
+    floor.fire(alert())
+    assert isinstance(floor.end(alert()), Ignored)
+    if own.own:
+        assert isinstance(floor.fire(alert(starts=START + MINUTE)), Ignored)
+        floor.end(alert(starts=START + MINUTE))
+    assert floor.incident().firing == (own,)
+    floor.end(own)
+    assert floor.incident().firing == ()
 
 
 def test_the_end_of_an_alert_never_seen_changes_nothing() -> None:

@@ -11,6 +11,7 @@ from bot.core.alert import Alert
 from bot.core.events import AlertsReceived
 from bot.engine.alarms import ANEW_MS, MAX_UNSAID, REPEAT_MS, Alarms
 from bot.testing import FakeClock, MemoryStore
+from tests.unit.engine.ears import House
 
 SHARD = "unrouted"
 NAME = "AndonAlertmanagerUnreachable"
@@ -100,6 +101,23 @@ async def test_raised_after_a_clear_it_is_a_new_firing(store: MemoryStore, clock
     await alarms.raise_(SHARD, NAME, "no answer")
     first, _, second = await said(store)
     assert second.starts_at == first.starts_at + 20
+
+
+async def test_a_state_that_another_replica_thinks_over_is_heard_again() -> None:
+    """Its end is about what that replica sees, even when its own firing was the later one; what we still say counts."""
+    house = House()
+    ours, others = Alarms(house.store, house.clock), Alarms(house.store, house.clock)
+    await ours.raise_(SHARD, NAME, "no answer")
+    house.clock.advance(10_000)
+    await others.raise_(SHARD, NAME, "no answer")
+    house.clock.advance(10_000)
+    await others.clear(SHARD, NAME)
+    await house.work()
+    assert await house.alarms() == []
+    house.clock.advance(REPEAT_MS)
+    await ours.raise_(SHARD, NAME, "no answer")
+    await house.work()
+    assert await house.alarms() == [NAME]
 
 
 async def test_an_occurrence_fires_anew_but_a_flood_is_one(

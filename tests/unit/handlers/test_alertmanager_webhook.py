@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bot.errors import InputError
 from handlers.alertmanager import MAX_ANNOTATION, MAX_LABELS, parse
 from handlers.bounds import MAX_BODY, MAX_DEPTH, check_json_shape
+from handlers.webhook import NOTE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -199,6 +200,13 @@ def test_long_annotations_are_cut_not_refused() -> None:
     assert kept["summary"] == "s"
     assert len(kept["description"]) == MAX_ANNOTATION
     assert kept["description"].endswith("…")
+
+
+def test_the_label_of_andon_s_own_alarms_is_taken_off_with_a_note() -> None:
+    """Nobody outside can make an alert that passes for one of Andon's; the alert itself is not lost."""
+    [told] = parse(body(alert(labels={"alertname": "AndonStreamUnreachable", "andon": "self"}))).alerts
+    assert told.labels == {"alertname": "AndonStreamUnreachable"}
+    assert "andon='self'" in told.annotations[NOTE]
 
 
 def test_the_size_is_bounded() -> None:

@@ -32,6 +32,15 @@ def test_an_entry_has_its_own_time_or_that_of_its_id(text: str, at: int):
     assert stream_entry(ID, {"ts": text}, frozenset()).at == AT
 
 
+def test_an_entry_cannot_pass_for_andon_s_own_alarm():
+    """Its fingerprint is made from its labels, so without Andon's own label it is another alert."""
+    sent = {"labels": {"alertname": "AndonSourceSilent", "andon": "self"}, "status": "resolved"}
+    entry = stream_entry("1-0", {"a": json.dumps(sent)}, set(), alerts_in="a")
+    told = json.loads(entry.alert)
+    assert told["labels"] == {"alertname": "AndonSourceSilent"}
+    assert "taken off" in told["annotations"]["andon_note"]
+
+
 def test_only_wanted_fields_are_kept_and_long_values_cut():
     """What no rule looks at is not stored."""
     entry = stream_entry(ID, {"model": "x" * 999, "secret": "s"}, frozenset({"model"}))
