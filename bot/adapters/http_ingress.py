@@ -126,7 +126,7 @@ class Ingress:
         if webhook.truncated:
             self._tell_truncated(source, webhook)
         if self._strangers.may_be_over:
-            await self._strangers.welcomed()
+            await self._strangers.welcomed(request.path)
         return web.Response()
 
     async def _turn_away(self, request: web.Request, error: Unwelcome) -> web.Response:

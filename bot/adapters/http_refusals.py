@@ -6,7 +6,8 @@ refused is not known here unless somebody is told. Four cases:
     a body that cannot be read             page (`refused`); from Grafana, AndonGrafanaAlertRefused (`lost`)
     one alert that cannot be read          dead letter and page, and its neighbours are stored (`set_aside`)
     Grafana's webhook could not be stored  AndonGrafanaAlertRefused, kept by `Alarms` until the store is back (`lost`)
-    wrong credentials again and again      AndonWebhookUnauthorised (`Strangers`): a token was changed on one side only
+    wrong credentials, from Grafana once,  AndonWebhookUnauthorised (`Strangers`): a token was changed on one side only
+    from others twice within the hour
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ MAX_TOLD: Final = 1_024  # mistakes told apart; their names hold configured sour
 MAX_ASIDE: Final = 65_536  # bytes kept of one webhook's bad alerts; a whole body is 1 MiB, and letters are many
 MAX_SEEN: Final = 256  # contents set aside that are remembered: a group is sent again with the same bad alert in it
 
-STRANGER_WINDOW_SECONDS: Final = 300.0
-STRANGER_LIMIT: Final = 5  # refused within the window: once is a typing error, five times is a configuration
-MAX_STRANGERS: Final = 64  # refusals remembered; only whether there are five matters, and who the last ones were
+STRANGER_WINDOW_SECONDS: Final = 3_600.0  # Alertmanager knocks again at its group interval, five minutes or so
+STRANGER_LIMIT: Final = 2  # refused within the window: once is a typing error, twice is a configuration
+NEVER_AGAIN: Final = frozenset({"/webhooks/grafana"})  # where one refusal is one lost alert: nothing is sent twice
+QUIET_SECONDS: Final = 86_400.0  # a door nobody is welcomed at, and nobody is refused at either, is not used any more
+MAX_STRANGERS: Final = 64  # refusals remembered; only whether there are two matters, and who the last ones were
 SHOWN_PEERS: Final = 5  # addresses named in a summary
 
 
@@ -119,24 +122,30 @@ class Refusals:
 
 
 class Strangers:
-    """Counts refused credentials over a sliding window of monotonic time; one alarm, however many knock."""
+    """Counts refused credentials over a sliding window of monotonic time; one alarm, however many knock.
+
+    It is over once somebody was welcomed at every door where somebody was refused, after a window without a refusal:
+    Alertmanager's webhooks say nothing about Grafana's password. A door's refusals are forgotten after a quiet day.
+    """
 
     def __init__(self, alarms: Alarms, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._alarms = alarms
         self._monotonic = monotonic
         self._knocks: deque[tuple[float, str, str]] = deque(maxlen=MAX_STRANGERS)
-        self._last = monotonic()
+        self._last: dict[str, float] = {}  # the last refusal at each door; there are two
+        self._look_at = monotonic() + STRANGER_WINDOW_SECONDS
         self._may_fire = True  # the process before this one may have raised it
 
     async def knocked(self, peer: str, path: str) -> None:
         """Somebody's credentials were refused."""
-        now = self._last = self._monotonic()
+        now = self._last[path] = self._monotonic()
+        self._look_at = now + STRANGER_WINDOW_SECONDS
+        self._may_fire = True
         self._knocks.append((now, peer, path))
         while now - self._knocks[0][0] > STRANGER_WINDOW_SECONDS:
             self._knocks.popleft()
-        if len(self._knocks) < STRANGER_LIMIT:
+        if len(self._knocks) < STRANGER_LIMIT and path not in NEVER_AGAIN:
             return
-        self._may_fire = True
         peers = list(dict.fromkeys(peer for _, peer, _ in reversed(self._knocks)))
         shown = ", ".join(peers[:SHOWN_PEERS]) + (", …" if len(peers) > SHOWN_PEERS else "")
         paths = " and ".join(sorted({path for _, _, path in self._knocks}))
@@ -148,11 +157,16 @@ class Strangers:
 
     @property
     def may_be_over(self) -> bool:
-        """Whether a webhook that was stored ends the matter; asked for every one, so it costs little."""
-        return self._may_fire and self._monotonic() - self._last > STRANGER_WINDOW_SECONDS
+        """Whether a webhook that was stored may end the matter; asked for every one, so it costs little."""
+        return self._may_fire and self._monotonic() > self._look_at
 
-    async def welcomed(self) -> None:
-        """A webhook was stored after a quiet window: that is the end of the matter."""
+    async def welcomed(self, path: str) -> None:
+        """A webhook was stored at this door after a quiet window: if no other is in doubt, the matter is over."""
+        now = self._monotonic()
+        self._last.pop(path, None)
+        self._last = {door: last for door, last in self._last.items() if now - last <= QUIET_SECONDS}
+        if self._last:
+            return
         self._may_fire = False
         self._knocks.clear()
         await self._alarms.clear(UNROUTED, UNAUTHORISED)

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from bot.adapters.http_refusals import STRANGER_LIMIT, STRANGER_WINDOW_SECONDS, Strangers
+from bot.adapters.http_refusals import QUIET_SECONDS, STRANGER_LIMIT, STRANGER_WINDOW_SECONDS, Strangers
 from bot.adapters.http_services import Source
 from bot.core.alert import Alert
 from bot.core.effects import PageOncall
@@ -169,17 +169,17 @@ async def strangers_at(time: Timeline) -> tuple[Strangers, MemoryStore]:
 
 
 async def test_refusals_far_apart_are_no_alarm() -> None:
-    """The window slides: one typing error an hour is nobody's broken token."""
+    """The window slides: one typing error an hour is nobody's broken token, as Alertmanager knocks again within it."""
     time = Timeline()
     strangers, store = await strangers_at(time)
     for _ in range(50):
         await strangers.knocked("192.0.2.7", ALERTMANAGER)
-        time.now += STRANGER_WINDOW_SECONDS / (STRANGER_LIMIT - 1) + 1
+        time.now += STRANGER_WINDOW_SECONDS + 1
     assert await alarms_in(store) == []
 
 
 async def test_it_is_over_after_a_quiet_window_and_a_webhook_that_was_taken() -> None:
-    """One sender still welcome while another is refused ends nothing; nor does mere silence."""
+    """One sender still welcome while another is refused ends nothing; nor does mere silence, but for a whole day."""
     time = Timeline()
     strangers, store = await strangers_at(time)
     for _ in range(STRANGER_LIMIT):
@@ -188,9 +188,27 @@ async def test_it_is_over_after_a_quiet_window_and_a_webhook_that_was_taken() ->
     time.now += STRANGER_WINDOW_SECONDS + 1
     assert [alarm.status for alarm in await alarms_in(store)] == ["firing"]
     assert strangers.may_be_over
-    await strangers.welcomed()
+    await strangers.welcomed(ALERTMANAGER)
+    assert await alarms_in(store) == [], "what Alertmanager has right says nothing about Grafana's password"
+    await strangers.welcomed(GRAFANA)
     assert [alarm.status for alarm in await alarms_in(store)] == ["resolved"]
     assert not strangers.may_be_over, "the next webhook must not pay for it"
+    await strangers.knocked("192.0.2.7", GRAFANA)
+    time.now += QUIET_SECONDS + 1
+    await strangers.welcomed(ALERTMANAGER)
+    assert [alarm.status for alarm in await alarms_in(store)] == ["firing", "resolved"]
+
+
+@pytest.mark.parametrize(("path", "knocks"), [(GRAFANA, 1), (ALERTMANAGER, 2)])
+async def test_wrong_credentials_are_heard_of_at_the_pace_at_which_senders_knock(path: str, knocks: int) -> None:
+    """Grafana never sends again, so its first refusal is a lost alert; Alertmanager comes back in five minutes."""
+    time = Timeline()
+    strangers, store = await strangers_at(time)
+    for _ in range(knocks):
+        assert await alarms_in(store) == []
+        time.now += 301
+        await strangers.knocked("192.0.2.7", path)
+    assert [alarm.status for alarm in await alarms_in(store)] == ["firing"]
 
 
 async def test_a_crowd_of_strangers_costs_no_memory_and_is_named_in_few_words() -> None:
