@@ -64,7 +64,7 @@ def fingerprint_of(texts: Sequence[loader.Source]) -> str:
     whole = hashlib.sha256()
     for text in texts:
         for part in (text.kind, text.name, text.text):
-            whole.update(f"{len(part)}:{part}".encode())
+            whole.update(f"{len(part)}:{part}".encode("utf-8", "surrogatepass"))
     return whole.hexdigest()
 
 
@@ -118,6 +118,11 @@ def webhook_sources(auth: AuthDoc) -> tuple[Source, ...]:
 def person_tokens(people: PeopleDocument) -> tuple[PersonToken, ...]:
     """Everybody's token for the API on TCP. Raises ConfigError when one is missing."""
     resolved = [(person.id, resolve(person.api_token, os.environ, owner=person.id)) for person in people.people]
+    owners: dict[str, str] = {}
+    for who, secret in resolved:
+        other = owners.setdefault(secret.get_secret_value(), who) if secret else who
+        if other != who:
+            raise ConfigError(f"people.yaml: {other} and {who} have the same api_token; give each person their own")
     return tuple(
         PersonToken(person=who, secret=secret.get_secret_value().encode()) for who, secret in resolved if secret
     )

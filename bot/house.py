@@ -40,6 +40,7 @@ from bot.core.words import SYSTEM_TARGET, AggregateId
 from bot.engine.action_ports import Component, Inspection
 from bot.engine.alarms import Alarms
 from bot.engine.antientropy import Antientropy
+from bot.engine.beside import Eternal, Keeper
 from bot.engine.clockwatch import ClockWatch
 from bot.engine.engine import Engine
 from bot.engine.following import BookFollower
@@ -48,7 +49,7 @@ from bot.engine.loop import BLOCK_MS
 from bot.engine.ports import Archive, Chat, Clock, Pager, Store
 from bot.engine.retention import Retention
 from bot.engine.routed_pager import RoutedPager
-from bot.engine.runtime import Eternal, Runtime
+from bot.engine.runtime import Runtime
 from bot.engine.schedule import CronSchedules
 from bot.engine.streams import StreamTailer
 from bot.engine.watches import Watches
@@ -109,7 +110,8 @@ class House:
             floor, store=store, clock=clock, alarms=self.alarms, metrics=self._metrics, replica=replica,
             prepare=self._prepared, settle=self.arm_configured,
         )  # fmt: skip
-        self.runtime = Runtime(self._hands(chat, setup), self.pager, self._metrics, self._eternal())
+        keeper = Keeper(self.alarms, shard=UNROUTED, replica=replica)
+        self.runtime = Runtime(self._hands(chat, setup), self.pager, self._metrics, self._eternal(), keeper)
 
     def _hands(self, chat: Chat, setup: AndonDocument) -> Hands:
         budget = setup.budget

@@ -3,7 +3,8 @@
 Made by `bot.house`, which runs `watch_files` and `obey` as eternal tasks and gives the two steps of a change: preparing
 (which may fail) and adopting (which may not). Files are compared by their texts, so an editor's rename-replace, the
 symlink swap of a Kubernetes volume and a plain write are the same thing, and what did not change is not told. A set
-with problems is read once more after a moment, for its files may have been in the middle of being written.
+is taken, or refused, only when two reads of it a moment apart agree: a file may be in the middle of being written, and
+the first half of one may well be a set without problems.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ ALARM: Final = "AndonConfigRefused"
 DEBOUNCE_MS: Final = 200  # an editor's several writes are one change
 STEP_MS: Final = 50
 CHECK_MS: Final = 1_000  # also without a file event: some file systems tell none, and a watch takes a moment to begin
-SETTLE_SECONDS: Final = 0.3  # then a file that was being written is whole
+SETTLE_SECONDS: Final = 0.3  # a person, or a signal, says that it is written: only a slow write is waited for
+QUIET_SECONDS: Final = 1.0  # nobody says so: an editor, or a tool that writes in pieces, has paused for as long by now
+MAX_READS: Final = 20  # of one set; files that change for longer than that are told of
 MAX_PROBLEMS: Final = 20  # told of one set; `andon check` tells all
 
 log = structlog.get_logger(__name__)
@@ -78,7 +81,7 @@ class Reloader:
     async def now(self) -> Reloaded:
         """Look at the files now, and say what came of it."""
         async with self._turn:
-            return await self._attempt(await self._read())
+            return await self._attempt(await self._settled_texts(await self._read(), SETTLE_SECONDS))
 
     async def obey(self) -> None:
         """Do what `ask` asks, for ever."""
@@ -89,14 +92,15 @@ class Reloader:
 
     async def watch_files(self) -> None:
         """Reload when a file changes, for ever."""
-        await self._alarms.clear(UNROUTED, ALARM, self._labels())  # a predecessor's; this process started on a good set
+        if not self._problems:  # a predecessor's; this process started on a good set
+            await self._alarms.clear(UNROUTED, ALARM, self._labels())
         config = self._floor.config
         while True:
             try:
                 folders = await asyncio.to_thread(watched_folders, config, self._floor.loaded.andon)
                 await self._until_changed(folders)
-            except (OSError, RuntimeError) as error:  # a folder that went away, or no more watches on this machine
-                log.warning("files_not_watched", error=str(error), looking_every_seconds=CHECK_MS / 1000)
+            except Exception:  # supervision point: a folder went away, no watch is left, a name that is no text
+                log.warning("files_not_watched", looking_every_seconds=CHECK_MS / 1000, exc_info=True)
                 await asyncio.sleep(CHECK_MS / 1000)
                 await self._look()
 
@@ -116,7 +120,7 @@ class Reloader:
         async with self._turn:
             texts = await self._read()
             if self._name(texts) != self._tried:
-                await self._attempt(texts)
+                await self._attempt(await self._settled_texts(texts, QUIET_SECONDS))
             elif self._unsettled:
                 await self._settled()
 
@@ -127,6 +131,18 @@ class Reloader:
             return await asyncio.to_thread(read_texts, self._floor.config)
         except ConfigError as error:
             return error
+        except Exception as error:
+            log.exception("configuration_attempt_failed")
+            return _defect("reading", error)
+
+    async def _settled_texts(self, texts: list[Source] | ConfigError, seconds: float) -> list[Source] | ConfigError:
+        """What two reads so far apart agree on."""
+        for _ in range(MAX_READS):
+            await asyncio.sleep(seconds)
+            before, texts = texts, await self._read()
+            if self._name(texts) == self._name(before):
+                return texts
+        return ConfigError("the files change all the time, so no set of them can be taken; find what writes them")
 
     async def _check(self, texts: list[Source] | ConfigError) -> Floor | ConfigError:
         """The set, or what is wrong with it. A supervision point: no text may end the process."""
@@ -137,8 +153,8 @@ class Reloader:
         except ConfigError as error:
             return error
         except Exception as error:
-            log.exception("configuration_check_failed")
-            return ConfigError(f"checking the files failed inside Andon ({type(error).__name__}); see its log")
+            log.exception("configuration_attempt_failed")
+            return _defect("checking", error)
 
     def _name(self, texts: list[Source] | ConfigError) -> str:
         return str(texts) if isinstance(texts, ConfigError) else fingerprint_of(texts)
@@ -146,10 +162,6 @@ class Reloader:
     async def _attempt(self, texts: list[Source] | ConfigError) -> Reloaded:
         """Adopt the set on disk, or say why not."""
         found = await self._check(texts)
-        if isinstance(found, ConfigError):
-            await asyncio.sleep(SETTLE_SECONDS)
-            texts = await self._read()
-            found = await self._check(texts)
         self._tried = self._name(texts)
         if isinstance(found, ConfigError):
             return await self._refuse(found)
@@ -158,6 +170,9 @@ class Reloader:
             adopt = self._prepare(found)
         except ConfigError as error:
             return await self._refuse(error)
+        except Exception as error:
+            log.exception("configuration_attempt_failed")
+            return await self._refuse(_defect("preparing", error))
         adopt()
         self._floor = found
         self._since = self._clock.now()
@@ -176,7 +191,7 @@ class Reloader:
 
     async def _refuse(self, error: ConfigError) -> Reloaded:
         """Keep what is in force, and say so everywhere."""
-        lines = str(error).splitlines()
+        lines = str(error).encode(errors="replace").decode().splitlines()  # a file's name may be no text
         problems = tuple(lines[:MAX_PROBLEMS])
         more = f" (and {len(lines) - 1} more; `andon check` lists them)" if len(lines) > 1 else ""
         summary = f"the new configuration is refused, the one before stays in force: {problems[0]}{more}"
@@ -217,3 +232,8 @@ class Reloader:
         if not self._problems:
             return Check("configuration", True, f"in force since {since}")
         return Check("configuration", True, f"REFUSED, that of {since} stays in force: {self._problems[0]}")
+
+
+def _defect(doing: str, error: Exception) -> ConfigError:
+    """A refusal for what nobody thought of: no content of a file may end the process."""
+    return ConfigError(f"{doing} the files failed inside Andon ({type(error).__name__}); see its log")

@@ -110,6 +110,7 @@ def _url(at: Path, text: str) -> Iterator[tuple[Path, str, str]]:
         url = urlsplit(text)
         wrong = url.scheme not in {"http", "https"} or not url.hostname or url.port == 0
         secret = bool(url.username or url.password or "@" in url.path + url.query)
+        (url.hostname or "").encode("idna")  # as whoever connects will, or fail to
     except ValueError:  # its text may quote a password
         wrong, secret = True, False
     if secret:

@@ -135,6 +135,7 @@ def _address(at: Path, component: ComponentDoc) -> Iterator[Finding]:
     try:
         url = urlsplit(component.url)
         schemes = SCHEMES[component.connector]
+        (url.hostname or "").encode("idna")  # as whoever connects will, or fail to
         if url.scheme not in schemes:
             yield (
                 (*at, "url"),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import structlog
 from pydantic import SecretStr
 
 from bot.adapters import evidence_values, targets_credentials
@@ -23,7 +24,7 @@ from bot.adapters.targets_redis import RedisReader
 from bot.core.reading import Reading
 from bot.core.words import Millis
 from bot.engine.action_ports import Component, ReadPoint
-from bot.errors import TargetError
+from bot.errors import ConfigError, TargetError
 from policies.targets import ComponentDoc, ReadDoc, TargetsDocument
 
 Place: TypeAlias = tuple[str, str]  # system, component
@@ -31,6 +32,8 @@ Connector: TypeAlias = HttpConnector | RedisReader
 
 
 LINGER_SECONDS: Final = 45.0  # longer than an activity may run (`dispatch.ACTIVITY_SECONDS`)
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,10 @@ class Connectors:
                 if known is not None and (known.document, known.secret) == (doc, secret):
                     parts[place] = known
                     continue
-                connector = _connector(doc, secret, self._send_seconds, self._killed)
+                try:
+                    connector = _connector(doc, secret, self._send_seconds, self._killed)
+                except ValueError as error:
+                    raise ConfigError(f"{doc.name} of {system}: its address cannot be used: {error}") from error
                 parts[place] = _Part(_component(system, doc), doc, secret, connector)
         return Prepared(parts)
 
@@ -104,7 +110,7 @@ class Connectors:
             while self._retired:
                 due, connector = self._retired[0]
                 await asyncio.sleep(max(0.0, due - loop.time()))
-                await connector.close()
+                await _closed(connector)
                 self._retired.popleft()
             self._some_retired.clear()
             await self._some_retired.wait()
@@ -112,7 +118,7 @@ class Connectors:
     async def close(self) -> None:
         """Close every connection."""
         for connector in [*(part.connector for part in self._parts.values()), *(each for _, each in self._retired)]:
-            await connector.close()
+            await _closed(connector)
         self._retired.clear()
 
     @property
@@ -189,6 +195,14 @@ class Connectors:
                     if found is None:
                         raise TargetError(f"{point.component} has no field {name!r} in {point.path!r}")
                 return evidence_values.text_value(text or ""), evidence_values.time_ms(at)
+
+
+async def _closed(connector: Connector) -> None:
+    """Close it; a server that hangs in its farewell (TLS) keeps no other one open."""
+    try:
+        await connector.close()
+    except Exception:  # supervision point: there is nothing else to be done with it
+        log.exception("connector_not_closed", component=connector.component)
 
 
 def _component(system: str, doc: ComponentDoc) -> Component:

@@ -39,8 +39,9 @@ def _from_file(path: Path, owner: str) -> str:
         with path.open("rb") as file:
             raw = file.read(MAX_SECRET + 1)
         secret = raw.decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{owner}: the credentials in {path} cannot be read: {type(error).__name__}") from error
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
+        why = type(error).__name__
+        raise ConfigError(f"{owner}: the credentials in {str(path)!r} cannot be read: {why}") from error
     if not secret or len(raw) > MAX_SECRET:
         raise ConfigError(f"{owner}: the file {path} is {'too long' if secret else 'empty'}; it holds its credentials")
     return secret

@@ -1,5 +1,6 @@
 """Everything that runs for as long as the process lives, in one TaskGroup. An eternal task that returns is an error.
 
+The engine's own loops end the process when they fail; what runs beside them is begun again (`bot.engine.beside`).
 Built and run by `bot.app`. `stop` ends it in order: nothing new is read, what is under way is finished within a bound,
 and whatever is left stays in the store for the next start.
 """
@@ -7,12 +8,13 @@ and whatever is left stays in the store for the next start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import structlog
 
+from bot.engine.beside import Eternal, Keeper
 from bot.engine.dispatch import Dispatch
 from bot.engine.judge import Hands
 from bot.engine.loop import RECLAIM_EVERY_SECONDS, RECLAIM_IDLE_MS, Heartbeat, absorb, fold_forever
@@ -24,19 +26,23 @@ DRAIN_SECONDS = 15.0  # most activities take a second; what is cut off is taken 
 
 RECLAIM_BATCH = 5_000  # more than one process has in hand, so that every look keeps all of it from going idle
 
-Eternal: TypeAlias = Callable[[], Coroutine[Any, Any, None]]  # runs until cancelled
-
 log = structlog.get_logger(__name__)
 
 
 class Runtime:
-    """The engine at work, and what is to run `beside` it: sources, watches, the reload."""
+    """The engine at work, and what is to run `beside` it: sources, watches, the reload; `keeper` begins those anew."""
 
     def __init__(
-        self, hands: Hands, pager: Pager, telemetry: Telemetry, beside: Mapping[str, Eternal] | None = None
+        self,
+        hands: Hands,
+        pager: Pager,
+        telemetry: Telemetry,
+        beside: Mapping[str, Eternal] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.heartbeat = Heartbeat()
         self._beside = dict(beside or {})
+        self._keeper = keeper
         self._stopping = asyncio.Event()
         self._engine = hands.engine
         self._sweeper = Sweeper(hands.engine.store, hands.engine.clock, telemetry, hands.engine.shards, self.heartbeat)
@@ -53,7 +59,9 @@ class Runtime:
         """Run until `stop`; then read nothing more, and finish what is under way within `DRAIN_SECONDS`."""
         async with asyncio.TaskGroup() as tasks:
             readers = [tasks.create_task(_eternal("sweeper", self._sweeper.run()))]
-            readers += [tasks.create_task(_eternal(name, begin())) for name, begin in self._beside.items()]
+            readers += [
+                tasks.create_task(_eternal(name, self._kept(name, begin))) for name, begin in self._beside.items()
+            ]
             speakers = []
             for shard, dispatch in self._dispatch.items():
                 speakers.append(tasks.create_task(_eternal("chat", dispatch.chat_forever())))
@@ -78,6 +86,9 @@ class Runtime:
                     dispatch.abandon()
             for speaker in speakers:
                 speaker.cancel()
+
+    def _kept(self, name: str, begin: Eternal) -> Coroutine[Any, Any, None]:
+        return self._keeper.keep(name, begin) if self._keeper is not None else begin()
 
     async def _reclaim_forever(self, shard: str, tasks: asyncio.TaskGroup) -> None:
         while True:

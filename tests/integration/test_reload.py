@@ -17,7 +17,7 @@ from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
 from bot.errors import DeliveryError, StoreUnavailable, TargetError
 from bot.house import House
-from bot.reload import SETTLE_SECONDS
+from bot.reload import QUIET_SECONDS, SETTLE_SECONDS
 from bot.testing import FakeClock, MemoryArchive, MemoryChat, MemoryPager, MemoryStore
 from policies.andon import UNROUTED
 
@@ -28,6 +28,11 @@ WITHIN = 10.0  # seconds for a change to be in force; half a second is usual
 def policy(*names: str) -> str:
     lines = [f"  - {{name: {name}, match: ['alertname=\"{name}\"'], mode: auto}}\n" for name in names]
     return f"system: {SYSTEM}\npolicies:\n{''.join(lines)}"
+
+
+def _component(connector: str, url: str) -> str:
+    """targets.yaml with one component at this address."""
+    return f"systems: {{{SYSTEM}: {{components: [{{name: s, role: store, connector: {connector}, url: '{url}'}}]}}}}"
 
 
 class Files:
@@ -172,6 +177,76 @@ async def test_a_file_in_the_middle_of_being_written_is_waited_for(tmp_path: Pat
         outcome, _ = await asyncio.gather(held.house.reload(), later("policies/p.yaml", policy("one", "two"), held))
         assert (outcome.ok, held.policies) == (True, ["one", "two"])
         assert held.metric("andon_config_reloads_total", outcome="refused") is None
+
+
+async def test_half_a_file_that_is_right_by_itself_is_waited_for_too(tmp_path: Path) -> None:
+    """Its first half may arm nothing, or watch nothing: between two pieces of one write no set is taken."""
+    whole = f"systems: [{SYSTEM}]\narmed: [one]\nroutes: [{{receiver: core, system: {SYSTEM}}}]\n"
+    async with running(tmp_path) as held:
+        held.files.write("andon.yaml", whole)
+        await held.until(lambda: len(held.house.routes) == 1, "the routes")
+        held.files.write("andon.yaml", whole[: whole.index("routes")])
+        await asyncio.sleep(QUIET_SECONDS * 0.7)  # real time: it is what the writer takes
+        held.files.write("andon.yaml", whole)
+        outcome = await held.house.reload()  # comes after the look that is under way
+        assert (outcome.ok, outcome.changes) == (True, ())
+        assert not any("routes" in text for text in (await held.posts())[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "told"),
+    [
+        ("andon.yaml", 'people: "peo\\0ple.yaml"', "no file can have this name"),
+        ("andon.yaml", 'policies: ["pol\\0*/*.yaml"]', "armed"),
+        ("andon.yaml", f"alertmanagers: [{{name: a, url: 'http://{'ü' * 70}.de'}}]", "not an http or https address"),
+        (
+            "andon.yaml",
+            'alertmanagers: [{name: a, url: "http://a:9093", credentials: "file:/x\\0y"}]',
+            "credentials in",
+        ),
+        ("targets.yaml", _component("http", "http://a..ü"), "not an address"),
+        ("targets.yaml", _component("redis", "redis://h/0?socket_timeout=x"), "address cannot be used"),
+    ],
+    ids=["path", "pattern", "host", "secret", "target's host", "target's options"],
+)
+async def test_no_content_ends_the_process(tmp_path: Path, name: str, line: str, told: str) -> None:
+    """What no reader of ours expects is refused like any other wrong set."""
+    held = Running(Files(tmp_path))
+    before = (tmp_path / name).read_text() if name == "andon.yaml" else ""
+    held.files.write(name, f"{before}{line}\n")
+    outcome = await held.house.reload()
+    assert (outcome.ok, held.policies) == (False, ["one"])
+    assert told in outcome.summary
+    await held.house.close()
+
+
+async def test_a_name_that_is_no_text_ends_no_watch(tmp_path: Path) -> None:
+    """The watch on the files cannot tell such a name; it is refused all the same, and the mended set is seen."""
+    name = os.fsdecode(b"policies/b\xf6rse.yaml")
+    async with running(tmp_path) as held:
+        held.files.write(name, "system: x\n")
+        await held.until(lambda: "name is not UTF-8" in held.check().detail, "the refusal")
+        (tmp_path / name).unlink()
+        await held.until(lambda: "REFUSED" not in held.check().detail, "the mended set")
+
+
+async def test_a_part_that_fails_does_not_end_the_house(tmp_path: Path) -> None:
+    """It is told of by an incident, and the others go on."""
+
+    async def broken() -> None:
+        raise ValueError("a defect")
+
+    held = Running(Files(tmp_path))
+    held.house.runtime._beside["broken"] = broken
+    async with asyncio.TaskGroup() as tasks:
+        at_work = tasks.create_task(held.house.runtime.run())
+        async with asyncio.timeout(WITHIN):
+            while not (lines := await held.store.incidents(UNROUTED, closed=False, limit=9)):
+                await asyncio.sleep(0.02)
+        assert [alert.name for line in lines for alert in line.incident.firing] == ["AndonPartFailed"]
+        held.house.runtime.stop()
+        await at_work
+    await held.house.close()
 
 
 async def later(name: str, text: str, held: Running) -> None:
