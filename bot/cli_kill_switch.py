@@ -18,11 +18,12 @@ from rich.console import Group, RenderableType
 
 from bot import console
 from bot.adapters.clock import SystemClock
-from bot.adapters.kill_switch import FILE, MAX_REASON, KillSwitch
+from bot.adapters.kill_switch import FILE, MAX_REASON, KillSwitch, plain_text
 from bot.cli_ask import REFUSED, AsJson, Config, converse, settings_of, tell
 from bot.client import Api
 from bot.errors import AndonError, InputError, StoreUnavailable
 
+BY_HAND: Final = "by hand"
 FREEZE_SECONDS: Final = 5.0  # for the running Andon to answer; the switch itself is on disk before it is asked
 STOPS: Final = "No Andon that runs from this data directory sends anything to a trading system now."
 KEEPS: Final = "Trading itself goes on: this stops Andon's own actions only. Pages and messages still go out."
@@ -40,7 +41,7 @@ def add(app: typer.Typer) -> None:
 
 
 def kill_switch(
-    reason: Annotated[str, typer.Option(help="Why, for whoever reads it next.")] = "by hand",
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads it next.")] = BY_HAND,
     release: Annotated[bool, typer.Option("--release", help="Take the switch back.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Only say how it stands.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Andon's data directory, if not as configured.")] = None,
@@ -50,8 +51,7 @@ def kill_switch(
     """Stop every action of Andon at once, with nothing but this machine's disk."""
     if release and status:
         raise InputError("--release", "with --status it would change nothing; say one of them")
-    if not 0 < len(reason.strip()) <= MAX_REASON:
-        raise InputError("--reason", f"write 1 to {MAX_REASON} characters")
+    reason = plain_text(reason).strip()[:MAX_REASON] or BY_HAND  # whatever was typed, the switch is thrown
     here = settings_of(config)
     from bot.adapters.config_files import find_config  # here, so that other commands start quickly
     from bot.places import data_dir_for_sure
@@ -59,12 +59,12 @@ def kill_switch(
     folder = data_dir.resolve() if data_dir else data_dir_for_sure(here, here.config or find_config(here))
     switch = KillSwitch(folder / "journal" / FILE)
     used = (folder / "seal.key").exists()
-    problem = "" if status else _throw(switch, reason.strip(), release=release)
+    problem = "" if status else _throw(switch, reason, release=release)
     answer = _standing(switch, problem)
     if not used:
         answer["warning"] = f"no Andon has ever run from {folder}; is it the right data directory? (--data-dir)"
     if not status and not release:
-        answer["frozen"], answer["freeze"] = _freeze(reason.strip())
+        answer["frozen"], answer["freeze"] = _freeze(reason)
     tell(answer, _shown, as_json)
     if problem:
         raise typer.Exit(REFUSED)

@@ -15,6 +15,7 @@ AndonError
 │   └── Unknown            the request left and no answer proves what became of it
 ├── SourceError            a source of alerts that was asked did not answer, or not as it should; ask again later
 └── DeliveryError          chat or pager did not take a message; try again or take the second route
+    └── DeliveryUncertain  no answer proves that it did not: it may have been taken all the same
 """
 
 from __future__ import annotations
@@ -87,3 +88,7 @@ class SourceError(AndonError):
 
 class DeliveryError(AndonError):
     """Chat or pager did not take a message."""
+
+
+class DeliveryUncertain(DeliveryError):
+    """The message left and no answer came: it may have been taken all the same."""

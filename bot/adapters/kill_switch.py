@@ -23,6 +23,7 @@ from bot.errors import StoreUnavailable
 
 FILE: Final = "kill-switch.jsonl"
 MAX_REASON: Final = 500  # characters, as for a freeze
+MAX_BY: Final = 100  # characters of a login; Linux allows 32
 TAIL: Final = 64 * 1024  # bytes read from the end: many times the longest line
 
 
@@ -87,6 +88,7 @@ class KillSwitch:
     def _append(self, position: Position) -> None:
         fields = asdict(position)
         del fields["problem"]
+        fields |= {"by": plain_text(position.by), "reason": plain_text(position.reason)}
         line = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -134,14 +136,21 @@ def _read(path: Path) -> Position:
         return _garbled(path, "has a last line that is none of Andon's")
     if not isinstance(engaged, bool) or not isinstance(at, int) or not isinstance(uid, int):
         return _garbled(path, "has a last line that is none of Andon's")
-    return Position(engaged=engaged, at=at, by=str(by), uid=uid, reason=str(reason)[:MAX_REASON])
+    return Position(engaged=engaged, at=at, by=plain_text(by)[:MAX_BY], uid=uid, reason=plain_text(reason)[:MAX_REASON])
+
+
+def plain_text(told: object) -> str:
+    """`told` with `?` for what cannot be written as UTF-8 (a terminal's Latin-1): no letter keeps a switch open."""
+    return str(told).encode("utf-8", "replace").decode()
 
 
 def _garbled(path: Path, what: str) -> Position:
-    problem = f"the kill switch counts as engaged, for {path} {what}; `andon kill-switch --release` makes it whole"
+    problem = plain_text(
+        f"the kill switch counts as engaged, for {path} {what}; `andon kill-switch --release` makes it whole"
+    )
     return Position(engaged=True, problem=problem)
 
 
 def _unreadable(path: Path, error: OSError) -> Position:
-    problem = f"the kill switch counts as engaged, for {path} cannot be read: {error.strerror}"
+    problem = plain_text(f"the kill switch counts as engaged, for {path} cannot be read: {error.strerror}")
     return Position(engaged=True, problem=problem)

@@ -14,7 +14,7 @@ import structlog
 from pydantic import SecretStr
 
 from bot.core.effects import PageOncall, ResolvePage
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, DeliveryUncertain
 
 SECONDS: Final = 5.0  # one post, answer included; the routed pager waits a little longer
 CONNECT_SECONDS: Final = 2.0
@@ -77,9 +77,11 @@ class WebhookPager:
                     return f"webhook:{body['dedup_key']}"
                 raise DeliveryError(f"the second route answered HTTP {response.status}")
         except TimeoutError as error:
-            raise DeliveryError(f"the second route did not answer within {SECONDS:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # its text may quote the address, never a secret
+            raise DeliveryUncertain(f"the second route did not answer within {SECONDS:g} s") from error
+        except aiohttp.ClientConnectorError as error:
             raise DeliveryError(f"the second route cannot be reached: {type(error).__name__}") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # its text may quote the address, never a secret
+            raise DeliveryUncertain(f"the second route cannot be reached: {type(error).__name__}") from error
 
 
 def ring(page: PageOncall, why: str) -> None:

@@ -2,7 +2,8 @@
 
 Implements `ports.Pager` over two pagers; given to the runtime by the composition root, which hands it the local alarm
 for when both are down (law 12). Dedup keys are passed on as they are, so a page that is said again stays one page on
-whichever route. A page is taken back on the routes that took it.
+whichever route. A page is taken back on the routes that took it, or may have: one that answered too late has the page
+on somebody's telephone all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import structlog
 
 from bot.core.effects import PageOncall, ResolvePage
 from bot.engine.ports import Pager
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, DeliveryUncertain
 
 FIRST_SECONDS: Final = 10.0  # then it is too slow; with the second's the page stays within `speech.SAY_SECONDS`
 SECOND_SECONDS: Final = 10.0
@@ -49,7 +50,7 @@ class RoutedPager:
         self._alarm = alarm
         self._telemetry = telemetry
         self._failing: dict[str, str] = {}  # route -> why its newest page or resolve was not taken
-        self._took: OrderedDict[str, set[str]] = OrderedDict()  # dedup key -> the routes that hold the page
+        self._took: OrderedDict[str, set[str]] = OrderedDict()  # dedup key -> the routes that may hold the page
 
     @property
     def problem(self) -> str:
@@ -70,9 +71,10 @@ class RoutedPager:
         """The reference of the first route that takes it. DeliveryError, and the local alarm, when none does."""
         problems = []
         for route, (pager, seconds) in self._routes.items():
-            reference, problem = await self._try(route, pager.page(page), seconds)
-            if not problem:
+            reference, problem, certain = await self._try(route, pager.page(page), seconds)
+            if not problem or not certain:
                 self._remember(page.dedup_key, route)
+            if not problem:
                 return reference
             log.error("page_route_failed", route=route, incident_id=page.incident, error=problem)
             problems.append(f"{route} route: {problem}")
@@ -81,39 +83,42 @@ class RoutedPager:
         raise DeliveryError(why)
 
     async def resolve(self, page: ResolvePage) -> str:
-        """Take it back where it is; where that is not known (a restart), everywhere.
+        """Take it back where it may be; where that is not known (a restart), everywhere.
 
-        DeliveryError when a route that holds it did not take that; of unknown pages, when no route did.
+        DeliveryError when one of those did not take that: then it is said again, to that one alone.
         """
-        known = self._took.get(page.dedup_key)
+        if page.dedup_key not in self._took:
+            for route in self._routes:
+                self._remember(page.dedup_key, route)
+        left = self._took[page.dedup_key]
         references, problems = [], []
-        for route in sorted(known) if known else list(self._routes):
+        for route in sorted(left):
             pager, seconds = self._routes[route]
-            reference, problem = await self._try(route, pager.resolve(page), seconds)
+            reference, problem, _ = await self._try(route, pager.resolve(page), seconds)
             if problem:
                 problems.append(f"{route} route: {problem}")
             else:
                 references.append(reference)
-                if known is not None:
-                    known.discard(route)
-        if problems and (known is not None or not references):
+                left.discard(route)
+        if problems:
             raise DeliveryError("; ".join(problems))
         self._took.pop(page.dedup_key, None)
         return ", ".join(references)
 
-    async def _try(self, route: str, saying: Awaitable[str], seconds: float) -> tuple[str, str]:
-        """(reference, "") or ("", why not)."""
+    async def _try(self, route: str, saying: Awaitable[str], seconds: float) -> tuple[str, str, bool]:
+        """(reference, "", True) or ("", why not, whether it is certain that it was not taken)."""
         try:
             async with asyncio.timeout(seconds):
                 reference = await saying
         except (DeliveryError, TimeoutError) as error:
-            return "", self._failed(route, str(error) or f"no answer within {seconds:g} s")
+            certain = not isinstance(error, TimeoutError | DeliveryUncertain)
+            return "", self._failed(route, str(error) or f"no answer within {seconds:g} s"), certain
         except Exception as error:  # supervision point: a defect of one route must not cost the page the other one
             log.exception("page_route_broken", route=route)
-            return "", self._failed(route, f"failed inside Andon ({type(error).__name__}); see its log")
+            return "", self._failed(route, f"failed inside Andon ({type(error).__name__}); see its log"), False
         self._failing.pop(route, None)
         self._telemetry.paged(route, "taken")
-        return reference, ""
+        return reference, "", True
 
     def _failed(self, route: str, problem: str) -> str:
         self._failing[route] = problem

@@ -106,6 +106,15 @@ async def test_a_release_starts_nothing(tmp_path: Path) -> None:
     assert "ENGAGED" in board.board.check().detail
 
 
+async def test_a_reason_that_is_no_text_is_frozen_for_too(tmp_path: Path) -> None:
+    """A line that somebody wrote by hand, with half a surrogate pair: the store takes the freeze all the same."""
+    board = Board(tmp_path)
+    board.switch.path.parent.mkdir()
+    board.switch.path.write_text('{"engaged": true, "at": 1, "by": "\\ud800", "uid": 0, "reason": "\\udfff"}\n')
+    await board.board.look()
+    assert [freeze and freeze.reason for freeze in await board.freezes()] == ["engaged by ? (uid 0): ?"] * 2
+
+
 def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
     code = cli.run([*arguments, "--json"])
     return code, json.loads(capsys.readouterr().out)
@@ -155,7 +164,22 @@ def test_a_switch_that_cannot_be_thrown_says_so(folder: Path, capsys: pytest.Cap
     assert "stop the process itself" in str(told["problem"])
 
 
-@pytest.mark.parametrize("arguments", [("--release", "--status"), ("--reason", " ")])
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [(b"B\xf6rse", "B?rse"), (b"  ", "by hand"), (b"x" * 900, "x" * 500)],
+    ids=["latin-1", "blank", "long"],
+)
+def test_nothing_that_is_typed_keeps_it_open(
+    folder: Path, capsys: pytest.CaptureFixture[str], typed: bytes, kept: str
+) -> None:
+    """A terminal's letters, no reason, a long one: it is engaged, with as much of the reason as can be kept."""
+    code, told = command(capsys, "kill-switch", "--reason", os.fsdecode(typed))
+    assert (code, told["engaged"], told["reason"]) == (0, True, kept)
+    code = cli.run(["kill-switch", "--reason", os.fsdecode(typed)])
+    assert (code, "ENGAGED" in capsys.readouterr().out) == (0, True)
+
+
+@pytest.mark.parametrize("arguments", [("--release", "--status")])
 def test_a_contradiction_is_refused(folder: Path, capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> None:
     """And throws nothing."""
     code, _ = command(capsys, "kill-switch", *arguments)

@@ -8,7 +8,7 @@ import pytest
 
 from bot.core.effects import PageOncall, ResolvePage
 from bot.engine.routed_pager import RoutedPager
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, DeliveryUncertain
 from bot.testing import MemoryPager
 
 
@@ -102,15 +102,37 @@ async def test_a_page_is_taken_back_where_it_is() -> None:
 
 
 async def test_a_page_from_before_a_restart_is_taken_back_everywhere() -> None:
-    """Nobody remembers where it went; a route that is down does not hold the other one up for ever."""
+    """Nobody remembers where it went; a route that is down hears of it later, and the other one not twice."""
     routes = Routes()
     await routes.pager.resolve(over("old"))
     assert len(routes.first.resolved) == len(routes.second.resolved) == 1
-    routes.second.broken = "down"
-    await routes.pager.resolve(over("older"))
     routes.first.broken = "down"
-    with pytest.raises(DeliveryError):
-        await routes.pager.resolve(over("oldest"))
+    with pytest.raises(DeliveryError, match="first route: down"):
+        await routes.pager.resolve(over("older"))
+    routes.first.broken = ""
+    await routes.pager.resolve(over("older"))
+    for route in (routes.first, routes.second):
+        assert [page.dedup_key for page in route.resolved] == ["old", "older"]
+
+
+@pytest.mark.parametrize("unsure", [DeliveryUncertain("no answer"), None], ids=["its own bound", "ours"])
+async def test_a_page_that_may_have_been_taken_is_taken_back_too(unsure: DeliveryError | None) -> None:
+    """A route that took it and answered too late would else leave it open on somebody's telephone for good."""
+
+    class Late(MemoryPager):
+        async def page(self, page: PageOncall) -> str:
+            await super().page(page)
+            if unsure is not None:
+                raise unsure
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    first, second = Late(), MemoryPager()
+    pager = RoutedPager(first, second, lambda page, why: None, Routes(), first_seconds=0.02)
+    await pager.page(page("a"))
+    assert (list(first.open), list(second.open)) == (["a"], ["a"])
+    await pager.resolve(over("a"))
+    assert (first.open, second.open) == ({}, {})
 
 
 async def test_without_a_second_route_the_alarm_rings_at_once() -> None:
