@@ -13,6 +13,7 @@ it, and `http_audit` compares. Replicas share one folder, or each of them misses
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import re
@@ -141,11 +142,16 @@ class FileArchive:
     def _list(self, entry: AuditEntry) -> None:
         """Append a line to the index, then name it as its end. A line that a crash cut short is cut off first."""
         path = self._root / _INDEX
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             os.ftruncate(descriptor, self._read)
-            os.pwrite(descriptor, write_line(entry), self._read)
+            os.lseek(descriptor, self._read, os.SEEK_SET)
+            rest = memoryview(line := write_line(entry))
+            while rest:  # a disk that fills takes a part of it, and refuses the rest
+                rest = rest[os.write(descriptor, rest) :]
             os.fsync(descriptor)
+            if os.pread(descriptor, len(line) + 1, self._read) != line:
+                raise OSError(errno.EIO, "the index does not hold the line that was written to it")
         finally:
             os.close(descriptor)
         self._write_whole(self._root / _HEAD, write_head(entry, self._sealer))

@@ -106,7 +106,7 @@ def read_line(raw: bytes) -> tuple[AuditEntry, Listed | None]:
         body = json.dumps(line["keeps"], sort_keys=True, separators=(",", ":"))
         entry = AuditEntry(int(line["seq"]), str(line["previous"]), str(line["hash"]), body)
         return entry, _listed(line["keeps"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # also numbers and depths of a mischief
         return AuditEntry(seq=0, previous="", hash="", body=raw.decode("utf-8", "replace")), None
 
 
@@ -125,7 +125,7 @@ def read_head(raw: bytes, sealer: Sealer) -> tuple[int, JsonText]:
         body = sealer.open(b"the archive's index.head", bytes.fromhex(told["seal"]) + told["head"].encode())
         head = json.loads(body)
         return int(head["seq"]), str(head["hash"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordForged("the archive's index.head is not one of ours") from error
 
 

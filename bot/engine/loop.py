@@ -50,11 +50,11 @@ async def fold_forever(
     """
     deliveries: list[InboxDelivery] = []
     failures = 0
+    heartbeat.beat(f"inbox:{shard}")  # it begins now; from here on only a round that is whole counts
     while True:
         try:
             if not deliveries:
                 deliveries = await engine.store.read_inbox(shard, BATCH, BLOCK_MS)
-            heartbeat.beat(f"inbox:{shard}")
             idle = not deliveries
             if deliveries:
                 await absorb(engine, shard, deliveries)
@@ -62,6 +62,7 @@ async def fold_forever(
             if idle or failures:
                 await when_idle()
             failures = 0
+            heartbeat.beat(f"inbox:{shard}")  # a round is whole only when the store took what came of it
         except StoreError as error:
             log.warning("store_unavailable", shard=shard, loop="inbox", error=str(error))
             await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])

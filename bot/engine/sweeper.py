@@ -49,6 +49,8 @@ class Sweeper:
     async def run(self) -> None:
         """Sweep whenever something is due, until cancelled."""
         self._scheduler.start()
+        for shard in self._shards:
+            self._heartbeat.beat(f"sweeper:{shard}")  # it begins now; from here on only a sweep that worked counts
         try:
             while True:
                 self._wake.clear()
@@ -63,6 +65,7 @@ class Sweeper:
         for shard in self._shards:
             try:
                 claimed += await self._sweep_shard(shard)
+                self._heartbeat.beat(f"sweeper:{shard}")
             except StoreError as error:  # one shard's trouble is not the others'
                 log.warning("store_unavailable", shard=shard, loop="sweeper", error=str(error))
         return claimed
@@ -82,7 +85,6 @@ class Sweeper:
 
     async def _sweep_or_wait(self) -> None:
         await self.sweep()
-        self._heartbeat.beat("sweeper")
         if self._next is not None:
             self._set_alarm(self._next)
         try:

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from bot.testing import MemoryArchive
 from tests.contract.archived_incidents import SYSTEM, closed
 
 SEALER = Sealer(bytes(range(32)))
-A, B, C = "inc-aaaaaaaaaa", "inc-bbbbbbbbbb", "inc-cccccccccc"
+A, B, C, D = "inc-aaaaaaaaaa", "inc-bbbbbbbbbb", "inc-cccccccccc", "inc-dddddddddd"
 
 
 @pytest.fixture(params=["memory", "files"])
@@ -186,6 +187,41 @@ async def test_a_crash_while_archiving_is_mended_by_the_next_round(root: Path, d
     verdict = await at(root).verify()
     assert (verdict.files, verdict.problems, verdict.unlisted) == (3, (), ())
     assert len((root / "index.jsonl").read_text().splitlines()) == 3
+
+
+async def test_a_disk_that_fills_within_a_line_of_the_index(root: Path) -> None:
+    """The part that was written is no line, the incident counts as not kept, and the next round mends it."""
+    await filled(root)
+    index = root / "index.jsonl"
+    size = index.stat().st_size
+    assert place(root, A).stat().st_size < size  # else the file, not the line, would meet the bound
+    bound = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, bound[1]))
+    try:
+        with pytest.raises(StoreUnavailable, match="File too large"):
+            await at(root).keep(closed(D), 6)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, bound)
+    assert index.stat().st_size == size + 100
+    assert await at(root).find(D) is None
+    await at(root).keep(closed(D), 7)
+    verdict = await at(root).verify()
+    assert (verdict.files, verdict.problems, verdict.unlisted) == (4, (), ())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[" * 100_000, b'{"keeps":{},"seq":1e999,"previous":"","hash":""}', b'{"keeps":{},"seq":%b}' % (b"1" * 5_000)],
+    ids=["deep", "infinite", "endless"],
+)
+async def test_no_line_of_the_index_breaks_its_reader(root: Path, line: bytes) -> None:
+    """Depths and numbers that no parser takes are a tampered index like any other."""
+    await filled(root)
+    with (root / "index.jsonl").open("ab") as index:
+        index.write(line + b"\n")
+    with pytest.raises(RecordForged, match="changed at line 4"):
+        await at(root).keep(closed(D), 6)
+    assert (await at(root).verify()).problems
 
 
 async def test_a_running_process_sees_what_another_kept(root: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+
 import pytest
 
 from bot.adapters.connectors import Connectors
@@ -62,4 +65,31 @@ async def test_an_open_breaker_says_what_went_wrong_first() -> None:
         told = str(failed.value)
     assert "times in a row (first: " in told
     assert "risk" in told.partition("(first: ")[2]
+    await connectors.close()
+
+
+async def test_a_connection_that_cannot_be_closed_keeps_no_other_open() -> None:
+    """A server that hangs in its farewell is left; what was retired after it is closed, and the rest at the end."""
+
+    class Hanging:
+        component = "store"
+
+        async def close(self) -> None:
+            raise TimeoutError("Timed out closing connection")
+
+    connectors = Connectors(document({"name": "risk"}), {})
+    risk = connectors.http("trading-core", "risk")
+    with pytest.raises(TargetError):
+        await risk.read("/x")
+    connectors.adopt(connectors.prepare(document()))
+    connectors._retired = deque([(0.0, Hanging()), (0.0, risk)])
+    async with asyncio.TaskGroup() as tasks:
+        closing = tasks.create_task(connectors.close_retired())
+        async with asyncio.timeout(5):
+            while connectors._retired:
+                await asyncio.sleep(0)
+        closing.cancel()
+    assert risk._reading is not None
+    assert risk._reading.closed
+    connectors._retired.append((0.0, Hanging()))
     await connectors.close()

@@ -67,10 +67,20 @@ class House:
 
     async def webhook(self, *alerts: Alert) -> None:
         """Alerts come in the ordinary way."""
-        now = self.clock.now()
-        received = AlertsReceived(id="w", at=now, source=alerts[0].source, receiver="r", alerts=alerts)
-        await self.store.append(SYSTEM, [received])
+        await self.store.append(SYSTEM, [self.received(*alerts)])
         await self.work()
+
+    def received(self, *alerts: Alert) -> AlertsReceived:
+        return AlertsReceived(id="w", at=self.clock.now(), source=alerts[0].source, receiver="r", alerts=alerts)
+
+    async def known(self, told: Alert) -> None:
+        """An alert comes in the ordinary way, a look sees it listed, and it ends in every Alertmanager."""
+        await self.webhook(told)
+        for manager in self.managers:
+            manager.fire(told)
+        await self.antientropy.look()
+        for manager in self.managers:
+            manager.end(told.fingerprint)
 
     async def minute(self, count: int = 1) -> None:
         for _ in range(count):
