@@ -47,8 +47,8 @@ def _named(paths: Sequence[Path], settings: Settings) -> list[Source]:
     """The files that were named, and around them what they rely on."""
     found: dict[str, Source] = {}
     for path in paths:
-        if path.is_dir():
-            config = path / "andon.yaml"
+        if path.is_dir() or path.name == "andon.yaml":  # that one alone would name policies nobody has read
+            config = path / "andon.yaml" if path.is_dir() else path
             sources = _in_force(config) if config.is_file() else [read_source(file) for file in _beneath(path)]
         else:
             sources = [read_source(path)]

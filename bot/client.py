@@ -29,6 +29,12 @@ class UnreachableError(AndonError):
     fix = "start it with `andon serve`, or say where it is: ANDON_SOCKET, or ANDON_API_URL with ANDON_API_TOKEN"
 
 
+class UnavailableError(UnreachableError):
+    """Andon answers, and its store does not."""
+
+    fix = "the store must come back first; `andon kill-switch` works without it"
+
+
 class BadRequestError(AndonError):
     """Andon says that the request itself is wrong; `field` names the part."""
 
@@ -88,6 +94,8 @@ class Api:
         if status < 400:
             return body
         message, where = str(body.get("error", "")), str(body.get("field", ""))
+        if status == 503:
+            raise UnavailableError(message or "Andon cannot answer now")
         if where and status != 409:
             raise BadRequestError(message, where)
         raise DeclinedError(message or f"HTTP {status}", str(body.get("fix", "")), status)

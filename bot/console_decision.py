@@ -140,6 +140,8 @@ def preview(answer: Json) -> RenderableType:
     if answer["quorum"]:
         who = ", ".join(answer["may_approve"]) or "nobody"
         table.add_row("approvers", clean(f"{answer['quorum']} of: {who}"))
+    if answer.get("stopped"):
+        table.add_row("but", clean(f"{answer['stopped']}; nothing would be sent", "bold red"))
     if answer["by_hand"]:
         table.add_row("by hand", clean(answer["by_hand"]))
     head = Text.assemble(("would run  ", "bold"), clean(_what(answer), "bold"), clean(f"  on {answer['system']}"))

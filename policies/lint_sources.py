@@ -7,6 +7,7 @@ into the `PolicyBook` as `policies.sources.StreamSource` and `Schedule`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from bot.core.source_events import StreamRule
 from policies import cron, planning
@@ -18,6 +19,7 @@ from policies.sources import RuleDoc, Schedule, ScheduleDoc, StreamDoc, StreamSo
 
 MIN_WINDOW_MS = 1_000  # a shorter window counts bursts of one network packet
 MAX_WINDOW_MS = 24 * 3_600_000  # longer ones belong into Prometheus; a stream is trimmed long before
+MIN_PERIOD_MS = 300_000  # a fire more often falls into the hold of the one before, and its plan would not run again
 MAX_GRACE_MS = 24 * 3_600_000  # a daily schedule's next fire; later it is no longer the same one
 MIN_GRACE_MS = 1_000  # a loop that is busy for less would already miss it
 
@@ -71,11 +73,27 @@ def schedule(document: ScheduleDoc) -> Iterator[Finding]:
             judge(text)
         except UnclearError as error:
             yield (key,), error.message, error.fix
+    if _often(document.cron):
+        message = f"this fires more often than every {spell(MIN_PERIOD_MS)}, so one fire's plan would hold up the next"
+        yield ("cron",), message, "let Prometheus look that often, and match on its alert"
     if not document.labels.get("alertname"):
         yield ("labels",), "the alert has no name, so no policy could match it", "add alertname:"
     if not MIN_GRACE_MS <= document.grace <= MAX_GRACE_MS:
         bounds = f"write from {spell(MIN_GRACE_MS)} to {spell(MAX_GRACE_MS)}"
         yield ("grace",), f"{spell(document.grace)} is no grace for a fire of the clock", bounds
+
+
+def _often(line: str) -> bool:
+    """Whether two fires of a line are closer together than `MIN_PERIOD_MS`."""
+    try:
+        minutes, hours, *_ = cron.check(line)
+    except UnclearError:
+        return False
+    found = sorted(minutes)
+    gaps = [later - earlier for earlier, later in pairwise(found)]
+    if any((hour + 1) % 24 in hours for hour in hours):
+        gaps.append(found[0] + 60 - found[-1])
+    return any(gap * 60_000 < MIN_PERIOD_MS for gap in gaps)
 
 
 def stream_source(document: StreamDoc, setting: Setting) -> StreamSource:

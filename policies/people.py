@@ -19,6 +19,8 @@ from policies.problems import Path, did_you_mean
 from policies.targets import Reference
 from policies.texts import EVERY, Name, NameOrEvery
 
+VIEWER = "viewer"  # the one role that means something to Andon itself
+
 
 class SlackIdentity(StrictModel):
     """A user is only unique together with the workspace."""
@@ -37,7 +39,9 @@ class Person(StrictModel):
     email: str = ""
     slack: SlackIdentity | None = None
     pagerduty: str = Field("", description="The user's id in PagerDuty, P…")
-    roles: list[Name] = Field(default_factory=list)
+    roles: list[Name] = Field(
+        default_factory=list, description="What the person is to the floor; `viewer` may look and never act."
+    )
     api_token: Reference = Field("", description="Token for the operators' API on TCP: env:NAME or file:PATH.")
 
     def identities(self) -> Iterator[tuple[str, str]]:

@@ -15,14 +15,14 @@ from pydantic import Field
 from bot.adapters import http_orders
 from bot.adapters.http_cards import strict
 from bot.adapters.http_errors import as_json
-from bot.adapters.http_lookup import Found, find_incident, the_shard
+from bot.adapters.http_lookup import Found, find_incident, targets_of, the_shard
 from bot.adapters.http_orders import Body, Name, Words, answer, read
 from bot.adapters.http_services import Services
 from bot.core.events import Event
 from bot.core.ids import incident_id
 from bot.core.orders import ApprovalVoted, OperatorEscalated, OperatorHeld, OperatorTook, StepOrdered
 from bot.core.plan import Plan
-from bot.core.words import Severity
+from bot.core.words import SYSTEM_TARGET, Severity, target_id
 from bot.engine.action_ports import AlreadySo, CannotTell, Inspection, Proceed, Unfit
 from policies import approvals
 from policies.guardrails import Allow
@@ -129,7 +129,7 @@ class Decisions:
         plan = self._services.order_plan(shard, body.action, body.component, body.arguments, body.reason)
         if body.dry_run:
             seen = await self._services.inspect(shard, plan)
-            return as_json(self._preview(shard, plan, seen, person))
+            return as_json({**self._preview(shard, plan, seen, person), "stopped": await self._stopped(shard, plan)})
         key = f"order:{event_id}"
         event = StepOrdered(
             id=event_id, at=self._services.clock.now(), key=key, plan=plan, severity=ORDERED, by=person,
@@ -159,6 +159,19 @@ class Decisions:
             "quorum": 0 if alone else approvals.quorum(step.risk),
             "may_approve": [] if alone else [p for p in people.approvers(shard, step.risk) if p != person],
         }
+
+    async def _stopped(self, shard: str, plan: Plan) -> str:
+        """What keeps anything from being sent there now, or ""."""
+        for check in self._services.checks():
+            if check.name == "kill_switch" and check.detail.startswith("ENGAGED"):
+                return f"the kill switch is {check.detail}"
+        found = await targets_of(self._services, shard)
+        for aggregate in (SYSTEM_TARGET, target_id(plan.steps[0].component)):
+            frozen = found[aggregate].freeze if aggregate in found else None
+            if frozen is not None:
+                where = shard if aggregate == SYSTEM_TARGET else f"{shard}/{plan.steps[0].component}"
+                return f"{where} is frozen by {frozen.by}: {frozen.reason}; `andon unfreeze {where}` lifts it"
+        return ""
 
     async def _found(self, request: web.Request) -> Found:
         return await find_incident(self._services, request.match_info["incident"])

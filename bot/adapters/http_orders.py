@@ -16,12 +16,14 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.adapters.http_auth import identify
-from bot.adapters.http_errors import as_json, problem
+from bot.adapters.http_errors import Unwelcome, as_json, problem
 from bot.adapters.http_services import Services
 from bot.core.record import Applied, Decision, Denied, Ignored
 from bot.core.words import AggregateId
 from bot.errors import InputError
 from handlers.bounds import check_json_shape
+from policies.durations import spell
+from policies.people import VIEWER
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{8,80}")
 Words = Annotated[str, Field(max_length=500)]
@@ -49,6 +51,9 @@ def mount(app: web.Application, services: Services, routes: Mapping[str, Command
 def _by_a_person(services: Services, command: Command) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
         person = identify(request, services).must_be_known()
+        known = services.roster().by_id(person)
+        if known is not None and VIEWER in known.roles:
+            raise Unwelcome(f"{person} has the role {VIEWER}: may look, not act", fix="ask an operator to do it")
         key = request.headers.get("Idempotency-Key") or secrets.token_hex(8)
         if not _KEY.fullmatch(key):
             raise InputError("Idempotency-Key", "is 8 to 80 letters, digits or any of _ . : -")
@@ -67,7 +72,9 @@ async def read(request: web.Request, model: type[B]) -> B:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         path = ".".join(str(part)[:100] for part in first["loc"])
-        raise InputError(path or "body", first["msg"]) from None
+        limit = error.errors()[0].get("ctx", {}).get("le")
+        told = f"is at most {spell(limit)}" if path.endswith("_ms") and isinstance(limit, int) else first["msg"]
+        raise InputError(path or "body", told) from None
 
 
 def answer(outcomes: list[Outcome], *, fix: str = "", **more: Any) -> web.Response:

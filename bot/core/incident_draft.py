@@ -105,7 +105,7 @@ class Draft:
                 service=page.service,
                 severity=page.severity,
                 dedup_key=key,
-                summary=summary,
+                summary=summary if incident.id in summary else f"{summary} ({incident.id})",
             )
         )
         self.change(paged={**incident.paged, open_page: key})

@@ -75,7 +75,7 @@ from bot.core.orders import (
     OperatorTook,
     StepOrdered,
 )
-from bot.core.record import Applied, Decision, Ignored, Transition
+from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import take_once
 from bot.core.words import Millis
 
@@ -156,7 +156,9 @@ _REQUESTS = (OperatorAcked, OperatorResolved, OperatorTook, OperatorEscalated, O
 
 
 def step(incident: Incident, event: IncidentEvent, now: Millis) -> Transition[Incident]:
-    """Fold one event. Total: what the table does not list is ignored with a reason."""
+    """Fold one event. Total: what the table does not list is ignored, or denied to whoever asked, with a reason."""
+    if isinstance(event, _REQUESTS) and (incident.status, type(event)) not in TABLE:
+        return Transition(incident, (), Denied(f"nothing is done: the incident is {incident.status} ({incident.why})"))
     transition = _fold(incident, event, now)
     if isinstance(event, _REQUESTS) and incident.plan is not None and incident.status != "closed":
         return take_once(incident, event.id, transition)

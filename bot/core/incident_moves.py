@@ -73,7 +73,7 @@ def start_episode(draft: Draft) -> None:
             )
         )
     if not plan.steps:
-        park(draft, "no action is planned for this alert; a person must look", page=plan.page_on_open is None)
+        park(draft, f"a person must look, no action is planned: {describe(draft)}", page=plan.page_on_open is None)
     elif plan.diagnose and plan.steps[0].direction != "lowers":
         draft.change(status="diagnosing", why="diagnosing before the first step")
         draft.arm("diagnosis", draft.now + DIAGNOSIS_MS)

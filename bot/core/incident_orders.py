@@ -101,8 +101,13 @@ def nothing_asked(draft: Draft, _: ApprovalVoted) -> Decision:
 def took(draft: Draft, event: OperatorTook) -> Decision:
     """Hands on, stand down: what is not under way yet does not begin, and a pending approval is void."""
     incident = draft.incident
+    if incident.taken_by == event.by:
+        return Ignored("you have it already")
     if incident.taken_by:
-        return Ignored(f"{incident.taken_by} has it already")
+        handed = f"{event.by} has it now, {incident.taken_by} had it"
+        draft.change(taken_by=event.by)
+        draft.say("taken", handed)
+        return Applied(handed)
     draft.change(taken_by=event.by, acknowledged_by=incident.acknowledged_by or event.by)
     if incident.acknowledged_at is None:
         draft.change(acknowledged_at=draft.now)

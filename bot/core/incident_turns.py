@@ -29,6 +29,7 @@ from bot.core.incident_moves import (
     GUARD_RETRY_MS,
     RECHECK_MS,
     TURN_MS,
+    escalate,
     fail_step,
     is_errand,
     next_step,
@@ -174,15 +175,19 @@ def approval_needed(draft: Draft, event: ApprovalNeeded) -> Decision:
     if terms is None or not _enough(terms):
         _nobody_to_ask(draft, event)
         return Applied(event.why)
+    why = event.why
+    if len(terms.eligible) < terms.quorum:
+        why += f"; nobody may approve it but {terms.break_glass}, by breaking the glass"
     asked = PendingApproval(
-        id="dec-" + digest(incident.id, draft.fresh("ask"), terms.digest)[:20], step=event.step, why=event.why,
+        id="dec-" + digest(incident.id, draft.fresh("ask"), terms.digest)[:20], step=event.step, why=why,
         arguments=event.arguments, before=event.before, terms=terms, readings=event.readings,
     )  # fmt: skip
-    draft.change(status="awaiting_approval", why=event.why, approval=asked)
+    draft.change(status="awaiting_approval", why=why, approval=asked)
     draft.arm("approval", terms.expires_at)
-    draft.say("asked", event.why)
+    draft.say("asked", why)
     if not incident.acknowledged_by:
-        draft.page(draft.plan.page_on_park, f"{draft.plan.policy} needs a decision: {event.why}", anew=True)
+        words = f"{draft.plan.policy} needs a decision: {why}; `andon approve {incident.id}` shows it"
+        draft.page(draft.plan.page_on_park, words, anew=True)
     seek_resolution(draft)
     return Applied(event.why)
 
@@ -199,7 +204,8 @@ def _nobody_to_ask(draft: Draft, event: ApprovalNeeded) -> None:
         have = ", ".join(event.terms.eligible) or "nobody"
         why += f"; {event.terms.barred or f'{event.terms.quorum} must approve it and {have} may'}"
         why += f"; by hand: {event.terms.by_hand}" if event.terms.by_hand else ""
-    draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)
+    if escalate(draft, why) != draft.plan.page_on_park.service:  # the on-call learns of it too
+        draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)
     park(draft, why, page=False)
 
 

@@ -54,7 +54,8 @@ def _requested(draft: TargetDraft, event: SlotRequested) -> Decision:
 def _requested_tripped(draft: TargetDraft, event: SlotRequested) -> Decision:
     by_itself = event.mode == "auto" and event.policy in draft.target.armed and not event.approved
     if by_itself and not event.ordered and event.direction != "lowers":
-        return _answer(draft, event, "suggest", "automation has used up its budget and only suggests")
+        until = f"`andon unfreeze {draft.target.system}`"
+        return _answer(draft, event, "suggest", f"automation has used up its budget and only suggests until {until}")
     return _requested(draft, event)
 
 
@@ -121,7 +122,8 @@ def _charge(draft: TargetDraft, event: IntentDeclared) -> Decision | None:
 def _trip(draft: TargetDraft, event: IntentDeclared, used: int) -> Decision:
     """Refuse, and say once to everybody that automation has gone quiet."""
     minutes = event.budget.within_ms // 60_000
-    why = f"{used} automatic actions in {minutes} minutes: automation only suggests until a person unfreezes it"
+    unfreeze = f"`andon unfreeze {draft.target.system}`"
+    why = f"{used} automatic actions in {minutes} minutes: automation only suggests until a person says {unfreeze}"
     if draft.target.tripped_at is not None:
         return Denied(why)
     draft.change(tripped_at=draft.now)

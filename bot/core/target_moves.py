@@ -102,7 +102,8 @@ def remind(draft: TargetDraft, event: TimerFired) -> Decision:
     if timer is None or timer.token != event.token or frozen is None:
         return Ignored("a timer nobody waits for any more")
     draft.disarm(event.name)
-    why = f"the freeze of {name_of(draft.target)} was meant to last until now; `andon unfreeze` lifts it"
+    where = name_of(draft.target).replace(":", "/")
+    why = f"the freeze of {name_of(draft.target)} was meant to last until now; `andon unfreeze {where}` lifts it"
     draft.page(_reminder_page(frozen), "warning", why)
     return Applied(why)
 

@@ -116,6 +116,8 @@ class Judge:
         hands_on = self._changed_by_hand(inspection)
         if hands_on:
             return guardrails.Ask(hands_on)
+        if effect.disposition != "act" and effect.why:
+            return guardrails.Ask(effect.why)
         current = self._current()
         return guardrails.authorise(
             effect.plan, self._step, current, arguments, self._rendered_by(current), effect.disposition,

@@ -31,7 +31,7 @@ from policies.sources import Schedule
 
 PREFIX = "source:schedule:"
 LOOK_AGAIN_SECONDS = 1.0  # how soon a reload, a jump of the clock or a store that is back is noticed
-MAX_LASTS_MS: Millis = 3_600_000  # of a fire's alert; long before that somebody has seen it or its plan has ended
+MAX_LASTS_MS: Millis = 120_000  # of a fire's alert: less than the machine's patience with a plan that is done
 MAX_COUNTED = 2_000  # missed fires that are counted; a line that fires each minute has 1,440 a day
 DAY_MS: Millis = 86_400_000
 

@@ -222,3 +222,26 @@ async def test_a_stranger_may_look_at_what_waits_but_not_decide(services: TwinSe
         assert "nobody in people.yaml" in card["you"]["not_approve"]
         with pytest.raises(DeclinedError, match="may look but not act"):
             await api.post(f"/incidents/{incident}/take")
+
+
+async def test_an_order_says_beforehand_that_a_freeze_would_stop_it(services: TwinServices, door: Open) -> None:
+    """Nobody confirms what cannot happen."""
+    order = {"action": "risk.reduce_kelly", "system": SYSTEM, "arguments": {"kelly_fraction": 0.1}, "reason": "x"}
+    async with as_(door, "demo-approver") as api:
+        assert (await api.post("/run", {**order, "dry_run": True}))["stopped"] == ""
+        await api.post("/freeze", {"system": SYSTEM, "component": "risk-engine", "reason": "deploy"})
+        stopped = (await api.post("/run", {**order, "dry_run": True}))["stopped"]
+    assert stopped == (
+        f"{SYSTEM}/risk-engine is frozen by demo-approver: deploy; `andon unfreeze {SYSTEM}/risk-engine` lifts it"
+    )
+
+
+async def test_a_viewer_looks_and_never_acts(services: TwinServices, door: Open) -> None:
+    """The role that keeps somebody's hands off, in one sentence."""
+    people = services.roster().people
+    viewer = [p.model_copy(update={"roles": ["viewer"]}) if p.id == "demo-guest" else p for p in people]
+    services.document = services.roster().model_copy(update={"people": viewer})
+    async with as_(door, "demo-guest") as api:
+        assert (await api.get("/incidents"))["incidents"] == []
+        with pytest.raises(DeclinedError, match="demo-guest has the role viewer: may look, not act"):
+            await api.post("/freeze", {"reason": "x"})

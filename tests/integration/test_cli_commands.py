@@ -173,7 +173,7 @@ async def test_exit_codes(services: TwinServices, andon: Andon) -> None:
     assert stranger.code == 1
     assert set(stranger.json) == {"error", "exit_code", "fix"}
     services.store.down = "disk full"
-    assert (await andon("incidents")).code == 1
+    assert (await andon("incidents")).code == 3
 
 
 async def test_nobody_there(

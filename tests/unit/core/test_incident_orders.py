@@ -307,3 +307,30 @@ def test_who_fired_the_alert_by_hand_is_a_requester() -> None:
     injected = replace(alert(), source="andon fire", annotations={"fired_by": "demo-approver"})
     floor.fire(injected, plan())
     assert floor.runs[-1].requesters == ("demo-approver",)
+
+
+def test_what_comes_too_late_is_denied_not_called_done() -> None:
+    """Taking, holding, escalating or deciding on what is over says so, and fails."""
+    floor = Floor()
+    floor.fire(alert(), plan())
+    floor.tell("inc-1", ended(alert()))
+    floor.report(floor.runs[-1], StepUnneeded)
+    assert floor.incident().status == "resolved"
+    assert took(floor) == Denied("nothing is done: the incident is resolved (no alert fires any more)")
+
+
+def test_who_takes_what_another_has_is_handed_it() -> None:
+    """The newest "I have it" is who has it, and both are told."""
+    floor = asking()
+    took(floor)
+    assert took(floor, "demo-pm") == Applied("demo-pm has it now, demo-oncall had it")
+    assert floor.incident().taken_by == "demo-pm"
+    assert "changes nothing: you have it already" in str(took(floor, "demo-pm"))
+
+
+def test_nobody_to_ask_calls_the_next_people_and_the_oncall() -> None:
+    """Those who are there may not decide, so the rung's people are called at once."""
+    made = replace(ASKS, ladder=(rung(200 * MINUTE, "pm"),))
+    floor = opened(made)
+    floor.report(floor.runs[-1], ApprovalNeeded, "critical", terms=terms(eligible=()))
+    assert {page.service for page in floor.asked(PageOncall)} == {"pm", "trading-oncall"}

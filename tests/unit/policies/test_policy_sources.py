@@ -8,9 +8,10 @@ import pytest
 
 from bot.core.alert import Alert
 from bot.core.source_events import StreamRule
+from policies import lint_sources
 from policies.book import PolicyBook
 from policies.loader import Loaded
-from policies.sources import Schedule, StreamSource
+from policies.sources import Schedule, ScheduleDoc, StreamSource
 
 Load = Callable[..., Loaded]
 MakeAlert = Callable[..., Alert]
@@ -138,3 +139,16 @@ def test_a_critical_alert_of_our_own_needs_no_policy(load_text: Load) -> None:
     """The catch-all pages it."""
     text = STREAM.replace(", severity: info", "").replace("team: quant", "severity: page")
     assert load_text(text).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "often"),
+    [("* * * * *", True), ("*/5 9-16 * * mon-fri", False), ("0,58 * * * *", True), ("58,0 7 * * *", False),
+     ("30 6 * * mon-fri", False), ("0 * * * *", False)],
+)  # fmt: skip
+def test_a_schedule_that_comes_too_often_is_refused(line: str, often: bool) -> None:
+    """Its next fire would fall into the hold of the one before, and its plan would not run again."""
+    document = ScheduleDoc.model_validate(
+        {"name": "look", "cron": line, "zone": "UTC", "labels": {"alertname": "Look"}}
+    )
+    assert any("more often than every" in message for _, message, _ in lint_sources.schedule(document)) is often
