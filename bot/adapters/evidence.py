@@ -43,7 +43,7 @@ class Evidence:
 
     async def _one(self, system: str, decl: EvidenceDecl, alerts: Sequence[Alert], now: Millis) -> Reading:
         """One declaration. Named supervision point: whatever goes wrong is an error in the reading."""
-        source = f"{decl.component}: {decl.query}"
+        source = f"{decl.component}: {_shown(decl, alerts)}"
         try:
             async with asyncio.timeout(READ_SECONDS):
                 samples = await self._samples(system, decl, alerts)
@@ -89,6 +89,15 @@ def distinct_queries(decl: EvidenceDecl, alerts: Sequence[Alert]) -> list[str]:
     if len(queries) > MAX_PARTS:
         raise TargetError(f"it would take {len(queries)} queries; at most {MAX_PARTS} are asked")
     return queries
+
+
+def _shown(decl: EvidenceDecl, alerts: Sequence[Alert]) -> str:
+    """What is asked, as it was asked; the declaration itself where that cannot be filled in."""
+    try:
+        first, *others = distinct_queries(decl, alerts)
+    except TargetError:
+        return decl.query
+    return f"{first} and {len(others)} more" if others else first
 
 
 def joined(decl: EvidenceDecl, samples: Sequence[Sample]) -> tuple[float | str | bool, Millis]:

@@ -142,6 +142,7 @@ async def test_the_worst_symbol_counts_and_the_oldest_time(shop: Shop) -> None:
         reading = await one(shop.evidence, hash_decl(take=take), "A", "B", "C", "B")
         assert reading.value == pytest.approx(value)
         assert reading.taken_at == NOW - 3_000
+        assert reading.source == "redis: metrics:var_pct:A and 2 more"  # as asked, no `${…}` left in it
     assert "3 values" in (await one(shop.evidence, hash_decl(take="only"), "A", "B", "C")).error
     assert (await one(shop.evidence, hash_decl(take="only"), "B", "B")).value == 2.4
 
