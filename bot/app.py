@@ -111,7 +111,7 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
             archive=open_archive(setup, folder),
         )  # fmt: skip
         stack.push_async_callback(house.close)
-        await house.arm_configured()
+        await house.begin()
         doors_close = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, doors_close.set)

@@ -44,6 +44,7 @@ from bot.engine.beside import Eternal, Keeper
 from bot.engine.clockwatch import ClockWatch
 from bot.engine.engine import Engine
 from bot.engine.following import BookFollower
+from bot.engine.forgotten import tell_forgotten
 from bot.engine.judge import Hands
 from bot.engine.loop import BLOCK_MS
 from bot.engine.ports import Archive, Chat, Clock, Pager, Store
@@ -154,6 +155,14 @@ class House:
         if self._heartbeat is not None:
             tasks["heartbeat"] = self._heartbeat.run
         return tasks
+
+    async def begin(self) -> None:
+        """What a start says to the store: what is armed now, and which systems are listed no more but have work left.
+
+        Raises StoreUnavailable.
+        """
+        await self.arm_configured()
+        await tell_forgotten(self._store, self.alarms, self._floor.shards, shard=UNROUTED)
 
     async def arm_configured(self) -> None:
         """Arm what andon.yaml arms, except what a person has disarmed since; disarm what it armed and lists no more."""

@@ -18,6 +18,7 @@ key                            type    holds
 ``andon:{S}:record:<id>``      hash    `ver`, `head` (audit), `rec` = record sealed with both
 ``andon:{S}:audit:<id>``       list    audit links, oldest first: ``<seq> <previous|-> <hash> <body>``
 ``andon:{andon}:meta``         hash    `fingerprint` of the sealing key, `schema` of the records
+``andon:{andon}:shards``       set     the name of every shard that was ever configured
 ``andon:{andon}:probe``        string  written by readiness checks
 =============================  ======  =================================================================================
 """
@@ -78,6 +79,11 @@ class ShardKeys:
 def meta_key(prefix: str) -> bytes:
     """Facts about the store as a whole."""
     return f"{prefix}:{{{prefix}}}:meta".encode()
+
+
+def shards_key(prefix: str) -> bytes:
+    """Every shard there ever was."""
+    return f"{prefix}:{{{prefix}}}:shards".encode()
 
 
 def probe_key(prefix: str) -> bytes:

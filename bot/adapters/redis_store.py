@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from redis.exceptions import ResponseError
 
 from bot.adapters.codec import decode_effect, decode_entry, encode_effect, encode_entry, encode_record
-from bot.adapters.redis_keys import FIELD, GROUP, ShardKeys, meta_key, parse_timer, probe_key, timer_member
+from bot.adapters.redis_keys import FIELD, GROUP, ShardKeys, meta_key, parse_timer, probe_key, shards_key, timer_member
 from bot.adapters.redis_link import COMMAND_TIMEOUT_S, MAX_BLOCK_MS, Argument, bounded
 from bot.adapters.redis_reads import RedisReads, format_link
 from bot.core.audit import is_bounded
@@ -50,6 +50,16 @@ class RedisStore(RedisReads):
             )
         if int(schema) != SCHEMA_VERSION:
             raise ConfigError(f"this store has schema {int(schema)}, but this Andon reads and writes {SCHEMA_VERSION}")
+
+    async def remember(self, shards: Sequence[str]) -> list[str]:
+        """Keep the names of these shards; returns every name ever kept, sorted."""
+        key = shards_key(self._prefix)
+        async with bounded("remember the shards"):
+            pipe = self._link.commands.pipeline(transaction=True)
+            pipe.sadd(key, *shards)
+            pipe.smembers(key)
+            names = (await pipe.execute())[-1]
+        return sorted(name.decode("utf-8", "replace") for name in names)
 
     async def close(self) -> None:
         """Give back every connection."""

@@ -129,6 +129,10 @@ class IncidentLine:
 class Store(Protocol):
     """The durable store. A shard is a trading system's name (or `unrouted`); its keys share one hash tag."""
 
+    async def remember(self, shards: Sequence[str]) -> list[str]:
+        """Keep the names of these shards; returns every name ever kept, sorted."""
+        ...
+
     async def append(self, shard: str, entries: Sequence[InboxEntry]) -> None:
         """Make entries durable in the shard's inbox, in order. StoreUnavailable when it cannot."""
         ...

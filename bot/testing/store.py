@@ -89,15 +89,22 @@ class MemoryStore:
         self.lose_reply: set[str] = set()  # names of calls that work once, but whose reply is lost
         self._monotonic = monotonic
         self._shards: dict[str, _Shard] = {}
+        self._known: set[str] = set()
 
     def twin(self, replica: str) -> MemoryStore:
         """Another replica over the same data."""
         other = MemoryStore(replica, monotonic=self._monotonic)
-        other._shards = self._shards
+        other._shards, other._known = self._shards, self._known
         return other
 
     async def open(self) -> None:
         """Nothing to open."""
+
+    async def remember(self, shards: Sequence[str]) -> list[str]:
+        """Every name ever kept."""
+        await self.check_writable()
+        self._known.update(shards)
+        return sorted(self._known)
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bot.adapters.config_files import read_all
 from bot.configuration import Floor
+from bot.core.alert import Alert
+from bot.core.events import AlertsReceived
 from bot.core.orders import PolicyArmed
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
@@ -14,10 +16,13 @@ from bot.house import House
 from bot.places import read_setup
 from bot.testing import FakeClock, MemoryArchive, MemoryChat, MemoryPager, MemoryStore
 from policies import loader
+from policies.andon import UNROUTED
 from remediations.catalogue import CATALOGUE
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "andon.yaml"
 SYSTEM, POLICY = "trading-core", "var-breach"
+LABELS = {"alertname": "VaRBreach", "severity": "critical", "system": SYSTEM}
+VAR = Alert(fingerprint="f", status="firing", labels=LABELS, starts_at=1)
 
 
 class Starts:
@@ -27,15 +32,16 @@ class Starts:
         self.folder, self.store, self.clock = folder, MemoryStore(), FakeClock()
         loaded = loader.load(read_all(CONFIGS, read_setup(CONFIGS)), CATALOGUE, now=self.clock.now())
         assert loaded.problems == ()
-        self.loaded = loaded
+        self.loaded, self.setup = loaded, loaded.andon
 
     async def start(self, *listed: tuple[str, str]) -> House:
         house = House(
-            floor=Floor(CONFIGS, replace(self.loaded, armed=listed)), store=self.store, clock=self.clock,
+            floor=Floor(CONFIGS, replace(self.loaded, armed=listed, andon=self.setup)),
+            store=self.store, clock=self.clock,
             folder=self.folder, replica="r1", chat=MemoryChat(), pager=MemoryPager(),
             archive=MemoryArchive(),
         )  # fmt: skip
-        await house.arm_configured()
+        await house.begin()
         await house.close()
         return house
 
@@ -64,3 +70,22 @@ async def test_what_a_person_armed_is_not_in_the_file_and_stays(tmp_path: Path) 
     await house.engine.tell(SYSTEM, SYSTEM_TARGET, arm)
     await floor.start()
     assert list((await floor.system()).armed) == [POLICY]
+
+
+async def test_a_system_renamed_with_something_open_is_told_of(tmp_path: Path) -> None:
+    """Nothing looks at its incidents any more, so a person has to."""
+    floor = Starts(tmp_path)
+    house = await floor.start()
+    received = AlertsReceived(id="w", at=1, source="alertmanager", receiver="r", alerts=(VAR,))
+    await floor.store.append(SYSTEM, [received])
+    await house.engine.absorb(SYSTEM, await floor.store.read_inbox(SYSTEM, 10, 0))
+    floor.clock.advance(60_000)
+    floor.setup = floor.setup.model_copy(update={"systems": ["renamed"], "routes": []})
+    house = await floor.start()
+    await house.engine.absorb(UNROUTED, await floor.store.read_inbox(UNROUTED, 100, 0))
+    told = [
+        alert for line in await floor.store.incidents(UNROUTED, closed=False, limit=9) for alert in line.incident.firing
+    ]
+    assert [(alert.name, alert.labels["system"], alert.severity) for alert in told] == [
+        ("AndonSystemForgotten", SYSTEM, "critical")
+    ]
