@@ -21,8 +21,9 @@ SourceKind: TypeAlias = Literal["stream", "schedule", "watch"]
 class Window:
     """One series of one rule: the event times of its newest entries, run-length coded (time, how many), oldest first.
 
-    `rule` is the rule's name. `seen_at` is when the newest of them was read, by Andon's clock; `falls_at` until when
-    its alert fires unless more entries come; `fired_at` the start of its last alert, so that the next starts later.
+    `rule` is the rule's name. `seen_at` is when the newest of them was read, by Andon's clock; `falls_at` from when on a
+    look that finds the stream read to its end ends its alert; `fired_at` the start of its last alert, so that the next
+    starts later.
     """
 
     rule: str
@@ -63,6 +64,11 @@ class Source:
     annotations: tuple[tuple[str, str], ...] = ()
     timers: dict[str, Timer] = field(default_factory=dict)
     counter: int = 0
+
+    @property
+    def falls_at(self) -> Millis | None:
+        """When the next of its windows falls, if its stream is read to the end by then and nothing more came."""
+        return min((window.falls_at for window in self.windows.values() if window.falls_at is not None), default=None)
 
     @property
     def name(self) -> str:

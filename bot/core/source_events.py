@@ -49,7 +49,8 @@ class StreamRead:
     """A batch read from a foreign stream, after `position`. `gap` says what trimming took before it, or "".
 
     `stream` is its component and key: a source that reads another one now begins anew, with `position` "". `added`:
-    entries the stream was given in its life up to `next_position` (-1: not known).
+    entries the stream was given in its life up to `next_position` (-1: not known). `caught_up`: at `at` nothing was
+    left in it, so a window whose time is over by then is over; without that, nothing ends by time.
     """
 
     kind: Literal["stream_read"] = "stream_read"
@@ -62,6 +63,7 @@ class StreamRead:
     rules: tuple[StreamRule, ...] = ()
     added: int = -1
     gap: str = ""
+    caught_up: bool = False
     alert_severity: Severity = "warning"  # of the alert that reports a gap
 
 

@@ -8,7 +8,8 @@ The laws of this file:
 3. A fire that nobody told in time is not run late: it is reported as missed. What ran on time ends that report.
 4. A watch's time runs on however often Andon starts; only a sign of life moves it. If Andon itself was away when it ran
    out, one fresh time is given before silence is called silence.
-5. What ends a firing alert is what the source tells, or its time; what was lost (a gap) is ended by a person alone.
+5. What ends a firing alert is what the source tells, or a fire's time; a stream that cannot be read ends nothing. What
+   was lost (a gap) is ended by a person alone.
 
 Called by `bot.engine.fold`, which matches every `RaiseAlert` to policies in the same pass and commit: the position and
 the incident it opened are never apart.
@@ -161,7 +162,6 @@ TABLE: Mapping[tuple[SourceKind, type], Callable[..., Decision]] = {
 }
 
 TIMERS: Timers = {
-    ("stream", source_streams.FALLS): source_streams.fall,
     ("schedule", "lasts"): _lasted,
     ("watch", "silence"): _silent,
 }

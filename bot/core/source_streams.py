@@ -5,7 +5,8 @@ A row of `source_machine.TABLE`. Exactness is `source_windows`'; here is what co
 * an entry counts at its own event time; one dated more than `MAX_FUTURE_MS` ahead counts as of now, so a wrong clock
   over there cannot empty the windows;
 * an entry that had left its series' window before it came is late and does not count;
-* the window falls when later entries push the old ones out, or, when none come, once that much time has passed here.
+* the window falls when later entries push the old ones out, or, when none come, once that much time has passed here
+  and a look shows that there is nothing more to read. A stream that nobody can read ends nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import TypeAlias
 from bot.core import source_windows as windows
 from bot.core.alert import Alert
 from bot.core.effects import RaiseAlert
-from bot.core.events import TimerFired
 from bot.core.ids import label_fingerprint
 from bot.core.record import Applied, Decision, Ignored
 from bot.core.source import MAX_COUNT, MAX_WINDOWS, Window
@@ -29,7 +29,7 @@ from bot.core.words import Millis
 MAX_FUTURE_MS: Millis = 60_000  # clocks of two hosts that are kept differ by milliseconds; this much is a broken one
 Rules: TypeAlias = Mapping[str, StreamRule]  # by name
 
-FALLS = "falls"  # the timer of the window that falls first, when nothing more comes
+UNKNOWN_MS: Millis = 3_600_000  # how long a window is kept whose rule this book has not: replicas reload minutes apart
 
 
 @dataclass(slots=True)
@@ -51,33 +51,21 @@ def read(draft: SourceDraft, event: StreamRead) -> Decision:
     taken = source.position if event.stream == source.stream else ""
     if event.position != taken:
         return Ignored(f"read after {event.position or 'nothing'}, but {taken or 'nothing'} was taken last")
-    if event.next_position == taken and not event.entries and not event.gap:
-        return Ignored("nothing new")
     rules = {rule.name: _bounded(rule) for rule in event.rules}
+    if event.next_position == taken and not event.entries and not event.gap:
+        fallen = _fall(draft, event)
+        return Applied(f"quiet long enough: {', '.join(fallen)} fell") if fallen else Ignored("nothing new")
     if event.stream != source.stream:
-        _forget_rules(draft, {})
+        _forget_all(draft)
     draft.change(stream=event.stream, position=event.next_position, added=event.added)
-    _forget_rules(draft, rules)
     tally = _Tally()
     for entry in event.entries:
         _take(draft, entry, rules, tally)
     _expect_falls(draft, rules, tally.touched)
+    _fall(draft, event)
     _forget_idle(draft, rules)
     _report(draft, event, tally)
     return Applied(_words(event, tally))
-
-
-def fall(draft: SourceDraft, event: TimerFired) -> Decision:
-    """Nothing came for long enough: these windows hold no more than their count."""
-    timer = draft.source.timers.get(event.name)
-    if timer is None or timer.token != event.token:
-        return Ignored("a timer nobody waits for any more")
-    fallen = [key for key, w in draft.source.windows.items() if w.falls_at is not None and w.falls_at <= draft.now]
-    for key in fallen:
-        draft.end(key)
-        _put(draft, key, replace(draft.source.windows[key], falls_at=None))
-    _rearm(draft)
-    return Applied(f"quiet long enough: {', '.join(fallen) or 'nothing'} fell")
 
 
 def _bounded(rule: StreamRule) -> StreamRule:
@@ -169,40 +157,43 @@ def _expect_falls(draft: SourceDraft, rules: Rules, touched: set[str]) -> None:
         if key in draft.source.raised:
             falls_at = draft.now + windows.falls_in(window, rules[window.rule].within_ms)
         _put(draft, key, replace(window, falls_at=falls_at))
-    if touched:
-        _rearm(draft)
 
 
-def _rearm(draft: SourceDraft) -> None:
-    falls = [window.falls_at for window in draft.source.windows.values() if window.falls_at is not None]
-    if falls:
-        draft.arm(FALLS, min(falls))
-    elif FALLS in draft.source.timers:
-        draft.disarm(FALLS)
-
-
-def _forget_rules(draft: SourceDraft, rules: Rules) -> None:
-    """What a reload took away counts no more, and its alerts are over."""
-    gone = [key for key, window in draft.source.windows.items() if window.rule not in rules]
-    for key in gone:
+def _fall(draft: SourceDraft, event: StreamRead) -> list[str]:
+    """End what is over by the time of a look that found nothing more to read; which windows those are."""
+    looked_at = min(event.at, draft.now)
+    windows = draft.source.windows.items()
+    fallen = [key for key, w in windows if event.caught_up and w.falls_at is not None and w.falls_at <= looked_at]
+    for key in fallen:
         draft.end(key)
-    if gone:
-        draft.change(windows={key: w for key, w in draft.source.windows.items() if key not in gone})
-        _rearm(draft)
+        _put(draft, key, replace(draft.source.windows[key], falls_at=None))
+    return fallen
+
+
+def _forget_all(draft: SourceDraft) -> None:
+    """It is another stream now: what was counted in the old one is over."""
+    for key in draft.source.windows:
+        draft.end(key)
+    draft.change(windows={})
 
 
 def _forget_idle(draft: SourceDraft, rules: Rules) -> None:
-    """Windows that hold nothing any more make room: by the stream's time and by ours, as either may lag."""
+    """Windows that hold nothing any more make room: by the stream's time and by ours, as either may lag.
+
+    One whose rule this book has not may be counted by a replica with another book. It is kept until it has fallen, as
+    any, and for a while after its newest entry.
+    """
     newest = max((window.times[-1][0] for window in draft.source.windows.values()), default=0)
-    idle = {
-        key
-        for key, window in draft.source.windows.items()
-        if key not in draft.source.raised
-        and window.times[-1][0] + rules[window.rule].within_ms <= newest
-        and window.seen_at + rules[window.rule].within_ms <= draft.now
-    }
-    if idle:
-        draft.change(windows={key: w for key, w in draft.source.windows.items() if key not in idle})
+
+    def idle(window: Window) -> bool:
+        rule = rules.get(window.rule)
+        if rule is None:
+            return window.seen_at + UNKNOWN_MS <= draft.now
+        return window.times[-1][0] + rule.within_ms <= newest and window.seen_at + rule.within_ms <= draft.now
+
+    kept = {key: w for key, w in draft.source.windows.items() if key in draft.source.raised or not idle(w)}
+    if len(kept) < len(draft.source.windows):
+        draft.change(windows=kept)
 
 
 # --- words -------------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ Where it begins: a stream that was never read before is read from its end; what 
 alert. Later, everything since the position is read, however long Andon was away, and counted at its own time.
 When its Redis ends earlier than our position (restored, emptied, failed over to a replica that lagged), reading goes on
 from that new end: what is left from before was counted already. That is a gap, and reported as one.
+What fires until nothing more comes is ended by a look that found nothing more, never by time alone: while a stream
+cannot be read, or is not yet read to its end after an outage, nothing of it ends.
 
 Run by `bot.engine.runtime`; the real `ForeignStreams` is `bot.adapters.foreign_streams`.
 """
@@ -22,6 +24,7 @@ import structlog
 from bot.core.record import Ignored
 from bot.core.source import Source
 from bot.core.source_events import StreamRead
+from bot.core.words import Millis
 from bot.engine.alarms import Alarms
 from bot.engine.engine import Engine
 from bot.engine.following import BookFollower
@@ -113,6 +116,7 @@ class _Tail:
         self._count = BATCH_ALERTS if source.alerts_in else BATCH
         self._position: str | None = None  # None: to be read from the store; "": never read before
         self._added = -1
+        self._falls_at: Millis | None = None  # when the next window of the record falls
         self._failures = 0
         self._failing_since: float | None = None
         self._reported = True  # a predecessor may have said that it cannot be reached
@@ -132,6 +136,8 @@ class _Tail:
                 log.exception("stream_failed", stream=self._source.name)
                 self._position = None
                 await self._unwell(f"{type(error).__name__}: {error}")
+        if not any((s.name, s.system) == (self._source.name, self._source.system) for s in follower.book.streams):
+            await self._alarms.clear(self._source.system, UNREACHABLE, self._labels)  # nobody reads it any more
 
     async def _round(self) -> None:
         """One look; then wait for more, if there was nothing left."""
@@ -141,39 +147,42 @@ class _Tail:
         if not position:
             await self._begin()
             return
+        looked_at = self._engine.clock.now()
         view = await self._foreign.view(self._source, position, self._count)
         step = progress(view, position, self._added, self._count)
-        if step.position == position and not step.gap:
+        falls = step.caught_up and self._falls_at is not None and self._falls_at <= looked_at
+        if step.position == position and not step.gap and not falls:
             self._added = step.added
             await self._foreign.wait(self._source, position, BLOCK_MS)
             await asyncio.sleep(self._linger)
             return
-        await self._tell(position, step, view)
+        await self._tell(position, step, view, looked_at)
 
     async def _stand(self) -> None:
         """Where the record says that we stand."""
         loaded = await self._engine.store.load(self._source.system, [self._id])
         record = loaded[self._id].record if self._id in loaded else None
         if isinstance(record, Source) and record.stream == self._stream:
-            self._position, self._added = record.position, record.added
+            self._position, self._added, self._falls_at = record.position, record.added, record.falls_at
         else:
-            self._position, self._added = "", -1
+            self._position, self._added, self._falls_at = "", -1, None
 
     async def _begin(self) -> None:
         """The first time ever: from the end."""
+        looked_at = self._engine.clock.now()
         view = await self._foreign.view(self._source, BEGINNING, 0)
         added = -1 if view.added is None else view.added
-        await self._tell("", Progress(view.last, added, True), view)
+        await self._tell("", Progress(view.last, added, True), view, looked_at)
 
-    async def _tell(self, position: str, step: Progress, view: StreamView) -> None:
+    async def _tell(self, position: str, step: Progress, view: StreamView, looked_at: Millis) -> None:
         entries = tuple(
             stream_entry(name, fields, self._wanted, at_field=self._source.at_field, alerts_in=self._source.alerts_in)
             for name, fields in view.entries
         )
         now = self._engine.clock.now()
         event = StreamRead(
-            id=f"{self._id}/{self._stream}/{position}/{step.position}",
-            at=now,
+            id=f"{self._id}/{self._stream}/{position}/{step.position}/{looked_at}",
+            at=looked_at,
             stream=self._stream,
             position=position,
             next_position=step.position,
@@ -181,12 +190,13 @@ class _Tail:
             rules=self._source.rules,
             added=step.added,
             gap=step.gap,
+            caught_up=step.caught_up,
         )
         decision = await self._engine.tell(self._source.system, self._id, event)
         if isinstance(decision, Ignored):  # another replica took it: go on from where it stands
             self._position = None
             return
-        self._position, self._added = step.position, step.added
+        await self._stand()  # what falls next is known to the record alone
         if step.gap:
             log.warning("stream_gap", stream=self._source.name, gap=step.gap)
         if entries:

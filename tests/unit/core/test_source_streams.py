@@ -16,7 +16,7 @@ from bot.core.events import TimerFired
 from bot.core.record import Applied, Decision, Ignored
 from bot.core.source import MAX_COUNT, MAX_WINDOWS, Source
 from bot.core.source_events import StreamEntry, StreamRead, StreamRule
-from bot.core.source_streams import MAX_FUTURE_MS
+from bot.core.source_streams import MAX_FUTURE_MS, UNKNOWN_MS
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -43,6 +43,16 @@ class Listener:
             StreamRead(
                 id=f"read/{before}/{after}", at=self.now, stream=self.stream, position=before, next_position=after,
                 entries=entries, rules=self.rules, gap=gap,
+            )
+        )  # fmt: skip
+
+    def look(self, *, caught_up: bool = True) -> Decision:
+        """A look that found nothing to read."""
+        at = self.source.position
+        return self.tell(
+            StreamRead(
+                id=f"look/{self.now}", at=self.now, stream=self.stream, position=at, next_position=at,
+                rules=self.rules, caught_up=caught_up,
             )
         )  # fmt: skip
 
@@ -113,12 +123,25 @@ def test_it_is_over_when_nothing_more_comes():
     left = listener.source.windows[next(iter(listener.source.windows))].falls_at
     assert left == listener.now + 5 * MINUTE - 99_500  # the second entry's turn to leave
     listener.wait(5 * MINUTE - 99_500 - 1)
+    listener.look()
     assert len(listener.alerts) == 1
     listener.wait(1)
+    listener.look()
     assert listener.told == [("ExcessiveModelSwitching", "firing"), ("ExcessiveModelSwitching", "resolved")]
     assert listener.alerts[0].fingerprint == listener.alerts[1].fingerprint
     assert listener.alerts[0].starts_at == listener.alerts[1].starts_at
     assert listener.source.raised == {}
+
+
+def test_time_alone_ends_nothing():
+    """Nobody could read the stream, or not to its end yet: what fires goes on until a look finds nothing more."""
+    listener = Listener()
+    listener.read(*burst(101))
+    listener.wait(60 * MINUTE)
+    assert isinstance(listener.look(caught_up=False), Ignored)
+    assert listener.told == [("ExcessiveModelSwitching", "firing")]
+    listener.look()
+    assert listener.told[-1][1] == "resolved"
 
 
 def test_it_is_over_when_later_entries_push_the_burst_out_and_fires_anew_later():
@@ -171,6 +194,7 @@ def test_an_entry_from_the_future_counts_as_of_now():
     assert "1 dated in the future, counted as of now" in told.why
     assert listener.alerts[0].starts_at == NOW
     listener.wait(6 * MINUTE)
+    listener.look()
     assert listener.told[-1][1] == "resolved"
 
 
@@ -229,15 +253,28 @@ def test_entries_that_are_alerts_are_raised_as_they_are_and_unreadable_ones_told
     assert "is not JSON" in second.annotations["summary"]
 
 
-def test_a_rule_that_a_reload_took_away_counts_no_more():
-    """Its firing alert ends, and what it remembered is forgotten; another rule's window stays."""
+def test_a_rule_that_a_reload_took_away_falls_in_its_time_and_is_forgotten():
+    """Its firing alert ends when its window falls, and what it remembered makes room; another rule's window stays."""
     other = replace(RULE, name="Other", count=1_000)
     listener = Listener(RULE, other)
     listener.read(*burst(101))
     listener.rules = (other,)
-    listener.read(entry(NOW + 102_000))
+    listener.wait(6 * MINUTE)
+    listener.look()
     assert listener.told == [("ExcessiveModelSwitching", "firing"), ("ExcessiveModelSwitching", "resolved")]
+    listener.wait(UNKNOWN_MS)
+    listener.read(entry(listener.now))
     assert {window.rule for window in listener.source.windows.values()} == {"Other"}
+
+
+def test_a_replica_with_an_older_book_neither_forgets_nor_ends_what_it_does_not_know():
+    """Two replicas, one of them not reloaded yet: the new rule counts on across its batches, and fires once."""
+    other = replace(RULE, name="Other", count=5)
+    listener = Listener()
+    for number in range(60):
+        listener.rules = (RULE, other) if number % 3 else (RULE,)
+        listener.read(entry(NOW + number))
+    assert listener.told == [("Other", "firing")]
 
 
 def test_another_stream_under_the_same_name_begins_anew():

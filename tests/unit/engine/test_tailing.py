@@ -183,6 +183,22 @@ async def test_a_failover_to_a_replica_that_lagged_is_told_and_followed(listenin
     assert sum(many for _, many in window.times) == 3
 
 
+async def test_what_fires_ends_with_a_look_that_finds_nothing_more_and_not_before(listening: Listening):
+    """While its server is away, time ends nothing; when it is back and nothing more came, the alert is over."""
+    async with listening.running():
+        await listening.stands_at("0-0")
+        for number in (1, 2, 3):
+            last = listening.switch(number)
+        await listening.stands_at(last)
+        listening.foreign.down = True
+        listening.clock.advance(RULE.within_ms)
+        await asyncio.sleep(0.2)  # two tries
+        assert (await listening.source()).raised
+        listening.foreign.down = False
+        while (await listening.source()).raised:
+            await asyncio.sleep(0)
+
+
 async def test_a_reload_starts_and_ends_tails(listening: Listening):
     """The book is swapped: the stream that is gone is read no more, the new one is."""
     other = replace(SOURCE, name="gates", key="gate.decisions")
