@@ -42,12 +42,39 @@ class _Uptime(TypedDict):
     uptime: Millis
 
 
-def read_alerts(body: bytes) -> tuple[HeldAlert, ...]:
-    """Every alert in the answer. Raises InputError naming the field: of half an answer nothing can be concluded."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What an answer lists. `unread`: fingerprints of alerts that are there and cannot be read, and `problem` why."""
+
+    alerts: tuple[HeldAlert, ...]
+    unread: frozenset[str] = frozenset()
+    problem: str = ""
+
+
+def read_alerts(body: bytes) -> Listed:
+    """Every alert in the answer; an odd one among them is known by its fingerprint at least, so it is not missing.
+
+    Raises InputError naming the field where that is not so, or where none can be read: of half an answer nothing can be
+    concluded.
+    """
     try:
-        return _alerts(body)
+        return Listed(_alerts(body))
     except ValidationError as error:
-        raise first_problem(error) from None
+        problem = first_problem(error)
+    try:
+        outline = _outline(body)
+    except ValidationError:
+        raise problem from None
+    good: list[HeldAlert] = []
+    unread: set[str] = set()
+    for raw in outline:
+        try:
+            good.append(_alert(raw))
+        except ValidationError:
+            unread.add(raw["fingerprint"])
+    if not good:
+        raise problem
+    return Listed(tuple(good), frozenset(unread), str(problem))
 
 
 def read_started_at(body: bytes) -> Millis:
@@ -118,5 +145,13 @@ def _time(text: str) -> Millis:
 
 _alerts: Final[Callable[[bytes], tuple[HeldAlert, ...]]] = SchemaValidator(
     cs.tuple_variable_schema(_held_schema())
+).validate_json
+_alert: Final[Callable[[Any], HeldAlert]] = SchemaValidator(_held_schema()).validate_python
+_outline: Final[Callable[[bytes], list[dict[str, Any]]]] = SchemaValidator(
+    cs.list_schema(
+        cs.typed_dict_schema(
+            {"fingerprint": cs.typed_dict_field(alert_fields()["fingerprint"])}, extra_behavior="allow"
+        )
+    )
 ).validate_json
 _status: Final[Callable[[bytes], _Uptime]] = SchemaValidator(_record({"uptime": _time_schema()})).validate_json

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
+import structlog
 from pydantic import SecretStr
 from yarl import URL
 
@@ -30,6 +31,8 @@ MAX_ANSWER: Final = 16_777_216  # bytes; some 20,000 alerts, beyond which compar
 EVERY_MS: Final = 60_000
 # All of them: what is left out of the answer would look as if it had ended.
 EVERYTHING: Final = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
+
+log = structlog.get_logger(__name__)
 
 _FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)  # all that a request can end in, but for its time
 
@@ -62,15 +65,19 @@ class AlertmanagerApi:
             self._get("/api/v2/alerts", EVERYTHING), self._get("/api/v2/status", {})
         )
         try:
-            held: dict[str, HeldAlert] = {one.alert.fingerprint: one for one in read_alerts(alerts)}
+            listed = read_alerts(alerts)
             started_at = read_started_at(status)
         except InputError as error:
             raise SourceError(f"its answer cannot be read ({error})") from error
+        held: dict[str, HeldAlert] = {one.alert.fingerprint: one for one in listed.alerts}
+        if listed.unread:
+            log.warning("alerts_left_out", alertmanager=self.name, count=len(listed.unread), problem=listed.problem)
         newest = max((one.updated_at for one in held.values()), default=None)
         return View(
             held=held,
             uptime_ms=max(0, now - started_at),
             fed_ms=None if newest is None else max(0, now - newest),
+            unread=listed.unread,
         )
 
     async def close(self) -> None:

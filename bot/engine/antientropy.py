@@ -5,13 +5,14 @@ A webhook may never come: dropped on the way, `send_resolved: false`, sent while
 with the same fingerprint and start, so whichever comes second is a copy:
 
     it shows an alert firing, and we do not know it or think it over   AlertsReceived, into the shard its route names
-    we think an alert fires, and no Alertmanager lists it any more     AlertResolved, to the incident
+    we think an alert fires, one of them listed it once, none does now AlertResolved, to the incident
     an Alertmanager does not answer, or lists nothing that can be      an alarm after `patience_ms`, and nothing is
     believed (`bot.engine.standing` says when)                         resolved meanwhile
 
 Each is said only after two looks in a row: the first may have come between two webhooks on their way. What is silenced
-or inhibited is not brought in, and not resolved either. Alerts that came from anywhere else are left alone. An
-incident that resolves on evidence still waits for it: an end found here is the source's word, no proof of health.
+or inhibited is not brought in, and not resolved either. Alerts that came from anywhere else are left alone, also those
+of an Alertmanager that posts here and is not asked (`bot.engine.standing.Listed`). An incident that resolves on
+evidence still waits for it: an end found here is the source's word, no proof of health.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from bot.engine.belief import read_beliefs
 from bot.engine.engine import Engine
 from bot.engine.ports import Clock
 from bot.engine.reach import Reach
-from bot.engine.standing import AlertSource, Looks, Standing, View, doubts, judge
+from bot.engine.standing import AlertSource, Listed, Looks, Standing, View, doubts, judge
 from bot.errors import SourceError, StoreError
 from handlers.alertmanager import SOURCE
 from handlers.alertmanager_api import HeldAlert
@@ -85,16 +86,20 @@ class Antientropy:
         self._absent: set[Firing] = set()  # by incident: thought to fire at the last look, and not listed
         self._asking = asyncio.Lock()
         self._last: tuple[float, Looks] | None = None
+        self._listed = Listed()
+        self._other = True  # other Alertmanagers than before, as far as we know: a predecessor may have left alarms
 
     def follow(self, sources: Sequence[AlertSource], routes: Sequence[Route]) -> None:
-        """From now on ask these, and route by these; whoever is no longer asked has nothing to clear."""
+        """From now on ask these, and route by these; alarms about whoever is no longer asked are over."""
+        if tuple(sources) != self._sources:
+            self._other, self._listed = True, Listed()  # what somebody else listed is none of these ones'
         self._sources, self._routes, self._last = tuple(sources), tuple(routes), None
         self._changed.set()
 
     async def run(self) -> None:
         """Look again and again, as often as the most watched Alertmanager asks for; for ever."""
         while True:
-            if self._sources:
+            if self._sources or self._other:
                 try:
                     await self.look()
                 except StoreError as error:
@@ -122,13 +127,16 @@ class Antientropy:
             if self._last is None or loop.time() - self._last[0] > FRESH_SECONDS:
                 self._last = (loop.time(), await self._ask())
             looks = self._last[1]
-        found = judge(ours, looks, self._doubts(looks))
+        found = judge(ours, looks, self._doubts(looks), self._listed)
         log.info("standing", shard=shard, standing=found.kind, why=found.why)
         return found
 
     async def look(self) -> None:
         """One look at all of them, and everything that follows from it. Raises StoreError."""
         looks = await self._ask()
+        if self._other:
+            await self._reach.forget_all_but({source.name for source in self._sources}, self._engine.store)
+            self._other = False
         doubted = self._doubts(looks)
         routed = self._routed(looks)
         unknown: set[Firing] = set()
@@ -140,11 +148,12 @@ class Antientropy:
             strange = [alert for alert in listed if beliefs.unknown(alert)]
             unknown |= {(shard, alert.fingerprint, alert.starts_at) for alert in strange}
             await self._bring_in(shard, strange)
-            missing = [(incident, alert) for incident, alert in beliefs.firing() if not looks.held(alert.fingerprint)]
+            missing = [(incident, alert) for incident, alert in beliefs.firing() if not looks.lists(alert.fingerprint)]
             at_stake += [alert.name for _, alert in missing]
             if not doubted:
-                absent |= {(incident.id, alert.fingerprint, alert.starts_at) for incident, alert in missing}
-                await self._end(shard, missing)
+                over = [(incident, alert) for incident, alert in missing if alert.fingerprint in self._listed]
+                absent |= {(incident.id, alert.fingerprint, alert.starts_at) for incident, alert in over}
+                await self._end(shard, over)
         self._unknown, self._absent = unknown, absent
         await self._reach.tell(looks, doubted, at_stake)
 
@@ -167,7 +176,10 @@ class Antientropy:
                     away[source.name] = "asking it failed in an unforeseen way; the log of this replica has the details"
                 case BaseException():
                     raise answer
-        return Looks(views=views, away=away)
+        looks = Looks(views=views, away=away)
+        if sources == self._sources:  # else a reload came meanwhile, and these are asked no more
+            self._listed.note(looks)
+        return looks
 
     def _doubts(self, looks: Looks) -> dict[str, str]:
         return doubts(looks, settle_ms=self._settle_ms, fed_within_ms=self._fed_within_ms)

@@ -1,23 +1,26 @@
 """Says when an Alertmanager cannot be asked, or when its silence means nothing while something is at stake.
 
 Called by `bot.engine.antientropy` after every look. Each state is an alarm of its own (`bot.engine.alarms`) once it has
-lasted for the patience given, and is cleared by the first look that finds it gone.
+lasted for the patience given, and is cleared by the first look that finds it gone, or when it is no longer asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
+from bot.core.alert import ANDON
 from bot.core.words import Millis
 from bot.engine.alarms import Alarms
-from bot.engine.ports import Clock
+from bot.engine.ports import Clock, Store
 from bot.engine.standing import Looks
 from handlers.routing import UNROUTED
 
 UNREACHABLE: Final = "AndonAlertmanagerUnreachable"
 EMPTY: Final = "AndonAlertmanagerEmpty"
+LABEL: Final = "alertmanager"
 SHOWN: Final = 5  # alerts named in a summary
+MAX_INCIDENTS: Final = 500  # open ones looked through for old alarms, newest first
 
 
 class Reach:
@@ -52,11 +55,23 @@ class Reach:
             else:
                 await self._fine(EMPTY, name)
 
+    async def forget_all_but(self, configured: Set[str], store: Store) -> None:
+        """Clear alarms about Alertmanagers that are asked no more, also what a predecessor said. Raises StoreError."""
+        told = set(self._since)
+        for line in await store.incidents(UNROUTED, closed=False, limit=MAX_INCIDENTS):
+            for state in line.incident.alerts.values():
+                alert = state.alert
+                if state.firing and alert.source == ANDON and alert.name in (UNREACHABLE, EMPTY):
+                    told.add((alert.name, alert.labels.get(LABEL, "")))
+        for alarm, name in sorted(told):
+            if name not in configured:
+                await self._fine(alarm, name)
+
     async def _wrong(self, alarm: str, name: str, summary: str) -> None:
         since = self._since.setdefault((alarm, name), self._clock.now())
         if self._clock.now() - since >= self._patience_ms:
-            await self._alarms.raise_(UNROUTED, alarm, summary, labels=(("alertmanager", name),))
+            await self._alarms.raise_(UNROUTED, alarm, summary, labels=((LABEL, name),))
 
     async def _fine(self, alarm: str, name: str) -> None:
         self._since.pop((alarm, name), None)
-        await self._alarms.clear(UNROUTED, alarm, labels=(("alertmanager", name),))
+        await self._alarms.clear(UNROUTED, alarm, labels=((LABEL, name),))

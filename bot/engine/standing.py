@@ -3,17 +3,20 @@
 `bot.engine.antientropy` takes the views and acts on these judgements. Absence counts only where it means something: in
 every configured Alertmanager, each of which answers, has run long enough to have been told everything again (it keeps
 no alerts over a restart), and is being told something now. Presence counts anywhere, also silenced or inhibited.
+What none of them ever listed came from somewhere else, and that they do not list it says nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from bot.core.alert import Alert
 from bot.core.words import Millis
 from handlers.alertmanager_api import HeldAlert
+
+MAX_LISTED: Final = 50_000  # fingerprints remembered, some 5 MB; more than two of the largest answers hold
 
 Kind: TypeAlias = Literal["firing", "silenced", "gone", "unknown"]
 
@@ -21,11 +24,12 @@ Kind: TypeAlias = Literal["firing", "silenced", "gone", "unknown"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """One Alertmanager's answer. Times are measured by its own clock: `uptime_ms`, and `fed_ms` since any alert of its
-    was last told to it (None: it holds none)."""
+    was last told to it (None: it holds none). `unread`: fingerprints it lists of alerts that cannot be read."""
 
     held: Mapping[str, HeldAlert]  # by fingerprint
     uptime_ms: Millis
     fed_ms: Millis | None
+    unread: frozenset[str] = frozenset()
 
 
 class AlertSource(Protocol):
@@ -55,6 +59,33 @@ class Looks:
     def held(self, fingerprint: str) -> list[HeldAlert]:
         """The alert, wherever it is still there."""
         return [view.held[fingerprint] for view in self.views.values() if fingerprint in view.held]
+
+    def lists(self, fingerprint: str) -> bool:
+        """Whether the alert is anywhere, in a form that can be read or not."""
+        return any(fingerprint in view.held or fingerprint in view.unread for view in self.views.values())
+
+
+class Listed:
+    """Fingerprints that some Alertmanager has listed: only what was there can be missing.
+
+    In memory, so an end that came while Andon was away is known by its webhook or by a person; nothing is ended on a
+    guess.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, None] = {}  # listed longest ago first
+
+    def note(self, looks: Looks) -> None:
+        """These were listed just now."""
+        for view in looks.views.values():
+            for fingerprint in (*view.held, *view.unread):
+                self._known.pop(fingerprint, None)
+                self._known[fingerprint] = None
+        while len(self._known) > MAX_LISTED:
+            del self._known[next(iter(self._known))]
+
+    def __contains__(self, fingerprint: object) -> bool:
+        return fingerprint in self._known
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +124,11 @@ def doubts(looks: Looks, *, settle_ms: Millis, fed_within_ms: Millis) -> dict[st
     return found
 
 
-def judge(alerts: Sequence[Alert], looks: Looks, doubted: Mapping[str, str]) -> Standing:
-    """How these alerts of Alertmanager's stand. One that fires outweighs all others, then one that is silenced."""
+def judge(alerts: Sequence[Alert], looks: Looks, doubted: Mapping[str, str], listed: Container[str]) -> Standing:
+    """How these alerts of Alertmanager's stand. One that fires outweighs all others, then one that is silenced.
+
+    `listed`: fingerprints that were there at some look.
+    """
     names = _names(alerts)
     silenced: list[str] = []
     present = False
@@ -106,8 +140,14 @@ def judge(alerts: Sequence[Alert], looks: Looks, doubted: Mapping[str, str]) -> 
             silenced.append(f"{alert.name} still fires, muted by {held.muted_by} in Alertmanager")
     if present:
         return Standing("silenced", silenced[0])
+    unread = [alert for alert in alerts if looks.lists(alert.fingerprint)]
+    if unread:
+        return Standing("unknown", f"{_names(unread)} is listed by an Alertmanager in a form that cannot be read")
     if doubted:
         return Standing("unknown", f"nothing shows that {names} is over: {next(iter(doubted.values()))}")
+    foreign = [alert for alert in alerts if alert.fingerprint not in listed]
+    if foreign:
+        return Standing("unknown", f"no Alertmanager that Andon asks ever listed {_names(foreign)}")
     return Standing("gone", f"no Alertmanager lists {names} any more")
 
 

@@ -26,6 +26,7 @@ class MemoryAlertmanager:
         self.uptime_ms: Millis = 86_400_000
         self.fed_ms: Millis = 1_000
         self.down = ""  # set: it does not answer, for that reason
+        self.unread: frozenset[str] = frozenset()  # fingerprints of alerts it lists in an odd form
         self.looks = 0
 
     def fire(self, alert: Alert, *, receivers: tuple[str, ...] = (UNROUTED,), muted_by: str = "") -> None:
@@ -52,4 +53,5 @@ class MemoryAlertmanager:
         self.looks += 1
         if self.down:
             raise SourceError(self.down)
-        return View(held=dict(self.held), uptime_ms=self.uptime_ms, fed_ms=self.fed_ms if self.held else None)
+        fed_ms = self.fed_ms if self.held else None
+        return View(held=dict(self.held), uptime_ms=self.uptime_ms, fed_ms=fed_ms, unread=self.unread)

@@ -262,3 +262,15 @@ async def test_an_answer_that_cannot_be_used_is_an_error(odd: Odd, path: str, to
     answers[path] = told  # type: ignore[assignment]
     with pytest.raises(SourceError, match=words):
         await api.look()
+
+
+async def test_one_odd_alert_does_not_switch_off_the_others(odd: Odd) -> None:
+    """More labels than are taken: it is left out and known to be there; the others are compared as ever."""
+    api, answers, _ = odd
+    times = {"startsAt": "2025-01-17T10:00:00.000Z", "updatedAt": "2025-01-17T10:00:00.000Z"}
+    status = {"state": "active", "silencedBy": [], "inhibitedBy": []}
+    good = {"fingerprint": "g", "labels": {"alertname": "Good"}, "receivers": [{"name": "r"}], "status": status} | times
+    bad = good | {"fingerprint": "b", "labels": {f"l{number}": "x" for number in range(65)}}
+    answers[ALERTS] = web.json_response([good, bad])
+    view = await api.look()
+    assert (set(view.held), view.unread) == ({"g"}, {"b"})

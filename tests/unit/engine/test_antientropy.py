@@ -119,7 +119,7 @@ async def test_a_watchdog_on_the_list_is_no_sign_of_life(house: House) -> None:
 
 async def test_an_end_that_was_never_delivered_is_found(house: House) -> None:
     """Missing from a healthy Alertmanager in two looks running: over, and the record says how we know."""
-    await house.webhook(alert())
+    await house.known(alert())
     await house.minute()
     assert await house.firing() == ["VaRBreach"]
     await house.minute()
@@ -130,9 +130,49 @@ async def test_an_end_that_was_never_delivered_is_found(house: House) -> None:
     assert incident.status == "resolved"
 
 
+async def test_what_no_alertmanager_that_is_asked_ever_listed_is_left_alone(house: House) -> None:
+    """One that posts here and stands in no `alertmanagers:` is the only one who knows when its alerts end."""
+    await house.webhook(alert())
+    await house.minute(5)
+    assert await house.firing() == ["VaRBreach"]
+    found = await house.antientropy.standing(SYSTEM, [alert()])
+    assert (found.kind, found.why) == ("unknown", "no Alertmanager that Andon asks ever listed VaRBreach")
+
+
+async def test_what_one_listed_that_is_asked_no_more_is_left_alone(house: House) -> None:
+    """It was taken out of the configuration and goes on posting: its alerts do not end because others lack them."""
+    await house.known(alert())
+    other = MemoryAlertmanager("b")
+    other.fire(WATCHDOG)
+    house.antientropy.follow([other], [])
+    await house.minute(5)
+    assert await house.firing() == ["VaRBreach"]
+
+
+async def test_an_alert_that_is_listed_in_a_form_that_cannot_be_read_has_not_ended(house: House) -> None:
+    """It is there; what it says is another matter."""
+    await house.known(alert())
+    house.manager.unread = frozenset({alert().fingerprint})
+    await house.minute(5)
+    assert await house.firing() == ["VaRBreach"]
+    assert (await house.antientropy.standing(SYSTEM, [alert()])).kind == "unknown"
+
+
+@pytest.mark.parametrize("predecessor", [False, True])
+async def test_an_alarm_about_one_that_is_asked_no_more_is_over(house: House, predecessor: bool) -> None:
+    """Nobody will ever find it well again; taken out while Andon was away, the next process clears it."""
+    house.manager.down = "connection refused"
+    await house.minute(5)
+    assert await house.alarms() == [UNREACHABLE]
+    now = House((MemoryAlertmanager("b"),), house.store, house.clock) if predecessor else house
+    now.antientropy.follow([MemoryAlertmanager("b")], [])
+    await now.minute()
+    assert await now.alarms() == []
+
+
 async def test_two_looks_running_means_running(house: House) -> None:
     """Missing, back, missing again: the alert flaps, nothing is concluded."""
-    await house.webhook(alert())
+    await house.known(alert())
     for _ in range(3):
         await house.minute()
         house.manager.fire(alert())
@@ -160,7 +200,7 @@ async def test_alerts_from_elsewhere_are_left_alone(house: House, source: str) -
 
 async def test_an_alertmanager_that_restarted_empty_resolves_nothing_and_says_so(house: House) -> None:
     """It keeps no alerts over a restart. Only after being fed again for long enough is its silence believed."""
-    await house.webhook(alert())
+    await house.known(alert())
     house.manager.restart()
     await house.minute(3)
     assert await house.alarms() == [], "a restart wakes nobody: it is refilled within a minute"
@@ -178,7 +218,7 @@ async def test_an_alertmanager_that_restarted_empty_resolves_nothing_and_says_so
 @pytest.mark.parametrize("fed_ms", [None, 5 * MINUTE + 1])
 async def test_an_alertmanager_that_nobody_feeds_resolves_nothing(house: House, fed_ms: int | None) -> None:
     """Prometheus is dead: its alerts end here by themselves, its Watchdog too."""
-    await house.webhook(alert())
+    await house.known(alert())
     if fed_ms is None:
         house.manager.end(WATCHDOG.fingerprint)
     else:
@@ -196,7 +236,7 @@ async def test_an_empty_alertmanager_is_fine_while_nothing_is_at_stake(house: Ho
 
 async def test_one_that_does_not_answer_resolves_nothing_and_is_told_of_after_a_while(house: House) -> None:
     """Unreachable says nothing about alerts; for longer than the patience it is an alarm, and its return the end."""
-    await house.webhook(alert())
+    await house.known(alert())
     house.manager.down = "connection refused"
     await house.minute(3)
     assert await house.alarms() == []
@@ -222,7 +262,7 @@ async def test_short_outages_do_not_add_up(house: House) -> None:
 async def test_the_looks_before_and_after_an_outage_are_not_two_running() -> None:
     """What was missing once, before nobody answered, is counted anew."""
     house = House()
-    await house.webhook(alert())
+    await house.known(alert())
     await house.minute()
     house.manager.down = "connection refused"
     await house.minute()
@@ -284,6 +324,8 @@ async def test_standing_says_what_is_so_right_now(house: House) -> None:
     found = await house.antientropy.standing(SYSTEM, asked)
     assert (found.kind, found.why) == ("silenced", "A still fires, muted by 1 silence in Alertmanager")
     house = House()
+    for one in asked:
+        await house.known(one)
     found = await house.antientropy.standing(SYSTEM, asked)
     assert (found.kind, found.why) == ("gone", "no Alertmanager lists A, B any more")
 
