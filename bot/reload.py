@@ -80,8 +80,9 @@ class Reloader:
 
     async def now(self) -> Reloaded:
         """Look at the files now, and say what came of it."""
+        texts = await self._settled_texts(await self._read(), SETTLE_SECONDS)
         async with self._turn:
-            return await self._attempt(await self._settled_texts(await self._read(), SETTLE_SECONDS))
+            return await self._attempt(texts)
 
     async def obey(self) -> None:
         """Do what `ask` asks, for ever."""
@@ -117,10 +118,12 @@ class Reloader:
                     return
 
     async def _look(self) -> None:
+        texts = await self._read()
+        if self._name(texts) != self._tried:
+            texts = await self._settled_texts(texts, QUIET_SECONDS)  # without the turn: a person need not wait for it
         async with self._turn:
-            texts = await self._read()
             if self._name(texts) != self._tried:
-                await self._attempt(await self._settled_texts(texts, QUIET_SECONDS))
+                await self._attempt(texts)
             elif self._unsettled:
                 await self._settled()
 

@@ -210,9 +210,10 @@ async def test_reloaded_every_100_ms_under_load_it_loses_nothing(tmp_path: Path)
                 await asyncio.sleep(0.02)
 
         async def rewrite() -> None:
-            for number in range(50):
-                wrong = number // 8 % 2 == 1
-                running.write("policies/p.yaml", policies(f"set-{number}") if not wrong else "policies: [\n")
+            for number in range(60):  # a set stays for a second: what changes all the time is never taken
+                wrong = number // 10 % 3 == 1
+                running.write("policies/p.yaml", policies(f"set-{number // 10}") if not wrong else "policies: [\n")
+                os.kill(running.child.pid, signal.SIGHUP)
                 await asyncio.sleep(0.1)
             running.write("policies/p.yaml", policies("last"))
             done.set()
@@ -225,7 +226,7 @@ async def test_reloaded_every_100_ms_under_load_it_loses_nothing(tmp_path: Path)
         await until("every alert has its incident", settled, within=WITHIN)
         assert len(accepted) > 50
         assert sorted(await load_incidents(running)) == sorted(accepted)
-        assert await running.metric('andon_config_reloads_total{outcome="applied"}') >= 5
+        assert await running.metric('andon_config_reloads_total{outcome="applied"}') >= 3
         assert await running.metric('andon_config_reloads_total{outcome="refused"}') >= 1
 
         async def valid() -> bool:
