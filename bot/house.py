@@ -29,6 +29,8 @@ from bot.adapters.kill_switch import FILE, KillSwitch
 from bot.adapters.metrics import Metrics
 from bot.adapters.second_route import WebhookPager, ring
 from bot.adapters.targets_credentials import resolve
+from bot.adapters.unsaid import FILE as UNSAID
+from bot.adapters.unsaid import UnsaidFile
 from bot.configuration import Floor, person_tokens, routes_of, webhook_sources
 from bot.core.events import Budget, Event
 from bot.core.orders import PolicyArmed, PolicyDisarmed
@@ -94,7 +96,7 @@ class House:
         self._sources = webhook_sources(setup.listen.auth)
         self._tokens = person_tokens(floor.loaded.people)
         self._routes = routes_of(setup)
-        self.alarms = Alarms(store, clock)  # the doors run it
+        self.alarms = Alarms(store, clock, UnsaidFile(folder / "journal" / UNSAID))  # the doors run it
         self.engine = Engine(
             store=store, book=floor.book, text=event_text, clock=clock, telemetry=self._metrics, shards=floor.shards,
         )  # fmt: skip
@@ -146,7 +148,7 @@ class House:
             "reload": self.reloader.obey,
             "connectors": self._connectors.close_retired,
             "streams": StreamTailer(self.engine, self._streams, self.alarms, self._metrics, self._follower).run,
-            "schedules": CronSchedules(self.engine, self._follower).run,
+            "schedules": CronSchedules(self.engine, self.alarms, self._follower).run,
             "watches": Watches(self.engine, self._follower).run,
             "clock": ClockWatch(self._clock, self.alarms, self._metrics, shard=UNROUTED).run,
             "antientropy": self._antientropy.run,

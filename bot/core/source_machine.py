@@ -6,9 +6,10 @@ The laws of this file:
    and further replicas change nothing.
 2. A stream rule's alert fires exactly while more than its count is in its window (`source_windows` says exactly how).
 3. A fire that nobody told in time is not run late: it is reported as missed. What ran on time ends that report.
-4. A watch's time runs on however often Andon starts; only a sign of life moves it. If Andon itself was away when it ran
+4. What a clock that had jumped forward left in the future counts as of now, once the clock is right again.
+5. A watch's time runs on however often Andon starts; only a sign of life moves it. If Andon itself was away when it ran
    out, one fresh time is given before silence is called silence.
-5. What ends a firing alert is what the source tells, or a fire's time; a stream that cannot be read ends nothing. What
+6. What ends a firing alert is what the source tells, or a fire's time; a stream that cannot be read ends nothing. What
    was lost (a gap) is ended by a person alone.
 
 Called by `bot.engine.fold`, which matches every `RaiseAlert` to policies in the same pass and commit: the position and
@@ -31,27 +32,39 @@ from bot.core.source_moves import SourceDraft, notes
 from bot.core.words import Millis
 
 AWAY_MS: Millis = 60_000  # a timer this late says that Andon, its store or its clock was away, not that time was given
+AHEAD_MS: Millis = 60_000  # clocks of two replicas differ by less; further ahead, a wrong clock took it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # --- schedules ---------------------------------------------------------------------------------------------------
 
 
+def ahead(source: Source, now: Millis) -> bool:
+    """Whether a clock that ran ahead left its mark on this source, so that it would be deaf until then."""
+    if source.what == "watch":
+        timer = source.timers.get("silence")
+        return source.last_at > now or (timer is not None and timer.due > now + source.within_ms)
+    return source.last_at > now + AHEAD_MS
+
+
 def _planned(draft: SourceDraft, event: SchedulePlanned) -> Decision:
     source = draft.source
     if event.cron == source.cron:
-        return Ignored("planned so already")
+        if not ahead(source, draft.now):
+            return Ignored("planned so already")
+        draft.change(last_at=draft.now)
+        return Applied("its last fire was taken by a clock that ran ahead: planned from now on")
     if not event.cron:
         draft.end("fire")
         draft.end("missed")
         draft.change(cron="", timers={})
         return Applied("no longer planned")
-    draft.change(cron=event.cron, last_at=max(source.last_at, draft.now))
+    draft.change(cron=event.cron, last_at=draft.now if ahead(source, draft.now) else max(source.last_at, draft.now))
     return Applied(f"planned from now on: {event.cron}")
 
 
 def _due(draft: SourceDraft, event: ScheduleDue) -> Decision:
-    if event.due <= draft.source.last_at:
+    if event.due <= draft.source.last_at and not ahead(draft.source, draft.now):
         return Ignored("this fire was taken before")
     draft.change(last_at=event.due)
     late = draft.now - event.due > event.grace_ms
@@ -96,9 +109,11 @@ def _lasted(draft: SourceDraft, event: TimerFired) -> Decision:
 
 def _expected(draft: SourceDraft, event: WatchExpected) -> Decision:
     source = draft.source
-    if (event.within_ms, event.labels, event.annotations) == (source.within_ms, source.labels, source.annotations):
+    wrong = ahead(source, draft.now)
+    same = (event.within_ms, event.labels, event.annotations) == (source.within_ms, source.labels, source.annotations)
+    if same and not wrong:
         return Ignored("expected so already")
-    changed = event.within_ms != source.within_ms
+    changed = event.within_ms != source.within_ms or wrong
     draft.change(within_ms=event.within_ms, labels=event.labels, annotations=event.annotations)
     if not event.within_ms:
         draft.disarm("silence")
@@ -106,7 +121,7 @@ def _expected(draft: SourceDraft, event: WatchExpected) -> Decision:
         draft.change(last_at=0, forgiven=False)
         return Applied("no longer watched")
     if changed:
-        draft.change(last_at=source.last_at or draft.now)
+        draft.change(last_at=min(source.last_at or draft.now, draft.now))
         if "silent" not in source.raised:
             draft.arm("silence", draft.source.last_at + event.within_ms)
     return Applied(f"a sign of life is expected every {event.within_ms // 1000} s")
@@ -119,9 +134,10 @@ def _alive(draft: SourceDraft, event: SignOfLife) -> Decision:
     at = min(event.at, draft.now)
     if at + source.within_ms <= draft.now:
         return Ignored("a sign of life from too long ago")
-    if at <= source.last_at and "silent" not in source.raised:
+    wrong = ahead(source, draft.now)
+    if at <= source.last_at and "silent" not in source.raised and not wrong:
         return Ignored("a copy of a known sign of life")
-    draft.change(last_at=max(at, source.last_at), forgiven=False)
+    draft.change(last_at=at if wrong else max(at, source.last_at), forgiven=False)
     draft.arm("silence", draft.source.last_at + source.within_ms)
     draft.end("silent")
     return Applied("a sign of life")

@@ -1,7 +1,8 @@
 """Dead-man watches: tells each watch of the book how often a sign of life is expected, and disarms what is gone.
 
 Run by `bot.engine.runtime`. Saying the same again changes nothing (`source_machine`), so every start and every replica
-may. The signs themselves come with the alerts: `PolicyBook.watch` says which alert is one.
+may; so it is said every minute, which rights a watch that a jump of the clock left in the future. The signs
+themselves come with the alerts: `PolicyBook.watch` says which alert is one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bot.errors import StoreError
 from policies.book import PolicyBook
 
 PREFIX = "source:watch:"
+AGAIN_SECONDS = 60.0  # how soon the mark of a clock that ran ahead is put right; a watch waits for minutes
 RETRY_SECONDS = 1.0  # while the store is away; nothing tells when it is back
 
 log = structlog.get_logger(__name__)
@@ -31,7 +33,7 @@ class Watches:
         self._follower = follower
 
     async def run(self) -> None:
-        """Tell them at the start and after each reload, for ever."""
+        """Tell them at the start, after each reload and every minute, for ever."""
         while True:
             book = self._follower.book
             try:
@@ -40,7 +42,7 @@ class Watches:
                 log.warning("store_unavailable", loop="watches", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            await self._follower.another(book)
+            await self._follower.another(book, AGAIN_SECONDS)
 
     async def tell(self, book: PolicyBook) -> None:
         """One round. Raises StoreError."""

@@ -13,6 +13,7 @@ from bot.core.source_events import ScheduleDue, SchedulePlanned, SignOfLife, Str
 NOW = 1_700_000_000_000
 MINUTE = 60_000
 HOUR = 60 * MINUTE
+YEAR = 365 * 24 * HOUR
 CRON = "30 6 * * mon-fri America/New_York"
 
 
@@ -205,6 +206,44 @@ def test_an_old_sign_of_life_proves_nothing():
     dog.wait(HOUR)
     assert isinstance(dog.tell(SignOfLife(id="old", at=NOW + MINUTE)), Ignored)
     assert dog.told == [("AndonSourceSilent", "firing")]
+
+
+def test_a_clock_that_jumped_ahead_and_back_leaves_no_watch_deaf():
+    """A sign of life came while the clock was a year ahead: the next one, or the next start, waits from now on."""
+    for heal in (Dog.bark, Dog.expect, lambda dog: dog.expect(4 * MINUTE)):
+        dog = Dog()
+        dog.expect()
+        dog.now += YEAR
+        dog.bark()
+        dog.now = NOW + MINUTE
+        assert isinstance(heal(dog), Applied)
+        dog.wait(5 * MINUTE)
+        assert dog.told == [("AndonSourceSilent", "firing")]
+
+
+def test_a_watch_whose_fresh_time_was_given_by_a_clock_ahead_is_heard_again():
+    """Its timer ran out during the jump and was armed a year away; no sign ever comes, saying it again is enough."""
+    dog = Dog()
+    dog.expect()
+    dog.wait(YEAR, away=True)
+    dog.now = NOW + MINUTE
+    dog.expect()
+    dog.wait(5 * MINUTE)
+    assert dog.told == [("AndonSourceSilent", "firing")]
+
+
+def test_a_clock_that_jumped_ahead_and_back_leaves_no_schedule_deaf():
+    """A fire of next year was taken: planned again, it fires from now on. A replica's second ahead changes nothing."""
+    cron = Cron()
+    cron.now += YEAR
+    cron.due(cron.now)
+    cron.now = NOW + HOUR
+    assert isinstance(cron.tell(SchedulePlanned(id="again", at=cron.now, cron=CRON)), Applied)
+    cron.now += HOUR
+    assert isinstance(cron.due(cron.now), Applied)
+    cron.now -= 1_000
+    assert isinstance(cron.tell(SchedulePlanned(id="third", at=cron.now, cron=CRON)), Ignored)
+    assert isinstance(cron.due(cron.now + 1_000), Ignored)
 
 
 def test_what_is_not_listed_is_ignored_with_a_reason():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
@@ -70,7 +70,7 @@ def engine_at(book: Book, clock: Clock, store: MemoryStore | None = None) -> Eng
 
 
 def crons(engine: Engine) -> CronSchedules:
-    return CronSchedules(engine, BookFollower(engine))
+    return CronSchedules(engine, Alarms(engine.store, engine.clock), BookFollower(engine))
 
 
 # --- when a line fires ---------------------------------------------------------------------------------------------
@@ -99,6 +99,25 @@ def test_the_hour_that_autumn_repeats_has_one_fire_of_a_fixed_hour_and_all_of_ev
 def test_the_hour_that_spring_skips_still_has_its_fire():
     """02:30 does not exist that night; the job is run an hour later rather than not at all."""
     assert next(Fires("30 2 * * *", NEW_YORK).after(ms(2025, 3, 8, 12, 0))) == ms(2025, 3, 9, 3, 30)
+
+
+@pytest.mark.parametrize("zone", [NEW_YORK, "Europe/Berlin", "Asia/Jerusalem", "Australia/Lord_Howe", "UTC"])
+@pytest.mark.parametrize("line", ["0 0 * * *", "30 0 * * *", "0 0 * * mon", "30 2 * * *", "59 23 * * *"])
+def test_every_day_of_a_year_has_its_fire(zone: str, line: str):
+    """Also the first midnight after the clocks went forward: no day is left out, and none has two."""
+    place = ZoneInfo(zone)
+    fires = islice(Fires(line, zone).after(ms(2026, 1, 1, 12, 0, zone=zone)), 400)
+    days = [datetime.fromtimestamp(at / 1_000, place).date() for at in fires]
+    assert {later - earlier for earlier, later in pairwise(days)} == {timedelta(days=7 if "mon" in line else 1)}
+
+
+def test_every_quarter_of_an_hour_has_its_fire_through_both_changes():
+    """By the instants, whatever the clocks show: none left out, none twice, in order."""
+    for start in (ms(2026, 3, 7, 12, 0), ms(2026, 10, 31, 12, 0)):
+        found = list(islice(Fires("*/15 * * * *", NEW_YORK).after(start), 200))
+        assert found == [start + (number + 1) * 15 * MINUTE for number in range(200)]
+        middle = found[60]
+        assert next(Fires("*/15 * * * *", NEW_YORK).after(middle)) == middle + 15 * MINUTE
 
 
 def test_missed_fires_are_counted_and_the_newest_named():
@@ -175,6 +194,32 @@ async def test_a_reload_takes_a_schedule_away_and_another_line_begins_anew():
     stored = (await store.load(SHARD, ["source:schedule:open"]))["source:schedule:open"].record
     assert isinstance(stored, Source)
     assert stored.cron == ""
+
+
+async def test_a_line_that_cannot_be_run_is_an_alarm_and_the_others_go_on():
+    """Whatever the linter let through, one schedule is not all of them."""
+    clock, store = FakeClock(ms(2025, 1, 7, 6, 0)), MemoryStore()
+    bad = Schedule(name="bad", system=SHARD, cron="0 6 1 1-mar *", zone=NEW_YORK, grace_ms=MINUTE, labels=())
+    book = Book(bad, OPENING)
+    schedules = crons(engine_at(book, clock, store))
+    assert await schedules.tell_due(await schedules.plan(book)) == ms(2025, 1, 7, 6, 30)
+    (delivery,) = await store.read_inbox(SHARD, 9, 0)
+    (alarm,) = delivery.entry.alerts
+    assert (alarm.name, alarm.labels["schedule"]) == ("AndonScheduleBroken", "bad")
+
+
+async def test_a_clock_that_was_ahead_and_is_put_right_fires_again():
+    """Without a restart: what was taken a year ahead does not mute the next morning."""
+    clock, book = FakeClock(ms(2025, 1, 7, 6, 0)), Book(OPENING)
+    schedules = crons(engine_at(book, clock))
+    followed = await schedules.plan(book)
+    clock.advance(365 * 24 * HOUR)
+    await schedules.tell_due(followed)
+    clock.advance(-365 * 24 * HOUR)
+    assert await schedules.tell_due(followed) == ms(2025, 1, 7, 6, 30)
+    clock.advance(31 * MINUTE)
+    await schedules.tell_due(followed)
+    assert book.alerts[-1].starts_at == ms(2025, 1, 7, 6, 30)
 
 
 async def test_it_runs_by_itself_also_on_a_scaled_clock():
