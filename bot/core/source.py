@@ -22,8 +22,8 @@ class Window:
     """One series of one rule: the event times of its newest entries, run-length coded (time, how many), oldest first.
 
     `rule` is the rule's name. `seen_at` is when the newest of them was read, by Andon's clock; `falls_at` from when on
-    a look that finds the stream read to its end ends its alert; `fired_at` the start of its last alert, so that the next
-    starts later.
+    a look that finds the stream read to its end ends its alert; `fired_at` the start of its last alert, so that the
+    next starts later.
     """
 
     rule: str
