@@ -2,8 +2,8 @@
 
 Called by whoever notices something wrong with Andon's own senses (doors, clocks, sources, Alertmanager). `raise_` and
 `clear` append to a shard's inbox, where the engine takes them; both return at once and never fail: what the store does
-not take is kept and tried again by `run`, which the composition root gives a task. An alarm is known by its name and
-labels, so that saying it again makes no second one. Two manners:
+not take is kept (in `Unsaid`, over a restart too) and tried again by `run`, which the composition root gives a task. An
+alarm is known by its name and labels, so that saying it again makes no second one. Two manners:
 
 * a state that lasts (Alertmanager cannot be reached): one firing until `clear`, however often it is said;
 * an occurrence (`anew=True`: an alert was lost): each is a firing of its own, so a person who dismissed the last one
@@ -13,9 +13,10 @@ labels, so that saying it again makes no second one. Two manners:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 import structlog
 
@@ -50,16 +51,36 @@ class _Said:
     severity: Severity
 
 
+class Unsaid(Protocol):
+    """Where alarms wait for the store over a restart. All block, and raise StoreUnavailable."""
+
+    def keep(self, shard: str, entry: AlertsReceived) -> None:
+        """On disk when it returns."""
+        ...
+
+    def kept(self) -> Sequence[tuple[str, AlertsReceived]]:
+        """What a predecessor left, in order."""
+        ...
+
+    def forget(self) -> None:
+        """The store has them all."""
+        ...
+
+
 class Alarms:
     """Says what is wrong, once. One per process and store; safe to use from many tasks."""
 
-    def __init__(self, store: Store, clock: Clock, *, retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, unsaid: Unsaid | None = None, *, retry_seconds: float = RETRY_SECONDS
+    ) -> None:
         self._store = store
         self._retry_seconds = retry_seconds
         self._clock = clock
         self._known: dict[tuple[str, str], _Said] = {}  # by shard and fingerprint; oldest first
         self._unsaid: dict[str, tuple[str, AlertsReceived]] = {}  # by entry id, in order
         self._waiting = asyncio.Event()
+        self._file = unsaid
+        self._writing = asyncio.Lock()
 
     async def raise_(
         self,
@@ -114,7 +135,8 @@ class Alarms:
         await self._say(shard, alert, now)
 
     async def run(self) -> None:
-        """Try again what the store did not take, for ever."""
+        """Say what a predecessor could not, then try again what the store did not take, for ever."""
+        await self._recall()
         while True:
             await self._waiting.wait()
             if not await self._retry():
@@ -128,7 +150,33 @@ class Alarms:
             self._unsaid.pop(name, None)
         if not self._unsaid:
             self._waiting.clear()
+            async with self._writing:  # whoever has one to keep meanwhile writes it afterwards
+                if self._file is not None and not self._unsaid:
+                    await self._on_disk(self._file.forget)
         return True
+
+    async def _recall(self) -> None:
+        if self._file is None:
+            return
+        try:
+            left = await asyncio.to_thread(self._file.kept)
+        except StoreError as error:
+            log.critical("kept_alarms_unreadable", problem=str(error))
+            return
+        self._unsaid = {entry.id: (shard, entry) for shard, entry in left[-MAX_UNSAID:]} | self._unsaid
+        if self._unsaid:
+            self._waiting.set()
+
+    async def _keep(self, shard: str, entry: AlertsReceived) -> None:
+        async with self._writing:
+            if self._file is not None and entry.id in self._unsaid:
+                await self._on_disk(partial(self._file.keep, shard, entry))
+
+    async def _on_disk(self, write: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(write)
+        except StoreError as error:
+            log.critical("alarm_not_kept", problem=str(error))
 
     async def _say(self, shard: str, alert: Alert, now: Millis) -> None:
         entry = AlertsReceived(
@@ -145,6 +193,7 @@ class Alarms:
             return
         self._unsaid[entry.id] = (shard, entry)
         self._waiting.set()
+        await self._keep(shard, entry)
 
     async def _append(self, shard: str, entry: AlertsReceived) -> bool:
         try:

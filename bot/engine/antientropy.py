@@ -5,7 +5,7 @@ A webhook may never come: dropped on the way, `send_resolved: false`, sent while
 with the same fingerprint and start, so whichever comes second is a copy:
 
     it shows an alert firing, and we do not know it or think it over   AlertsReceived, into the shard its route names
-    we think an alert fires, one of them listed it once, none does now AlertResolved, to the incident
+    we think an alert fires, it belongs there (`Listed`), none lists it AlertResolved, to the incident
     an Alertmanager does not answer, or lists nothing that can be      an alarm after `patience_ms`, and nothing is
     believed (`bot.engine.standing` says when)                         resolved meanwhile
 
@@ -151,7 +151,7 @@ class Antientropy:
             missing = [(incident, alert) for incident, alert in beliefs.firing() if not looks.lists(alert.fingerprint)]
             at_stake += [alert.name for _, alert in missing]
             if not doubted:
-                over = [(incident, alert) for incident, alert in missing if alert.fingerprint in self._listed]
+                over = [(incident, alert) for incident, alert in missing if alert in self._listed]
                 absent |= {(incident.id, alert.fingerprint, alert.starts_at) for incident, alert in over}
                 await self._end(shard, over)
         self._unknown, self._absent = unknown, absent

@@ -66,26 +66,33 @@ class Looks:
 
 
 class Listed:
-    """Fingerprints that some Alertmanager has listed: only what was there can be missing.
+    """What the Alertmanagers that are asked can be expected to list: only what belongs there can be missing.
 
-    In memory, so an end that came while Andon was away is known by its webhook or by a person; nothing is ended on a
-    guess.
+    That is an alert one of them has listed, or one made by a Prometheus whose other alerts they list: it tells all of
+    its Alertmanagers everything. Its generatorURL names it, so each Prometheus needs an external URL of its own. In
+    memory: after a restart the first look finds it again by whatever still fires, a Watchdog at least.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, None] = {}  # listed longest ago first
+        self._known: dict[str, None] = {}  # fingerprints and generators, listed longest ago first
 
     def note(self, looks: Looks) -> None:
         """These were listed just now."""
         for view in looks.views.values():
-            for fingerprint in (*view.held, *view.unread):
-                self._known.pop(fingerprint, None)
-                self._known[fingerprint] = None
+            generators = {_generator(held.alert) for held in view.held.values()} - {""}
+            for name in (*view.held, *view.unread, *generators):
+                self._known.pop(name, None)
+                self._known[name] = None
         while len(self._known) > MAX_LISTED:
             del self._known[next(iter(self._known))]
 
-    def __contains__(self, fingerprint: object) -> bool:
-        return fingerprint in self._known
+    def __contains__(self, alert: object) -> bool:
+        return isinstance(alert, Alert) and (alert.fingerprint in self._known or _generator(alert) in self._known)
+
+
+def _generator(alert: Alert) -> str:
+    """The Prometheus that made it, as an address without the rule's expression; "" where that is not told."""
+    return alert.generator_url.partition("?")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +131,10 @@ def doubts(looks: Looks, *, settle_ms: Millis, fed_within_ms: Millis) -> dict[st
     return found
 
 
-def judge(alerts: Sequence[Alert], looks: Looks, doubted: Mapping[str, str], listed: Container[str]) -> Standing:
+def judge(alerts: Sequence[Alert], looks: Looks, doubted: Mapping[str, str], listed: Container[Alert]) -> Standing:
     """How these alerts of Alertmanager's stand. One that fires outweighs all others, then one that is silenced.
 
-    `listed`: fingerprints that were there at some look.
+    `listed`: those that these Alertmanagers can be expected to list.
     """
     names = _names(alerts)
     silenced: list[str] = []
@@ -145,7 +152,7 @@ def judge(alerts: Sequence[Alert], looks: Looks, doubted: Mapping[str, str], lis
         return Standing("unknown", f"{_names(unread)} is listed by an Alertmanager in a form that cannot be read")
     if doubted:
         return Standing("unknown", f"nothing shows that {names} is over: {next(iter(doubted.values()))}")
-    foreign = [alert for alert in alerts if alert.fingerprint not in listed]
+    foreign = [alert for alert in alerts if alert not in listed]
     if foreign:
         return Standing("unknown", f"no Alertmanager that Andon asks ever listed {_names(foreign)}")
     return Standing("gone", f"no Alertmanager lists {names} any more")

@@ -139,6 +139,18 @@ async def test_what_no_alertmanager_that_is_asked_ever_listed_is_left_alone(hous
     assert (found.kind, found.why) == ("unknown", "no Alertmanager that Andon asks ever listed VaRBreach")
 
 
+async def test_an_alert_shorter_than_a_look_ends_where_its_prometheus_is_known(house: House) -> None:
+    """A Prometheus tells its Alertmanagers everything: what it made and none lists is over. Another's is not."""
+    graph = "http://prometheus:9090/graph?g0.expr="
+    house.manager.fire(replace(WATCHDOG, generator_url=graph + "vector(1)"))
+    await house.webhook(
+        replace(alert(), generator_url=graph + "var"),
+        replace(alert("Theirs"), generator_url="http://elsewhere:9090/graph?g0.expr=var"),
+    )
+    await house.minute(2)
+    assert await house.firing() == ["Theirs"]
+
+
 async def test_what_one_listed_that_is_asked_no_more_is_left_alone(house: House) -> None:
     """It was taken out of the configuration and goes on posting: its alerts do not end because others lack them."""
     await house.known(alert())
