@@ -230,6 +230,17 @@ async def test_a_foreign_server_that_stays_away_is_an_alarm(listening: Listening
         await listening.stands_at(last)
 
 
+async def test_a_stream_that_is_read_no_more_is_no_alarm(listening: Listening, monkeypatch: pytest.MonkeyPatch):
+    """A reload took it out while it could not be reached: nobody will ever find it well again."""
+    monkeypatch.setattr(streams_module, "UNREACHABLE_SECONDS", 0.05)
+    listening.foreign.down = True
+    async with listening.running():
+        await _alert(listening, "firing")
+        listening.engine.book = Book(replace(SOURCE, name="other"))
+        listening.follower.poke()
+        await _alert(listening, "resolved")
+
+
 async def _alert(listening: Listening, status: str) -> Alert:
     """The next alarm in the inbox, of this status."""
     while True:
