@@ -43,10 +43,12 @@ class Evidence:
 
     async def _one(self, system: str, decl: EvidenceDecl, alerts: Sequence[Alert], now: Millis) -> Reading:
         """One declaration. Named supervision point: whatever goes wrong is an error in the reading."""
-        source = f"{decl.component}: {_shown(decl, alerts)}"
+        source = f"{decl.component}: {decl.query}"
         try:
+            queries = distinct_queries(decl, alerts)
+            source = f"{decl.component}: {_shown(queries)}"
             async with asyncio.timeout(READ_SECONDS):
-                samples = await self._samples(system, decl, alerts)
+                samples = await self._samples(system, decl, queries)
             value, taken_at = joined(decl, samples)
         except TargetError as error:
             return Reading(name=decl.name, value=None, source=source, error=_short(str(error)))
@@ -62,9 +64,8 @@ class Evidence:
             name=decl.name, value=None if problem else value, taken_at=taken_at, source=source, error=problem
         )
 
-    async def _samples(self, system: str, decl: EvidenceDecl, alerts: Sequence[Alert]) -> list[Sample]:
+    async def _samples(self, system: str, decl: EvidenceDecl, queries: Sequence[str]) -> list[Sample]:
         """Every part's samples. The first part that fails fails the whole: a maximum over some is no maximum."""
-        queries = distinct_queries(decl, alerts)
         turns = asyncio.Semaphore(MAX_AT_ONCE)
 
         async def part(query: str) -> list[Sample]:
@@ -91,12 +92,9 @@ def distinct_queries(decl: EvidenceDecl, alerts: Sequence[Alert]) -> list[str]:
     return queries
 
 
-def _shown(decl: EvidenceDecl, alerts: Sequence[Alert]) -> str:
-    """What is asked, as it was asked; the declaration itself where that cannot be filled in."""
-    try:
-        first, *others = distinct_queries(decl, alerts)
-    except TargetError:
-        return decl.query
+def _shown(queries: Sequence[str]) -> str:
+    """What is asked, in a few words."""
+    first, *others = queries
     return f"{first} and {len(others)} more" if others else first
 
 
