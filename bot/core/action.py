@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.core.words import Delivery, Direction, JsonText, Risk
+from bot.core.words import Delivery, Direction, JsonText, Millis, Risk
 
+MAX_SEND_MS: Millis = 20_000  # an activity is cut off after 40 s, and it also looks before and after
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionSpec:
@@ -17,7 +18,8 @@ class ActionSpec:
 
     `role` names the kind of component it acts on ("" for none); `pins` the fields of that component's state an
     approval is bound to; `floors` the fields automation never pushes below the component's configured floor;
-    `undo` the action that takes it back ("" for none); `source` the runbook row it comes from.
+    `undo` the action that takes it back ("" for none); `source` the runbook row it comes from; `send_ms` how long one
+    send may take, answer included (at most MAX_SEND_MS).
     """
 
     name: str
@@ -30,6 +32,7 @@ class ActionSpec:
     floors: tuple[str, ...] = ()
     undo: str = ""
     source: str = ""
+    send_ms: Millis = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,9 @@ class Step:
     cooldown_ms: Millis = 0
     lease_ms: Millis = 0  # how long its effect is meant to stay; then people are asked. 0: for good
     undo: str = ""  # the action that takes it back, where the catalogue has one
+    undo_plan: Plan | None = None  # what is ordered, and asked about, when the lease is over; None: people are paged
+    pause_ms: Millis = 0  # how long it waits after the step before it has ended
+    sequence: int = 0  # steps of one number belong together: once begun they go on, alert or not; 0: on its own
     on_failure: OnFailure = "escalate"
     on_no_evidence: OnNoEvidence = "ask"
     approve_within_ms: Millis = 300_000  # how long a decision waits before silence escalates it (law 5)

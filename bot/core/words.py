@@ -18,7 +18,7 @@ Direction: TypeAlias = Literal["lowers", "neutral", "raises"]
 Delivery: TypeAlias = Literal["absolute", "keyed", "once"]
 Mode: TypeAlias = Literal["shadow", "suggest", "auto"]
 Disposition: TypeAlias = Literal["act", "suggest", "shadow"]
-OnFailure: TypeAlias = Literal["continue", "stop", "escalate"]
+OnFailure: TypeAlias = Literal["continue", "stop", "escalate", "ask"]
 OnNoEvidence: TypeAlias = Literal["act", "ask"]
 
 SYSTEM_TARGET: AggregateId = "target:*"

@@ -16,6 +16,7 @@ from bot.core.alert import Alert
 from bot.core.plan import EvidenceDecl
 from bot.core.reading import Reading
 from bot.core.words import JsonText, Millis
+from bot.engine.connector_ports import ProcessTarget, ProgramTarget, RedisTarget
 
 # --- trading systems ---------------------------------------------------------------------------------------------
 
@@ -76,6 +77,12 @@ class Targets(Protocol):
 
     def http(self, system: str, name: str) -> HttpTarget: ...
 
+    def redis(self, system: str, name: str) -> RedisTarget: ...
+
+    def program(self, system: str, name: str) -> ProgramTarget: ...
+
+    def process(self, system: str, name: str) -> ProcessTarget: ...
+
     async def read_field(self, system: str, name: str, field: str, now: Millis) -> Reading:
         """A field of the component's own state, through its `read:` entry in targets.yaml. Never raises: an error is
         in the reading (also when the component has no such entry, and when the value is stale at `now`)."""
@@ -97,7 +104,11 @@ class EvidenceReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """What an action may use while it runs: its place, its deadline, and the connectors."""
+    """What an action may use while it runs: its place, its deadline, and the connectors.
+
+    `left` is the component's state as Andon's last action of this matter left it ("{}": it has not acted): where it
+    differs from what is found now, somebody else has had a hand in it.
+    """
 
     system: str
     component: str
@@ -105,6 +116,7 @@ class ActionContext:
     now: Millis
     intent: str = ""
     fence: int = 0
+    left: JsonText = "{}"
     alerts: tuple[Alert, ...] = ()
     declared: Mapping[str, EvidenceDecl] = field(default_factory=dict)  # the plan's evidence, for diagnoses
     evidence: EvidenceReader | None = None  # how a diagnosis reads; None: it can only look at the alerts
@@ -113,13 +125,17 @@ class ActionContext:
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """The action has something to do: from `before` to `wanted` (canonical JSON objects), with these pins."""
+    """The action has something to do: from `before` to `wanted` (canonical JSON objects), with these pins.
+
+    `ask`: why a person must say yes to this even where the policy may act by itself; "" when nothing speaks for that.
+    """
 
     before: JsonText
     wanted: JsonText
     arguments: JsonText  # absolute, frozen in the intent
     restore: JsonText = "{}"
     by_hand: str = ""  # the command with which a person does the same without Andon
+    ask: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +185,26 @@ class Action(Protocol):
         ...
 
     async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
-        """Read the target again and compare with what was wanted."""
+        """Read the target again and compare with what was wanted.
+
+        Called when the target accepted it (then it verifies) and when nobody knows (then it probes): an action of
+        delivery `once` may say as_wanted=True only when what it sees can have come from nothing else. After a restart
+        of Andon only `before` and `arguments` of the proceed are known, as the intent recorded them.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a diagnosis found: one sentence, and canonical JSON with the figures."""
+    """What a diagnosis found: one sentence, its likely cause and the fix the runbook suggests, and the figures.
+
+    `cause` and `fix` are "" where the figures point to none; `detail` is canonical JSON.
+    """
 
     summary: str
     detail: JsonText = "{}"
+    cause: str = ""
+    fix: str = ""
 
 
 class Diagnosis(Protocol):
