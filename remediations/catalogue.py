@@ -1,15 +1,15 @@
 """Every action and diagnosis by name: what policies may ask for, and what runs when they do.
 
-`CATALOGUE` is injected by the composition root: into policy loading and lint as `core.action.Catalogue`, into the
-engine as `action_ports.Toolbox`. A new action is one file beside this one and one line in `_actions` below; the
-contract suite (`tests/contract/test_action_contract.py`) then runs on it by itself.
+`CATALOGUE` is what this repository ships. The composition root adds what other distributions bring (`bot.extensions`)
+and injects the whole: into policy loading and lint as `core.action.Catalogue`, into the engine as
+`action_ports.Toolbox`. A new action is one file beside this one and one line in `_actions` below; the contract suite
+(`tests/contract/test_action_contract.py`) then runs on it by itself.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from bot.core.action import ActionSpec, ParamProblem
@@ -17,40 +17,37 @@ from bot.core.words import JsonText
 from bot.engine.action_ports import Action, Diagnosis
 from bot.errors import ConfigError
 from remediations import http_call, notify, reduce_kelly, trading_halt, var_concentration
-from remediations.params import Params, canonical, check, parse
+from remediations.kit import DiagnosisEntry, Entry
+from remediations.params import canonical, check, parse
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One action: its declaration, the model of its parameters, and the class that does it."""
-
-    spec: ActionSpec
-    params: type[Params]
-    action: type[Action]
+__all__ = ["CATALOGUE", "ActionCatalogue", "Entry"]
 
 
 def _actions() -> dict[str, Entry]:
     return {
-        "http.call": Entry(http_call.SPEC, http_call.HttpCallParams, http_call.HttpCall),
-        "notify": Entry(notify.SPEC, notify.NotifyParams, notify.Notify),
-        "risk.reduce_kelly": Entry(reduce_kelly.SPEC, reduce_kelly.ReduceKellyParams, reduce_kelly.ReduceKelly),
-        "trading.halt": Entry(trading_halt.SPEC, trading_halt.TradingHaltParams, trading_halt.TradingHalt),
+        "http.call": http_call.ENTRY,
+        "notify": notify.ENTRY,
+        "risk.reduce_kelly": reduce_kelly.ENTRY,
+        "trading.halt": trading_halt.ENTRY,
     }
 
 
-def _diagnoses() -> dict[str, type[Diagnosis]]:
+def _diagnoses() -> dict[str, DiagnosisEntry]:
     return {
-        "risk.var_concentration": var_concentration.VarConcentration,
+        "risk.var_concentration": var_concentration.ENTRY,
     }
 
 
 class ActionCatalogue:
     """A read-only catalogue; implements `core.action.Catalogue` and `engine.action_ports.Toolbox`."""
 
-    def __init__(self, actions: Mapping[str, Entry], diagnoses: Mapping[str, type[Diagnosis]]) -> None:
+    def __init__(self, actions: Mapping[str, Entry], diagnoses: Mapping[str, DiagnosisEntry]) -> None:
         for name, entry in actions.items():
             if entry.spec.name != name:
                 raise ConfigError(f"the action listed as {name} calls itself {entry.spec.name}")
+        for name, look in diagnoses.items():
+            if look.name != name:
+                raise ConfigError(f"the diagnosis listed as {name} calls itself {look.name}")
         self._actions = MappingProxyType(dict(actions))
         self._diagnoses = MappingProxyType(dict(diagnoses))
 
@@ -61,6 +58,22 @@ class ActionCatalogue:
     def diagnoses(self) -> tuple[str, ...]:
         """Every diagnosis's name, sorted."""
         return tuple(sorted(self._diagnoses))
+
+    def entry(self, action: str) -> Entry | None:
+        """All that was registered of an action, for its page and its tests."""
+        return self._actions.get(action)
+
+    def diagnosis_entry(self, name: str) -> DiagnosisEntry | None:
+        """All that was registered of a diagnosis, for its page."""
+        return self._diagnoses.get(name)
+
+    def extended(self, actions: Mapping[str, Entry], diagnoses: Mapping[str, DiagnosisEntry]) -> ActionCatalogue:
+        """A catalogue with these besides. Raises ConfigError where a name is taken."""
+        for kind, ours, more in (("action", self._actions, actions), ("diagnosis", self._diagnoses, diagnoses)):
+            for name in more:
+                if name in ours:
+                    raise ConfigError(f"there is {kind} {name} already")
+        return ActionCatalogue({**self._actions, **actions}, {**self._diagnoses, **diagnoses})
 
     def spec(self, action: str) -> ActionSpec | None:
         """The declaration, or None when no such action exists."""
@@ -95,8 +108,8 @@ class ActionCatalogue:
 
     def diagnosis(self, name: str) -> Diagnosis | None:
         """The diagnosis's implementation."""
-        made = self._diagnoses.get(name)
-        return made() if made else None
+        entry = self._diagnoses.get(name)
+        return entry.diagnosis() if entry else None
 
 
 CATALOGUE = ActionCatalogue(_actions(), _diagnoses())

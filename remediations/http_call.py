@@ -9,15 +9,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
-
-from bot.core.action import ActionSpec
-from bot.core.words import JsonText
-from bot.engine.action_ports import ActionContext, Inspection, Proceed, ReadBack, Unfit
-from bot.errors import TargetError
-from remediations.params import Params, canonical, parse
-
-ANY_ROLE = "*"  # acts on whichever component the policy names
+from remediations.kit import (
+    ANY_ROLE,
+    ActionContext,
+    ActionSpec,
+    Entry,
+    Field,
+    Inspection,
+    JsonText,
+    JsonValue,
+    Params,
+    Proceed,
+    ReadBack,
+    TargetError,
+    Unfit,
+    canonical,
+    parse,
+)
 
 SPEC = ActionSpec(
     name="http.call",
@@ -65,3 +73,11 @@ class HttpCall:
     async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
         """Nothing can be read back, so nothing is ever proved by this (also not after an unanswered send)."""
         return ReadBack("{}", None, "a plain call has nothing to read back; the target's 2xx is all there is")
+
+
+ENTRY = Entry(
+    spec=SPEC,
+    params=HttpCallParams,
+    action=HttpCall,
+    example={"method": "POST", "path": "/api/router/pause", "body": {"for": "60s"}},
+)

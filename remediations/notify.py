@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
-from bot.core.action import ActionSpec
-from bot.core.words import JsonText
-from bot.engine.action_ports import ActionContext, Inspection, Proceed, ReadBack, Unfit
-from bot.errors import DeliveryError, NotSent
-from remediations.params import Params, Text, canonical, parse
+from remediations.kit import (
+    ActionContext,
+    ActionSpec,
+    DeliveryError,
+    Entry,
+    Field,
+    Inspection,
+    JsonText,
+    NotSent,
+    Params,
+    Proceed,
+    ReadBack,
+    Text,
+    Unfit,
+    canonical,
+    parse,
+)
 
 SPEC = ActionSpec(
     name="notify",
@@ -54,3 +64,6 @@ class Notify:
     async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
         """Chat is not read back; that it took the message is all there is."""
         return ReadBack("{}", None, "said; chat is not read back")
+
+
+ENTRY = Entry(spec=SPEC, params=NotifyParams, action=Notify, example={"message": "VaR breach on BTC-USD"})

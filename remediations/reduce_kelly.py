@@ -12,13 +12,23 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from pydantic import Field
-
-from bot.core.action import ActionSpec
-from bot.core.words import JsonText
-from bot.engine.action_ports import ActionContext, AlreadySo, CannotTell, Inspection, Proceed, ReadBack
-from bot.errors import NotSent
-from remediations.params import Params, Text, canonical, parse
+from remediations.kit import (
+    ActionContext,
+    ActionSpec,
+    AlreadySo,
+    CannotTell,
+    Entry,
+    Field,
+    Inspection,
+    JsonText,
+    NotSent,
+    Params,
+    Proceed,
+    ReadBack,
+    Text,
+    canonical,
+    parse,
+)
 
 FIELD = "kelly_fraction"
 PATH = "/api/risk/emergency-reduce"  # trading-core runbook, "VaR Breach > 90% Target", immediate action 1
@@ -105,3 +115,11 @@ async def _current(context: ActionContext) -> float | CannotTell:
     if not 0.0 <= value <= 1.0:
         return CannotTell(f"the Kelly fraction in force reads {value:g}, outside 0 to 1")
     return float(value)
+
+
+ENTRY = Entry(
+    spec=SPEC,
+    params=ReduceKellyParams,
+    action=ReduceKelly,
+    example={FIELD: 0.1, "reason": "VaR breach on BTC-USD"},
+)

@@ -10,13 +10,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
-
-from bot.core.action import ActionSpec
-from bot.core.words import JsonText
-from bot.engine.action_ports import ActionContext, AlreadySo, CannotTell, Inspection, Proceed, ReadBack
-from bot.errors import NotSent
-from remediations.params import Params, Text, canonical, parse
+from remediations.kit import (
+    ActionContext,
+    ActionSpec,
+    AlreadySo,
+    CannotTell,
+    Entry,
+    Field,
+    Inspection,
+    JsonText,
+    NotSent,
+    Params,
+    Proceed,
+    ReadBack,
+    Text,
+    canonical,
+    parse,
+)
 
 FIELD = "trading"
 PATH = "/api/stop-trading"  # trading-core runbook, "Restart Sequence", step 1, and row T2's last escalation
@@ -91,3 +101,11 @@ async def _current(context: ActionContext) -> Trading | CannotTell:
     if value == "off":
         return "off"
     return CannotTell(f"whether trading is on reads {str(value)[:40]!r}, which is neither on nor off")
+
+
+ENTRY = Entry(
+    spec=SPEC,
+    params=TradingHaltParams,
+    action=TradingHalt,
+    example={"reason": "VaR over its limit for 5 minutes"},
+)

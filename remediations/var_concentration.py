@@ -14,6 +14,7 @@ from bot.core.alert import Alert
 from bot.core.plan import EvidenceDecl
 from bot.core.reading import Reading
 from bot.engine.action_ports import ActionContext, EvidenceReader, Finding
+from remediations.kit import Cause, DiagnosisEntry
 from remediations.params import canonical
 
 VAR_KEY = "metrics:var_pct:"  # plain-hash fallback of the TimeSeries keys; trading-core runbook, "Key Redis Keys"
@@ -114,3 +115,18 @@ def _detail(figures: list[Figures], left_out: int) -> dict[str, object]:
         {"symbol": f.symbol, "var_pct": f.var_pct, "position_usd": f.position_usd, "error": f.why} for f in figures
     ]
     return {"high_above_pct": HIGH_VAR_PCT, "symbols": symbols, "not_read": left_out}
+
+
+ENTRY = DiagnosisEntry(
+    name="risk.var_concentration",
+    summary="Which of the alerting symbols carry the VaR: one (concentration) or all (volatility).",
+    diagnosis=VarConcentration,
+    source="T2",
+    reads=(f"`{VAR_KEY}<symbol>`", f"`{POSITION_KEY}<symbol>`"),
+    causes=(
+        Cause(
+            sign="VaR of one symbol is high", cause="concentrated position", fix="lower that symbol's position limit"
+        ),
+        Cause(sign="VaR of all symbols is high", cause="market volatility", fix="global Kelly of 0.15"),
+    ),
+)
