@@ -13,13 +13,15 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from policies import local_targets
 from policies.durations import Duration
 from policies.models import StrictModel
 from policies.problems import Path, UnclearError
 from policies.texts import Name
 
-Connector: TypeAlias = Literal["http", "redis", "prometheus"]
+Connector: TypeAlias = Literal["http", "redis", "prometheus", "command", "process"]
 
+LOCAL: frozenset[Connector] = frozenset({"command", "process"})  # of this host: no address, no credentials
 SCHEMES: dict[Connector, tuple[str, ...]] = {
     "http": ("http", "https"),
     "redis": ("redis", "rediss", "unix"),
@@ -36,16 +38,7 @@ def _reference(value: str) -> str:
     return value
 
 
-def _request(value: str) -> str:
-    if _REQUEST.match(value) is None:
-        raise UnclearError(
-            f"{value!r} is not a request", 'write method and path, like "POST /api/risk/emergency-reduce"'
-        )
-    return value
-
-
 Reference: TypeAlias = Annotated[str, AfterValidator(_reference)]
-RequestLine: TypeAlias = Annotated[str, AfterValidator(_request)]
 
 
 class ReadDoc(StrictModel):
@@ -70,12 +63,18 @@ class ComponentDoc(StrictModel):
     name: Name
     role: Name = Field(description="What actions look for: risk, router, store, metrics …")
     connector: Connector
-    url: str
+    url: str = Field("", description="http, redis, prometheus: where it is reached.")
     username: str = ""
     credentials: Reference = Field("", description="env:NAME or file:/path of the token or password; never the secret.")
     sentinels: list[str] = Field(default_factory=list, description="redis: host:port of each Sentinel that watches it.")
     master: str = Field("", description="redis: its name there; streams are then followed to whichever is primary.")
-    allow: list[RequestLine] = Field(default_factory=list, description="http: every request that may ever be made.")
+    allow: list[str] = Field(
+        default_factory=list,
+        description="All that may ever be asked of it. http: requests; command: how the command line begins.",
+    )
+    pidfile: str = Field("", description="process: the file that holds its pid.")
+    program: str = Field("", description="process: how its command line begins; a name, or a path from /.")
+    owner: str = Field("", description="process: the user it runs as; the one Andon runs as when it is not said.")
     read: dict[str, ReadDoc] = Field(default_factory=dict)
     floors: dict[str, float] = Field(default_factory=dict, description="Automation never pushes a field below this.")
 
@@ -122,6 +121,8 @@ def mistakes(document: TargetsDocument) -> Iterator[Finding]:
                 yield (*at, "name"), f"a second component is called {component.name!r}", "names are unique in a system"
             names.add(component.name)
             yield from _address(at, component)
+            yield from _allow(at, component)
+            yield from _process(at, component)
             yield from _sentinels(at, component)
             for name, read in component.read.items():
                 where: Path = (*at, "read", name)
@@ -132,6 +133,15 @@ def mistakes(document: TargetsDocument) -> Iterator[Finding]:
 
 
 def _address(at: Path, component: ComponentDoc) -> Iterator[Finding]:
+    if component.connector in LOCAL:
+        for key in ("url", "username", "credentials"):
+            if getattr(component, key):
+                yield (*at, key), f"{key} means nothing for a {component.connector} component", "remove it"
+        return
+    if not component.url:
+        example = f"{SCHEMES[component.connector][0]}://host:port"
+        yield at, f"does not say where {component.name} is reached", f"add url: {example}"
+        return
     try:
         url = urlsplit(component.url)
         schemes = SCHEMES[component.connector]
@@ -150,8 +160,40 @@ def _address(at: Path, component: ComponentDoc) -> Iterator[Finding]:
             yield (*at, "url"), "the port is 0", "write the real port"
     except ValueError:  # its text may quote a password
         yield (*at, "url"), "not an address", "write it like http://127.0.0.1:8080"
-    if component.allow and component.connector != "http":
-        yield (*at, "allow"), f"allow means nothing for a {component.connector} component", "remove it"
+
+
+def _allow(at: Path, component: ComponentDoc) -> Iterator[Finding]:
+    """Every line of `allow`, by what the connector takes there."""
+    if component.connector == "command" and not component.allow:
+        yield at, "allows no program, so nothing can be done with it", 'add allow: ["/absolute/path/of/a/program"]'
+    for index, line in enumerate(component.allow):
+        match component.connector:
+            case "http":
+                problem = _request_problem(line)
+            case "command":
+                problem = local_targets.program_problem(line)
+            case _:
+                yield (*at, "allow"), f"allow means nothing for a {component.connector} component", "remove it"
+                return
+        if problem is not None:
+            yield ((*at, "allow", index), *problem)
+
+
+def _request_problem(line: str) -> tuple[str, str] | None:
+    if _REQUEST.match(line) is None:
+        return f"{line!r} is not a request", 'write method and path, like "POST /api/risk/emergency-reduce"'
+    return None
+
+
+def _process(at: Path, component: ComponentDoc) -> Iterator[Finding]:
+    """What names a process belongs to a process, and there it is needed."""
+    if component.connector == "process":
+        for key, message, fix in local_targets.process_problems(component.pidfile, component.program):
+            yield ((*at, key) if getattr(component, key) else at), message, fix
+        return
+    for key in ("pidfile", "program", "owner"):
+        if getattr(component, key):
+            yield (*at, key), f"{key} means nothing for a {component.connector} component", "remove it"
 
 
 def _sentinels(at: Path, component: ComponentDoc) -> Iterator[Finding]:
