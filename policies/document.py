@@ -7,9 +7,9 @@ exist, is the reading declared, may this run by itself) is judged by `policies.l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, JsonValue
+from pydantic import Discriminator, Field, JsonValue, Tag
 
 from bot.core.words import Mode, OnFailure, OnNoEvidence, Severity
 from policies.durations import Duration
@@ -82,6 +82,38 @@ class StepDoc(StrictModel):
     break_glass: str = Field("", description="The one person who may decide alone, with a typed reason.")
 
 
+class WaitDoc(StrictModel):
+    """A pause in the plan; it outlives a restart of Andon."""
+
+    wait: Duration = Field(ge=1, description="How long the next step waits after the one before it has ended.")
+
+
+def _form(entry: object) -> str:
+    """Which form of the plan an entry is written in, by its key."""
+    keys = entry.keys() if isinstance(entry, dict) else getattr(entry, "model_fields_set", set())
+    return next((f"({key})" for key in ("sequence", "wait") if key in keys), "(step)")
+
+
+Member: TypeAlias = Annotated[
+    Annotated[StepDoc, Tag("(step)")] | Annotated[WaitDoc, Tag("(wait)")], Discriminator(_form)
+]
+
+
+class SequenceDoc(StrictModel):
+    """Steps that belong together: once one has taken effect they go on to the end, whether the alert fires or not.
+
+    A step that fails stops the sequence, and people are asked whether to go on (`on_failure: ask`).
+    """
+
+    sequence: list[Member] = Field(min_length=2, max_length=MAX_STEPS)
+
+
+PlanEntry: TypeAlias = Annotated[
+    Annotated[StepDoc, Tag("(step)")] | Annotated[SequenceDoc, Tag("(sequence)")] | Annotated[WaitDoc, Tag("(wait)")],
+    Discriminator(_form),
+]
+
+
 class RungDoc(StrictModel):
     """A timed entry of the ladder: it calls people, says something, or runs a step of its own (or all of these)."""
 
@@ -142,7 +174,7 @@ class PolicyDoc(StrictModel):
     runbook: str = ""
     evidence: dict[ReadingName, EvidenceDoc] = Field(default_factory=dict)
     diagnose: list[str] = Field(default_factory=list, description="Read-only looks at the system, for the card.")
-    plan: list[StepDoc] = Field(default_factory=list, max_length=MAX_STEPS)
+    plan: list[PlanEntry] = Field(default_factory=list, max_length=MAX_STEPS)
     ladder: list[RungDoc] = Field(default_factory=list, max_length=MAX_RUNGS)
     healthy: ConditionText | None = Field(
         None, description="Must hold before the incident resolves; else the last verify."

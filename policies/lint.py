@@ -15,6 +15,7 @@ from policies.arguments import Schema
 from policies.document import CatchAllDoc, PolicyDoc, PolicyFile, RungDoc, StepDoc
 from policies.durations import spell
 from policies.lint_evidence import Finding, Known
+from policies.plan_forms import idle_waits, placed
 from policies.planning import Setting
 from policies.problems import Path, UnclearError, did_you_mean
 from policies.rendering import references, texts
@@ -32,9 +33,10 @@ def check(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Iterator[Fin
             yield ("group_by", index), *_unknown_label(label, known)
     yield from _matchers(policy)
     yield from lint_evidence.readings(policy, known, setting)
-    for index, step in enumerate(policy.plan):
-        for path, message, fix in _step(step, policy, known, setting):
-            yield ("plan", index, *path), message, fix
+    for place in placed(policy.plan):
+        for path, message, fix in _step(place.step, policy, known, setting):
+            yield (*place.at, *path), message, fix
+    yield from _forms(policy, setting)
     diagnoses = setting.catalogue.diagnoses()
     for index, name in enumerate(policy.diagnose):
         if name not in diagnoses:
@@ -42,7 +44,7 @@ def check(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Iterator[Fin
             yield ("diagnose", index), f"no diagnosis named {name!r}", fix
     if policy.healthy is not None:
         yield from lint_evidence.condition(("healthy",), policy.healthy, policy, known, needs_reading=True)
-    elif policy.evidence and not any(step.verify for step in policy.plan):
+    elif policy.evidence and not any(place.step.verify for place in placed(policy.plan)):
         message = "readings are declared, but none says that all is well again: the incident would resolve on silence"
         yield ("evidence",), message, "add healthy: CONDITION to the policy, or verify: to a step"
     yield from ladder(policy.ladder)
@@ -53,6 +55,18 @@ def check(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Iterator[Fin
                 yield ("ladder", index, *(("run",) if path == ("action",) else path)), message, fix
     yield from lint_people.deciders(policy, setting)
     yield from lint_people.policy_pages(policy, setting.people)
+
+
+def _forms(policy: PolicyDoc, setting: Setting) -> Iterator[Finding]:
+    """Waits that delay nothing, failures that cannot be asked about, and steps of a sequence without a gate."""
+    for at in idle_waits(policy.plan):
+        yield (*at, "wait"), "nothing comes after this wait", "remove it, or put it before the step it delays"
+    for place in placed(policy.plan):
+        spec = setting.catalogue.spec(place.step.action)
+        gated = place.step.verify is not None or place.step.guard is not None
+        if place.sequence and spec is not None and spec.role and not gated:
+            message = f"{place.step.action} is part of a sequence, and nothing says that it went well"
+            yield (*place.at, "action"), message, "give it verify: or guard:"
 
 
 def check_catch_all(document: CatchAllDoc) -> Iterator[Finding]:

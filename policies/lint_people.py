@@ -14,6 +14,7 @@ from policies.approvals import quorum
 from policies.document import CatchAllDoc, PageDoc, PolicyDoc, PolicyFile, RungDoc, StepDoc
 from policies.lint_evidence import Finding
 from policies.people import PeopleDocument
+from policies.plan_forms import placed
 from policies.planning import Setting
 from policies.problems import Path, did_you_mean
 from policies.targets import TargetsDocument
@@ -22,8 +23,8 @@ from policies.texts import EVERY
 
 def steps(policy: PolicyDoc) -> Iterator[tuple[Path, StepDoc]]:
     """Every step of a policy, of its plan and of its ladder, with the path of its action."""
-    for index, step in enumerate(policy.plan):
-        yield ("plan", index, "action"), step
+    for place in placed(policy.plan):
+        yield (*place.at, "action"), place.step
     for index, rung in enumerate(policy.ladder):
         branch = rung.step()
         if branch is not None:

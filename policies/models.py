@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from policies.problems import Path, Problem, UnclearError, did_you_mean
@@ -66,11 +66,12 @@ _WANTED: Mapping[str, tuple[str, str]] = {
 
 
 def _problem(model: type[StrictModel], document: Document, at: Path, detail: ErrorDetails) -> Problem:
-    where = tuple(part for part in detail["loc"] if part != "[key]")
+    whole = tuple(part for part in detail["loc"] if part != "[key]")
+    where = tuple(part for part in whole if not _is_form(part))
     path = (*at, *where)
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown_key(model, document, at, where)
+        return _unknown_key(model, document, at, where, _model_at(model, whole[:-1]))
     if kind == "missing":
         parent = path[:-1]
         return document.problem(parent, f"the key {path[-1]!r} is missing", f"add {path[-1]}:")
@@ -90,9 +91,15 @@ def _nearest(given: object, choices: str) -> str:
     return did_you_mean(given, choices.replace(" or ", ", ").split(", ")) if isinstance(given, str) else ""
 
 
-def _unknown_key(model: type[StrictModel], document: Document, at: Path, where: Path) -> Problem:
+def _is_form(part: int | str) -> bool:
+    """Whether a part of pydantic's path names which of several forms an entry has, like ``(wait)``; files have none."""
+    return isinstance(part, str) and part.startswith("(")
+
+
+def _unknown_key(
+    model: type[StrictModel], document: Document, at: Path, where: Path, owner: type[StrictModel] | None
+) -> Problem:
     key = str(where[-1])
-    owner = _model_at(model, where[:-1])
     path = (*at, *where)
     if owner is None:
         return document.problem(path, f"unknown key {key!r}")
@@ -109,10 +116,21 @@ def _model_at(model: type[StrictModel], where: Path) -> type[StrictModel] | None
         if isinstance(current, type) and issubclass(current, BaseModel):
             names = {field.alias or name: field.annotation for name, field in current.model_fields.items()}
             current = _unwrap(names.get(str(part)))
+        elif _is_form(part):
+            current = _formed(current, str(part))
         else:  # an item of a list, or a value of a dict: the last type argument
             arguments = get_args(current)
             current = _unwrap(arguments[-1]) if arguments else None
     return current if isinstance(current, type) and issubclass(current, StrictModel) else None
+
+
+def _formed(annotation: Any, form: str) -> Any:
+    """The model with this tag among the forms of a union."""
+    union = get_args(annotation)[0]
+    tagged = {
+        tag.tag: one for one in get_args(union) for tag in getattr(one, "__metadata__", ()) if isinstance(tag, Tag)
+    }
+    return get_args(tagged[form])[0] if form in tagged else None
 
 
 def _unwrap(annotation: Any) -> Any:

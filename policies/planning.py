@@ -29,6 +29,7 @@ from policies.document import (
     StepDoc,
 )
 from policies.people import PeopleDocument
+from policies.plan_forms import Placed, placed
 from policies.problems import UnclearError, did_you_mean, spell
 from policies.rendering import canonical, texts
 from policies.targets import ComponentDoc, Connector, TargetsDocument
@@ -63,10 +64,7 @@ class Setting:
 
 def plan(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Plan:
     """The plan of a policy without problems. Raises UnclearError where lint would have found one."""
-    steps = tuple(
-        _step(f"{n}-{step.action}", step, signature(step.action, policy.name, file.pre_authorised, setting), setting)
-        for n, step in enumerate(policy.plan, start=1)
-    )
+    steps = tuple(_planned(place, policy, file, setting) for place in placed(policy.plan))
     rungs = tuple(_rung(n, rung, policy.name, file, setting) for n, rung in enumerate(policy.ladder, start=1))
     unnamed = Plan(
         policy=policy.name,
@@ -78,7 +76,7 @@ def plan(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Plan:
         channel=policy.channel,
         runbook=policy.runbook,
         mttr_target_ms=policy.mttr_target,
-        evidence={name: _evidence(name, decl, setting) for name, decl in policy.evidence.items()},
+        evidence=_readings(policy, setting),
         diagnose=tuple(policy.diagnose),
         steps=steps,
         ladder=rungs,
@@ -252,6 +250,46 @@ def _step(name: str, step: StepDoc, lent: PreAuthorisedDoc | None, setting: Sett
     )
 
 
+def _planned(place: Placed, policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Step:
+    """A step of the plan, with what its place and its lease ask of it."""
+    document = place.step
+    lent = signature(document.action, policy.name, file.pre_authorised, setting)
+    step = _step(f"{place.number}-{document.action}", document, lent, setting)
+    step = replace(step, on_failure=place.on_failure, sequence=place.sequence, pause_ms=place.pause_ms)
+    return replace(step, undo_plan=_undo(step, document, policy, file, setting))
+
+
+def _undo(step: Step, document: StepDoc, policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Plan | None:
+    """What is ordered, and asked about, when the step's lease is over; None where nothing can be ordered."""
+    if not step.lease_ms or not step.undo:
+        return None
+    parameters = setting.parameters.get(step.undo, {}).get("properties", {})
+    same = {name: value for name, value in document.with_.items() if name in parameters and "${" not in str(value)}
+    if "reason" in parameters:
+        same["reason"] = f"the lease of {step.action} is over"
+    if setting.catalogue.check_arguments(step.undo, canonical(same), partial=False):
+        return None
+    spec = spec_of(step.undo, setting.catalogue)
+    back = StepDoc.model_construct(action=step.undo, component=step.component if spec.role else "", with_=same)
+    unnamed = Plan(
+        policy=ORDER,
+        system=setting.system,
+        policy_hash="",
+        mode="suggest",
+        severity="warning",
+        channel=policy.channel,
+        runbook=policy.runbook,
+        evidence=_readings(policy, setting),
+        steps=(_step(f"1-{step.undo}", back, None, setting),),
+        page_on_park=_page(file.oncall),
+    )
+    return _named(unnamed, canonical({"order": step.undo, "after": step.id}))
+
+
+def _readings(policy: PolicyDoc, setting: Setting) -> dict[str, EvidenceDecl]:
+    return {name: _evidence(name, decl, setting) for name, decl in policy.evidence.items()}
+
+
 def _evidence(name: str, decl: EvidenceDoc, setting: Setting) -> EvidenceDecl:
     kind: Literal["redis_hash", "promql", "http"]
     if decl.promql is not None:
@@ -287,12 +325,13 @@ def _rung(number: int, rung: RungDoc, policy: str, file: PolicyFile, setting: Se
     if step is None:
         return _calling(rung)
     lent = signature(step.action, policy, file.pre_authorised, setting)
-    return replace(_calling(rung), step=_step(f"rung{number}-{step.action}", step, lent, setting))
+    planned = _step(f"rung{number}-{step.action}", step, lent, setting)
+    return replace(_calling(rung), step=planned)
 
 
 def _last_verification(policy: PolicyDoc) -> str:
     """What proves health where the policy does not say: the last step's own proof."""
-    untils = [step.verify.until for step in policy.plan if step.verify is not None]
+    untils = [place.step.verify.until for place in placed(policy.plan) if place.step.verify is not None]
     return untils[-1] if untils and policy.evidence else ""
 
 

@@ -12,6 +12,7 @@ from bot.core.words import Delivery, Direction, JsonText, Millis, Risk
 
 MAX_SEND_MS: Millis = 20_000  # an activity is cut off after 40 s, and it also looks before and after
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionSpec:
     """The declaration of one action.

@@ -69,6 +69,7 @@ class RunStep:
     requesters: tuple[str, ...] = ()  # people who brought this step about; none of them approves it
     ordered_by: str = ""  # the person who ordered it; "" when a policy did
     until: Millis = 0  # past it nothing is sent any more: the incident has given the turn up
+    committed: bool = False  # of a sequence that has begun: it goes on, whether the alert still fires or not
     left: JsonText = "{}"  # the component's state as this episode's last action left it; a person may have changed it
 
 

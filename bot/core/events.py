@@ -140,7 +140,8 @@ class SlotReleased:
     """The incident is done with its turn.
 
     `outcome` is what became of the intent (`none`: no intent was declared); `verifying_until` keeps lesser plans
-    away until the effect is verified. `fence` is the turn given back (0: it was still waiting for one).
+    away until the effect is verified. `fence` is the turn given back (0: it was still waiting for one). Under a lease,
+    `left` is the component's state as the action left it and `undo_plan` what is ordered when the lease is over.
     """
 
     kind: Literal["slot_released"] = "slot_released"
@@ -154,6 +155,8 @@ class SlotReleased:
     verifying_until: Millis | None = None
     lease_ms: Millis = 0
     undo: str = ""
+    undo_plan: Plan | None = None
+    left: JsonText = "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,17 +13,13 @@ from bot.core.alert import ANDON
 from bot.core.events import AlertFired, AlertResolved, MessageDelivered
 from bot.core.incident import MAX_ALERTS, MAX_REQUESTERS, AlertState
 from bot.core.incident_draft import Draft
+from bot.core.incident_end import RECHECK_MS, describe, park, resolve, seek_resolution
 from bot.core.incident_moves import (
     PATIENCE_MS,
-    RECHECK_MS,
     RECHECKS_BEFORE_PARKING,
     arm_ladder,
-    describe,
     end_verification,
-    park,
     release_turn,
-    resolve,
-    seek_resolution,
     start_episode,
 )
 from bot.core.orders import OperatorAcked, OperatorResolved

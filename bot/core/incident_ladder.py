@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.core.incident_draft import Draft
-from bot.core.incident_moves import FRESH_WINDOW_MS, as_left, branch_id, describe
+from bot.core.incident_end import branch_id, describe
+from bot.core.incident_moves import FRESH_WINDOW_MS, as_left
 from bot.core.orders import StepOrdered
 from bot.core.plan import Page, Plan, Rung
 from bot.core.record import Applied, Decision

@@ -8,39 +8,30 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bot.core.effects import (
-    ObserveEvidence,
-    ResolvePage,
-    RunDiagnosis,
-    RunStep,
-)
+from bot.core.effects import RunDiagnosis, RunStep
 from bot.core.events import (
-    BranchEnded,
-    ParentResolved,
     SlotGranted,
     SlotReleased,
     SlotRequested,
     StepReport,
     VerificationEnded,
 )
-from bot.core.ids import incident_id, intent_id
+from bot.core.ids import intent_id
 from bot.core.incident import Incident, StepOutcome, StepResult
-from bot.core.incident_draft import AGAIN, Draft
+from bot.core.incident_draft import Draft
+from bot.core.incident_end import describe, in_midst, is_errand, observe, park, resolve, seek_resolution
 from bot.core.plan import Page, Step
-from bot.core.words import SYSTEM_TARGET, AggregateId, JsonText, Millis, Severity, severity_rank, target_id
+from bot.core.words import SYSTEM_TARGET, JsonText, Millis, Severity, severity_rank, target_id
 
 FRESH_WINDOW_MS: Millis = 120_000  # what a person gets before a rung that came due meanwhile acts
 TURN_MS: Millis = 300_000  # a step without an outcome for this long parks; a hung dispatcher must not hide an incident
 DIAGNOSIS_MS: Millis = 10_000  # how long a plan waits for its diagnoses before it goes on without them
-RECHECK_MS: Millis = 15_000  # between looks at the evidence of an incident whose alerts are gone
 RECHECKS_BEFORE_PARKING = 4  # a minute of "the alert is gone but the evidence is not healthy" calls a human
 GUARD_RETRY_MS: Millis = 5_000  # between looks at a guard that does not hold while the alert still fires
 GUARD_RETRIES = 60  # five minutes of alert and evidence disagreeing calls a human
 PATIENCE_MS: Millis = 300_000  # an alert that still fires this long after verified mitigation calls a human
 MAX_RESULTS = 50  # step results kept in the record; the audit has all of them
-MAX_SAID = 500  # characters of what Andon says about itself in a page; pagers show little more
 
-_TELLING: frozenset[StepOutcome] = frozenset({"unknown", "succeeded", "verified", "unneeded"})
 
 Outcome = Literal["none", "done", "not_sent", "unknown"]
 
@@ -56,7 +47,7 @@ def start_episode(draft: Draft) -> None:
         status="open", episode=incident.episode + 1, cursor=0, episode_at=draft.now, fence=0, run="", tries=0, level=0,
         findings={}, mitigated_at=None, resolved_at=None, acknowledged_by="", acknowledged_at=None, taken_by="",
         frozen=False, timers={}, severity=plan.severity or claimed, approval=None, granted=None, climbed=(),
-        held_until=0, requesters=tuple(sorted({alert.injected_by for alert in incident.firing} - {""})),
+        held_until=0, doubt="", requesters=tuple(sorted({alert.injected_by for alert in incident.firing} - {""})),
     )  # fmt: skip
     arm_ladder(draft)
     if plan.page_on_open is not None:
@@ -78,7 +69,7 @@ def start_episode(draft: Draft) -> None:
         draft.change(status="diagnosing", why="diagnosing before the first step")
         draft.arm("diagnosis", draft.now + DIAGNOSIS_MS)
     else:
-        begin_step(draft)
+        begin_soon(draft)
 
 
 def _no_graver(page: Page, severity: Severity) -> Page:
@@ -104,6 +95,16 @@ def arm_ladder(draft: Draft) -> None:
             draft.arm(f"rung:{number}", max(soonest, incident.held_until))
         else:
             draft.arm(f"rung:{number}", max(due, draft.now))
+
+
+def begin_soon(draft: Draft) -> None:
+    """Begin the current step, after the pause that the plan makes before it."""
+    step = draft.step
+    if not step.pause_ms:
+        begin_step(draft)
+        return
+    draft.change(status="open", why=f"waits {step.pause_ms / 1_000:g} s before {step.action}", fence=0, run="")
+    draft.arm("retry", draft.now + step.pause_ms)
 
 
 def begin_step(draft: Draft) -> None:
@@ -149,13 +150,14 @@ def run_step(draft: Draft, grant: SlotGranted) -> None:
             plan=draft.plan,
             step=step,
             fence=grant.fence,
-            disposition=grant.disposition,
-            why=grant.why,
+            disposition="suggest" if incident.doubt and grant.disposition == "act" else grant.disposition,
+            why=incident.doubt or grant.why,
             severity=incident.severity,
             alerts=draft.alerts(),
             approval=incident.granted,
             requesters=incident.requesters,
             ordered_by=incident.ordered_by,
+            committed=in_midst(draft),
             left=as_left(incident, step),
             until=draft.now + TURN_MS,
         )
@@ -189,6 +191,8 @@ def release_turn(draft: Draft, outcome: Outcome, verifying_until: Millis | None 
             verifying_until=verifying_until,
             lease_ms=step.lease_ms,
             undo=step.undo,
+            undo_plan=step.undo_plan if step.lease_ms else None,
+            left=as_left(draft.incident, step) if step.lease_ms else "{}",
         )
         draft.tell(target_id(step.component), released)
     draft.change(fence=0, run="", granted=None)
@@ -222,8 +226,8 @@ def next_step(draft: Draft) -> None:
     draft.disarm("verify", "verify:again", "turn", "retry")
     draft.change(tries=0)
     if draft.incident.cursor + 1 < len(draft.plan.steps):
-        draft.change(cursor=draft.incident.cursor + 1)
-        begin_step(draft)
+        draft.change(cursor=draft.incident.cursor + 1, doubt="")
+        begin_soon(draft)
         return
     failure = unmended_failure(draft)
     if failure is not None:
@@ -239,23 +243,20 @@ def next_step(draft: Draft) -> None:
     seek_resolution(draft)
 
 
-def _unsettled(incident: Incident) -> bool:
-    """Whether nobody knows what became of a step: a person finds out and says so, no alert's end does."""
-    latest = {r.step: r.outcome for r in incident.results if r.episode == incident.episode and r.outcome in _TELLING}
-    return "unknown" in latest.values()
-
-
-def is_errand(incident: Incident) -> bool:
-    """Whether the incident is one step's own, a branch or an order: it is over when the step is."""
-    return bool(incident.parent or incident.ordered_by)
-
-
 def fail_step(draft: Draft, why: str) -> None:
     """The step did not do its job: the policy says whether to go on, stop, or stop and call a human."""
+    rest = draft.plan.steps[draft.incident.cursor + 1 :]
     if draft.step.on_failure == "continue":
         next_step(draft)
+    elif draft.step.on_failure == "ask" and rest:
+        failed = draft.step.action
+        draft.disarm("verify", "verify:again", "turn", "retry")
+        draft.change(tries=0, cursor=draft.incident.cursor + 1)
+        draft.change(doubt=f"{failed} failed ({why}); shall {rest[0].action} go on")
+        begin_step(draft)
     else:
-        park(draft, why, page=draft.step.on_failure == "escalate" or draft.incident.severity == "critical")
+        page = draft.step.on_failure in ("escalate", "ask") or draft.incident.severity == "critical"
+        park(draft, why, page=page)
 
 
 def unmended_failure(draft: Draft) -> StepResult | None:
@@ -274,116 +275,3 @@ def end_verification(draft: Draft) -> None:
     if draft.step.component:
         ended = VerificationEnded(id=draft.fresh("verified"), at=draft.now, incident=draft.incident.id)
         draft.tell(target_id(draft.step.component), ended)
-
-
-def park(draft: Draft, why: str, *, page: bool) -> None:
-    """Stop here and wait for a human, or for the problem to go away with evidence."""
-    if draft.incident.parent_over:
-        resolve(draft, draft.incident.parent_over)
-        return
-    draft.disarm("turn", "verify", "verify:again", "retry", "diagnosis", "approval", "patience")
-    draft.change(status="parked", why=why, fence=0, run="", approval=None, granted=None)
-    draft.say("parked", why)
-    if page and not draft.incident.acknowledged_by:  # who has said "I have seen it" reads it in chat (law 8)
-        draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}")
-    seek_resolution(draft)
-
-
-def escalate(draft: Draft, why: str) -> str:
-    """Call the next people of the ladder now, or the on-call anew where no rung is left. Returns who was called."""
-    incident = draft.incident
-    for number, rung in enumerate(draft.plan.ladder):
-        name = f"rung:{number}"
-        if rung.page is None or name not in incident.timers or number < incident.level:
-            continue
-        draft.change(level=number + 1)
-        if rung.step is None:
-            draft.disarm(name)
-            draft.change(climbed=(*incident.climbed, number))
-        draft.page(rung.page, f"{draft.plan.policy}: {why}", anew=True)
-        draft.say("escalated", f"{why}; paged {rung.page.service}")
-        return rung.page.service
-    draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)
-    draft.say("escalated", f"{why}; paged {draft.plan.page_on_park.service}")
-    return draft.plan.page_on_park.service
-
-
-# --- towards the end ---------------------------------------------------------------------------------------------
-
-
-def observe(draft: Draft, purpose: Literal["verify", "resolve"], condition: str, again: Millis) -> None:
-    """Ask for fresh evidence now, and again at `again` unless the answer settles it."""
-    token = draft.arm(f"{purpose}:again", again)
-    draft.effects.append(
-        ObserveEvidence(
-            id=token,
-            incident=draft.incident.id,
-            episode=draft.incident.episode,
-            purpose=purpose,
-            token=token,
-            condition=condition,
-            evidence=draft.plan.evidence,
-            system=draft.incident.system,
-            alerts=draft.alerts(),
-        )
-    )
-
-
-def seek_resolution(draft: Draft) -> None:
-    """When no alert fires any more: resolve on fresh evidence of health, or at once where none is declared."""
-    incident = draft.incident
-    if incident.firing or incident.untracked or is_errand(incident) or _unsettled(incident):
-        return
-    if draft.plan.healthy:
-        observe(draft, "resolve", draft.plan.healthy, draft.now + RECHECK_MS)
-    else:
-        resolve(draft, "no alert fires any more")
-
-
-def resolve(draft: Draft, why: str) -> None:
-    """The problem is over; hold for a relapse, then close. A pending approval is void, and branches begin nothing."""
-    plan, incident = draft.plan, draft.incident
-    draft.change(
-        status="resolved", resumes=incident.status, why=why, resolved_at=draft.now, timers={}, tries=0, approval=None,
-        granted=None,
-    )  # fmt: skip
-    if not is_errand(incident):
-        draft.arm("hold", draft.now + plan.hold_ms)
-    draft.arm("close", draft.now + max(plan.close_ms, plan.hold_ms))
-    tell_family(draft, why)
-    draft.say("resolved", why)
-    for service, key in incident.paged.items():
-        draft.effects.append(
-            ResolvePage(
-                id=draft.fresh("unpage"), incident=incident.id, service=service.partition(AGAIN)[0], dedup_key=key
-            )
-        )
-    draft.change(paged={})
-
-
-def branch_id(incident: Incident, number: int) -> AggregateId:
-    """The incident in which rung `number`'s own step runs, in this episode."""
-    return incident_id(incident.system, f"{incident.key}/rung:{number}", f"{incident.id}/{incident.episode}")
-
-
-def tell_family(draft: Draft, why: str) -> None:
-    """A branch tells its incident what became of it; an incident tells its branches that it is over."""
-    incident = draft.incident
-    if incident.parent:
-        outcome = incident.results[-1].outcome if incident.results else "not begun"
-        ended = BranchEnded(
-            id=draft.fresh("ended"), at=draft.now, branch=incident.id, episode=incident.parent_episode,
-            step=draft.plan.steps[0].id, outcome=outcome, why=incident.results[-1].why if incident.results else why,
-        )  # fmt: skip
-        draft.tell(incident.parent, ended)
-    for branch in incident.branches:
-        draft.tell(branch, ParentResolved(id=draft.fresh("over"), at=draft.now, why=why))
-    draft.change(branches=())
-
-
-def describe(draft: Draft) -> str:
-    """What fires, in a few words: alert names, how many, and in full what Andon says about itself: it has the fix."""
-    firing = draft.incident.firing
-    names = sorted({alert.name for alert in firing})
-    said = next((alert.annotations.get("summary", "") for alert in firing if alert.labels.get("andon") == "self"), "")
-    return f"{', '.join(names[:5]) or 'no alert'} ({len(firing)} firing)" + (f": {said[:MAX_SAID]}" if said else "")

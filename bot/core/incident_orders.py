@@ -12,20 +12,9 @@ from bot.core.approval import Approval, PendingApproval, Vote
 from bot.core.events import BranchEnded, ParentResolved
 from bot.core.incident import AlertState, StepResult
 from bot.core.incident_draft import Draft
-from bot.core.incident_moves import (
-    MAX_RESULTS,
-    begin_step,
-    branch_id,
-    describe,
-    end_verification,
-    escalate,
-    is_errand,
-    park,
-    release_turn,
-    resolve,
-    start_episode,
-)
-from bot.core.orders import ApprovalVoted, OperatorEscalated, OperatorHeld, OperatorTook, StepOrdered
+from bot.core.incident_end import branch_id, describe, escalate, is_errand, park, resolve
+from bot.core.incident_moves import MAX_RESULTS, begin_step, end_verification, release_turn, start_episode
+from bot.core.orders import BY_LEASE, ApprovalVoted, OperatorEscalated, OperatorHeld, OperatorTook, StepOrdered
 from bot.core.record import Applied, Decision, Denied, Ignored
 
 
@@ -169,10 +158,11 @@ def ordered(draft: Draft, event: StepOrdered) -> Decision:
         ordered_by=event.by, severity=event.severity, left=event.left,
     )  # fmt: skip
     action = event.plan.steps[0].action
-    why = f"{action} ordered by {event.by}: {event.reason}" if event.by else f"{action}: {event.reason}"
+    person = "" if event.by == BY_LEASE else event.by
+    why = f"{action} ordered by {person}: {event.reason}" if person else f"{action}: {event.reason}"
     draft.say("opened", why)
     start_episode(draft)
-    people = {*event.requesters, event.by} - {""}
+    people = {*event.requesters, person} - {""}
     draft.change(acknowledged_by=event.acknowledged_by, requesters=tuple(sorted(people)))
     return Applied(why)
 
@@ -202,5 +192,6 @@ def parent_resolved(draft: Draft, event: ParentResolved) -> Decision:
         release_turn(draft, "none")
     if incident.status == "verifying":
         end_verification(draft)
-    resolve(draft, f"its incident is over: {event.why}")
-    return Applied("its incident is over")
+    over = f"its incident is over: {event.why}" if incident.parent else event.why
+    resolve(draft, over)
+    return Applied(over)

@@ -24,21 +24,16 @@ from bot.core.events import (
 from bot.core.ids import digest
 from bot.core.incident import StepOutcome
 from bot.core.incident_draft import Draft
+from bot.core.incident_end import RECHECK_MS, escalate, in_midst, is_errand, park, resolve, seek_resolution
 from bot.core.incident_moves import (
     GUARD_RETRIES,
     GUARD_RETRY_MS,
-    RECHECK_MS,
     TURN_MS,
-    escalate,
     fail_step,
-    is_errand,
     next_step,
-    park,
     record,
     release_turn,
-    resolve,
     run_step,
-    seek_resolution,
     settle_step,
 )
 from bot.core.record import Applied, Decision, Ignored
@@ -68,7 +63,8 @@ def granted(draft: Draft, event: SlotGranted) -> Decision:
         return granted_too_late(draft, event)
     if draft.incident.run:
         return Ignored("its turn has come already")
-    quiet = not draft.incident.firing and not draft.incident.untracked and not is_errand(draft.incident)
+    quiet = not draft.incident.firing and not draft.incident.untracked
+    quiet = quiet and not is_errand(draft.incident) and not in_midst(draft)
     if quiet and not draft.step.guard:  # where there is one, the guard says whether it is still needed
         draft.change(fence=event.fence)
         release_turn(draft, "none")
@@ -132,6 +128,8 @@ def unneeded(draft: Draft, event: StepUnneeded) -> Decision:
         record(draft, "unneeded", event)
         resolve(draft, draft.incident.parent_over)
         return Applied(event.why)
+    if in_midst(draft):
+        return _gate(draft, event)
     if not draft.incident.firing and not draft.incident.untracked:
         record(draft, "unneeded", event)
         next_step(draft)
@@ -143,6 +141,17 @@ def unneeded(draft: Draft, event: StepUnneeded) -> Decision:
     elif draft.incident.tries > GUARD_RETRIES:
         record(draft, "unneeded", event)
         park(draft, f"the alert still fires, but the guard does not hold: {event.why}", page=True)
+    else:
+        draft.arm("retry", draft.now + GUARD_RETRY_MS)
+    return Applied(event.why)
+
+
+def _gate(draft: Draft, event: StepUnneeded) -> Decision:
+    """Within a sequence a guard is a gate: it is waited for, and one that stays shut is a failure of the step."""
+    draft.change(status="open", why=f"waits for its gate: {event.why}", tries=draft.incident.tries + 1)
+    if draft.incident.tries > GUARD_RETRIES:
+        record(draft, "not_sent", event)
+        fail_step(draft, f"its gate stayed shut: {event.why}")
     else:
         draft.arm("retry", draft.now + GUARD_RETRY_MS)
     return Applied(event.why)

@@ -10,24 +10,18 @@ from collections.abc import Callable, Mapping
 from bot.core.events import DiagnosisFound, EvidenceObserved, TimerFired
 from bot.core.incident import StepResult
 from bot.core.incident_draft import Draft
+from bot.core.incident_end import RECHECK_MS, describe, escalate, observe, park, resolve, seek_resolution
 from bot.core.incident_ladder import AWAY_MS, rung_due
 from bot.core.incident_moves import (
     FRESH_WINDOW_MS,
     MAX_RESULTS,
-    RECHECK_MS,
     RECHECKS_BEFORE_PARKING,
     TURN_MS,
     begin_step,
-    describe,
     end_verification,
-    escalate,
     fail_step,
     next_step,
-    observe,
-    park,
     release_turn,
-    resolve,
-    seek_resolution,
 )
 from bot.core.record import Applied, Decision, Ignored
 from bot.core.words import Millis

@@ -14,6 +14,8 @@ from bot.core.alert import Alert
 from bot.core.plan import Plan
 from bot.core.words import AggregateId, JsonText, Millis, Severity
 
+BY_LEASE = "andon:lease"  # who orders what takes an action back once its lease is over; nobody's id has a colon
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorAcked:
@@ -159,7 +161,8 @@ class ApprovalVoted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOrdered:
-    """A step of its own begins an incident of its own: ordered by a person, or by a rung of `parent`'s ladder.
+    """A step of its own begins an incident of its own: ordered by a person, by a lease, or by a rung of `parent`'s
+    ladder.
 
     Opens the incident it is sent to, under `key`, with `plan` (one step). `alerts` are the parent's at that time.
     """

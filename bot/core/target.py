@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bot.core.events import IntentDeclared, SlotRequested
+from bot.core.plan import Plan
 from bot.core.record import Timer
-from bot.core.words import AggregateId, Millis, Severity
+from bot.core.words import AggregateId, JsonText, Millis, Severity
 
 MAX_QUEUE = 64  # waiting plans per target; beyond it a request is denied, so a storm cannot grow the record
 MAX_LOOSE = 64  # such intents kept: more than can be under way at once
@@ -40,7 +41,8 @@ class Verifying:
 class Lease:
     """An action in force for a time; when it is up people are asked, and nothing is undone by itself.
 
-    `undo` is the action that takes it back, "" where the catalogue has none.
+    `undo` is the action that takes it back, "" where the catalogue has none; `plan` is how it is ordered when the time
+    is up, and `errand` the incident in which people are asked about it. `left`: the state as the action left it.
     """
 
     incident: AggregateId
@@ -49,6 +51,9 @@ class Lease:
     for_ms: Millis
     undo: str = ""
     asked: int = 0  # how often its end was asked about
+    plan: Plan | None = None
+    left: JsonText = "{}"
+    errand: AggregateId = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,23 @@
 """Leases: what an action did is meant to last so long, and then people are asked (never undone by itself).
 
 Used by `target_machine`. A lease begins when its action took effect, ends when its `undo` did or a person says so, and
-is asked about again each time its length has passed. Pure.
+is asked about again each time its length has passed. Asking is an errand: the `undo` is ordered as an incident of its
+own, which waits for a yes; where there is none to order, people are paged. Pure.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.core.effects import PostMessage
-from bot.core.events import SlotReleased, TimerFired
-from bot.core.orders import LeaseEnded, LeaseRenewed
+from bot.core.effects import PostMessage, Tell
+from bot.core.events import ParentResolved, SlotReleased, TimerFired
+from bot.core.ids import incident_id
+from bot.core.orders import BY_LEASE, LeaseEnded, LeaseRenewed, StepOrdered
+from bot.core.plan import Plan
 from bot.core.record import Applied, Decision, Denied, Ignored
 from bot.core.target import Lease
 from bot.core.target_moves import TargetDraft, name_of
+from bot.core.words import AggregateId
 
 PREFIX = "lease:"  # of the timer of each lease; its action follows
 
@@ -22,14 +26,16 @@ def took_effect(draft: TargetDraft, event: SlotReleased) -> None:
     """An action was done: its lease begins, and the lease of what it takes back ends."""
     for action, lease in draft.target.leases.items():
         if lease.undo == event.action:
-            _end(draft, action, lease)
+            _end(draft, action, lease, f"{event.action} took it back", done_by=event.incident)
     if not event.lease_ms:
         return
     earlier = draft.target.leases.get(event.action)
     if earlier is not None:
-        _end(draft, event.action, earlier)
-    until = draft.now + event.lease_ms
-    lease = Lease(incident=event.incident, since=draft.now, until=until, for_ms=event.lease_ms, undo=event.undo)
+        _end(draft, event.action, earlier, f"{event.action} was done again")
+    lease = Lease(
+        incident=event.incident, since=draft.now, until=draft.now + event.lease_ms, for_ms=event.lease_ms,
+        undo=event.undo, plan=event.undo_plan, left=event.left,
+    )  # fmt: skip
     _keep(draft, event.action, lease)
 
 
@@ -47,12 +53,29 @@ def over(draft: TargetDraft, event: TimerFired) -> Decision:
         + (f", `andon run {lease.undo}` takes it back" if lease.undo else "")
         + f", `andon lease end {where} {action}` stops asking"
     )
-    draft.page(_page(action, lease), "warning", why, incident=lease.incident)
     draft.effects.append(
         PostMessage(id=draft.fresh("lease"), incident=lease.incident, channel="", topic="automation", text=why)
     )
-    _keep(draft, action, replace(lease, until=draft.now + lease.for_ms, asked=lease.asked + 1))
+    if lease.plan is None:
+        draft.page(_page(action, lease), "warning", why, incident=lease.incident)
+        errand = ""
+    else:
+        errand = _order(draft, action, lease, lease.plan, why)
+    _keep(draft, action, replace(lease, until=draft.now + lease.for_ms, asked=lease.asked + 1, errand=errand))
     return Applied(why)
+
+
+def _order(draft: TargetDraft, action: str, lease: Lease, plan: Plan, why: str) -> AggregateId:
+    """Ask in an incident of its own whether to take it back; an older question about the same lease is withdrawn."""
+    _withdraw(draft, lease, "it is asked about anew")
+    key = f"lease:{action}:{lease.since}:{lease.asked}"
+    errand = incident_id(draft.target.system, f"{draft.target.id}/{key}", key)
+    order = StepOrdered(
+        id=draft.fresh("lease"), at=draft.now, key=f"{draft.target.id}/{key}", plan=plan, severity="warning",
+        by=BY_LEASE, reason=why, left=lease.left,
+    )  # fmt: skip
+    draft.effects.append(Tell(to=errand, event=order))
+    return errand
 
 
 def renewed(draft: TargetDraft, event: LeaseRenewed) -> Decision:
@@ -60,7 +83,9 @@ def renewed(draft: TargetDraft, event: LeaseRenewed) -> Decision:
     if lease is None:
         return Denied(_none(draft, event.action))
     _unpage(draft, event.action, lease)
-    _keep(draft, event.action, replace(lease, until=draft.now + event.for_ms, for_ms=event.for_ms, asked=0))
+    _withdraw(draft, lease, f"{event.by} keeps {event.action} in force")
+    kept = replace(lease, until=draft.now + event.for_ms, for_ms=event.for_ms, errand="")
+    _keep(draft, event.action, kept)
     return Applied(f"{event.by} keeps {event.action} in force for another {event.for_ms // 1000} s")
 
 
@@ -68,7 +93,7 @@ def ended(draft: TargetDraft, event: LeaseEnded) -> Decision:
     lease = draft.target.leases.get(event.action)
     if lease is None:
         return Denied(_none(draft, event.action))
-    _end(draft, event.action, lease)
+    _end(draft, event.action, lease, f"{event.by} ended the lease of {event.action}")
     return Applied(f"{event.by} ended the lease of {event.action}; nobody is asked about it any more")
 
 
@@ -77,14 +102,23 @@ def _keep(draft: TargetDraft, action: str, lease: Lease) -> None:
     draft.arm(f"{PREFIX}{action}", lease.until)
 
 
-def _end(draft: TargetDraft, action: str, lease: Lease) -> None:
+def _end(draft: TargetDraft, action: str, lease: Lease, why: str, done_by: AggregateId = "") -> None:
     _unpage(draft, action, lease)
+    if lease.errand != done_by:
+        _withdraw(draft, lease, why)
     draft.change(leases={name: kept for name, kept in draft.target.leases.items() if name != action})
     draft.disarm(f"{PREFIX}{action}")
 
 
+def _withdraw(draft: TargetDraft, lease: Lease, why: str) -> None:
+    """What was asked about this lease is not asked any more."""
+    if lease.errand:
+        over = ParentResolved(id=draft.fresh("lease"), at=draft.now, why=why)
+        draft.effects.append(Tell(to=lease.errand, event=over))
+
+
 def _unpage(draft: TargetDraft, action: str, lease: Lease) -> None:
-    if lease.asked:
+    if lease.asked and lease.plan is None:
         draft.unpage(_page(action, lease))
 
 

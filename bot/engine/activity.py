@@ -15,6 +15,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TypedDict, assert_never
 
+from bot.core.action import MAX_SEND_MS
 from bot.core.effects import PostMessage, RunStep
 from bot.core.events import (
     ApprovalNeeded,
@@ -45,7 +46,6 @@ from policies import guardrails, rendering
 
 ATTEMPTS = 3  # sends of one intent at the most; the slot is held meanwhile, so more would keep others waiting
 RETRY_SECONDS = 0.2  # between attempts: long enough for a connection to come back, short against a 1 s reaction
-SEND_SECONDS = 5.0  # one send, answer included; what takes longer is Unknown
 LOOK_SECONDS = 3.0  # evidence, inspection, read-back: each
 DECLARE_SECONDS = 5.0  # from declaring an intent to its first byte; past this it is never sent
 INTENT_DEADLINE_MS: Millis = 20_000  # an intent older than this is not recorded either
@@ -156,7 +156,7 @@ class Activity:
             return self._not_sent(f"its arguments cannot be filled in: {error}")
         inspection = await self._read(action)
         if earlier is not None:
-            return self._take_up(earlier, inspection)
+            return await self._take_up(action, earlier, inspection)
         return self._weigh(inspection)
 
     async def _read(self, action: Action) -> Inspection:
@@ -203,8 +203,8 @@ class Activity:
             return self._ask(f"{verdict.reason}; asks to run {would}", inspection, guard)
         return Ready(inspection, f"{guard.why}; {verdict.why}")
 
-    def _take_up(self, earlier: IntentDeclared, inspection: Inspection) -> Ready | Outcome:
-        """An earlier delivery declared this intent and died: absolute actions go on, others are only looked at.
+    async def _take_up(self, action: Action, earlier: IntentDeclared, inspection: Inspection) -> Ready | Outcome:
+        """An earlier delivery declared this intent and died: absolute actions go on, others are only probed.
 
         Going on is acting: guard, evidence, current policy and signatures must hold now, not only when it was declared.
         """
@@ -212,7 +212,10 @@ class Activity:
         if isinstance(inspection, AlreadySo):
             why = f"declared before an interruption, and {inspection.why}"
             return StepSucceeded(**self._report(why, after=inspection.before))
-        if earlier.delivery != "absolute" or earlier.attempt >= ATTEMPTS:
+        if earlier.delivery != "absolute":
+            recorded = Proceed(before=earlier.before, wanted="{}", arguments=earlier.arguments)
+            return await self._probe(action, Ready(recorded, ""), "an interruption, and nothing proves what it did")
+        if earlier.attempt >= ATTEMPTS:
             return self._unknown("declared before an interruption; nothing proves what became of it")
         ready = self._weigh(inspection)
         if isinstance(ready, Ready):
@@ -232,7 +235,7 @@ class Activity:
         if monotonic() > latest:  # a disk, a pause or a stopped process ate the time; somebody may have taken over
             return self._failed("too much time has passed since it was declared")
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._send_seconds()):
                 await action.send(self._context(), ready.proceed)
         except NotSent as error:
             if attempt < ATTEMPTS and self._step.delivery == "absolute":
@@ -246,6 +249,11 @@ class Activity:
                 return None
             return await self._probe(action, ready, str(error) or "no answer in time")
         return await self._look_back(action, ready)
+
+    def _send_seconds(self) -> float:
+        """How long one send may take, answer included; what takes longer is Unknown."""
+        spec = self._hands.toolbox.spec(self._step.action)
+        return (min(spec.send_ms, MAX_SEND_MS) if spec is not None else MAX_SEND_MS) / 1_000
 
     async def _declare(self, ready: Ready, attempt: int) -> str:
         """Make the intent durable in the store and in the journal. Returns why it must not be sent, or ""."""
@@ -322,7 +330,8 @@ class Activity:
         effect = self._effect
         return ActionContext(
             system=self._shard, component=self._step.component, targets=self._hands.targets,
-            now=self._hands.engine.clock.now(), intent=effect.id, fence=effect.fence, alerts=effect.alerts,
+            now=self._hands.engine.clock.now(), intent=effect.id, fence=effect.fence, left=effect.left,
+            alerts=effect.alerts,
             declared=effect.plan.evidence, evidence=self._hands.evidence, say=self._say,
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """What an action may do with a component that is not an HTTP API: a Redis, a program, a recorded process.
 
-`remediations/` uses these through `action_ports.Targets`; `bot/adapters` implements them, `bot/testing` has their twins.
-As everywhere: reads are bounded and may be repeated, a `send` leaves at most once, and only what the component's
+`remediations/` uses these through `action_ports.Targets`; `bot/adapters` implements them, `bot/testing` has their
+twins. As everywhere: reads are bounded and may be repeated, a `send` leaves at most once, and only what the component's
 `allow` list in targets.yaml names ever leaves. Errors: TargetError's children NotSent, Rejected, Unknown.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, Union
 
-RedisValue: TypeAlias = Union[str, int, None, "list[RedisValue]"]  # a reply, its bytes as text
+RedisValue: TypeAlias = Union[str, int, "list[RedisValue]", None]  # a reply, its bytes as text
 
 # --- a Redis or Valkey, with its replicas and Sentinels -------------------------------------------------------------
 

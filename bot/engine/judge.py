@@ -16,6 +16,7 @@ from bot.core.alert import Alert
 from bot.core.approval import Terms
 from bot.core.effects import RunStep
 from bot.core.events import Budget
+from bot.core.orders import BY_LEASE
 from bot.core.plan import Plan
 from bot.core.reading import Reading
 from bot.core.words import JsonText, risk_rank
@@ -92,8 +93,9 @@ class Judge:
 
     async def standing(self) -> Standing:
         """How the alerts stand at their source, asked before whatever is risky (law 13)."""
-        asks = self._hands.standing
-        if asks is None or self._effect.ordered_by or risk_rank(self._step.risk) < risk_rank("risky"):
+        asks, effect = self._hands.standing, self._effect
+        bound = bool(effect.ordered_by) or effect.committed  # it goes on, whatever the alerts say
+        if asks is None or bound or risk_rank(self._step.risk) < risk_rank("risky"):
             return Standing("unknown", "nobody was asked")
         found = await asks(self._shard, self._effect.alerts)
         if found.kind == "gone" and any(alert.source != SOURCE for alert in self._effect.alerts):
@@ -109,8 +111,12 @@ class Judge:
             return approvals.redeem(effect.approval, self._asked(inspection, guard, arguments), people)
         if guard.blind:
             return guardrails.Ask(guard.why)
+        if inspection.ask:
+            return guardrails.Ask(inspection.ask)
         if standing.kind == "silenced":
             return guardrails.Ask(standing.why)
+        if effect.ordered_by == BY_LEASE:
+            return guardrails.Ask("its lease is over, and taking it back needs a person's yes")
         if effect.ordered_by:
             return approvals.carried(people, self._shard, self._step, effect.ordered_by)
         hands_on = self._changed_by_hand(inspection)

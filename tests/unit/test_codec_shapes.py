@@ -21,6 +21,7 @@ from bot.core.target import Target
 from bot.errors import InputError, RecordForged
 
 EVENTS: tuple[type, ...] = get_args(events.Event)
+MAX_DEPTH = 8  # a plan holds steps that may hold a plan, and so on
 EFFECTS: tuple[type, ...] = get_args(effects.OutboxEffect)
 
 
@@ -30,7 +31,7 @@ def sample(kind: Any, depth: int = 0) -> Any:
     if origin is typing.Literal:
         return arguments[-1]
     if origin in (typing.Union, types.UnionType):
-        return sample(arguments[0], depth)
+        return None if depth > MAX_DEPTH and type(None) in arguments else sample(arguments[0], depth)
     if origin is tuple:
         return tuple(sample(one, depth + 1) for one in arguments if one is not Ellipsis)
     if origin in (dict, frozenset):

@@ -9,11 +9,8 @@ import pytest
 
 from bot.core.effects import PageOncall
 from bot.core.events import ApprovalNeeded, StepUnneeded
-from bot.core.incident_moves import (
-    GUARD_RETRY_MS,
-    PATIENCE_MS,
-    RECHECK_MS,
-)
+from bot.core.incident_end import RECHECK_MS
+from bot.core.incident_moves import GUARD_RETRY_MS, PATIENCE_MS
 from bot.core.orders import OperatorResolved
 from bot.core.plan import Page
 from bot.core.record import Applied, Denied, Ignored

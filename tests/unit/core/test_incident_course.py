@@ -13,14 +13,8 @@ from bot.core.events import (
     StepUnknown,
     StepUnneeded,
 )
-from bot.core.incident_moves import (
-    GUARD_RETRIES,
-    GUARD_RETRY_MS,
-    PATIENCE_MS,
-    RECHECK_MS,
-    RECHECKS_BEFORE_PARKING,
-    TURN_MS,
-)
+from bot.core.incident_end import RECHECK_MS
+from bot.core.incident_moves import GUARD_RETRIES, GUARD_RETRY_MS, PATIENCE_MS, RECHECKS_BEFORE_PARKING, TURN_MS
 from bot.core.record import Applied, Ignored
 from tests.unit.core.builders import (
     HEALTHY,
