@@ -126,11 +126,8 @@ def _model_at(model: type[StrictModel], where: Path) -> type[StrictModel] | None
 
 def _formed(annotation: Any, form: str) -> Any:
     """The model with this tag among the forms of a union."""
-    union = get_args(annotation)[0]
-    tagged = {
-        tag.tag: one for one in get_args(union) for tag in getattr(one, "__metadata__", ()) if isinstance(tag, Tag)
-    }
-    return get_args(tagged[form])[0] if form in tagged else None
+    forms = get_args(get_args(annotation)[0])
+    return next((get_args(one)[0] for one in forms if Tag(form) in getattr(one, "__metadata__", ())), None)
 
 
 def _unwrap(annotation: Any) -> Any:
