@@ -89,7 +89,7 @@ class WaitDoc(StrictModel):
 
 
 def _form(entry: object) -> str:
-    """Which form of the plan an entry is written in, by its key; pydantic asks for models as well as for what is read."""
+    """Which form of the plan an entry is written in, by its key; pydantic asks about models as well."""
     keys = entry.model_fields_set if isinstance(entry, StrictModel) else entry if isinstance(entry, Mapping) else ()
     return next((f"({key})" for key in ("sequence", "wait") if key in keys), "(step)")
 
