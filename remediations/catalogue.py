@@ -16,7 +16,15 @@ from bot.core.action import ActionSpec, ParamProblem
 from bot.core.words import JsonText
 from bot.engine.action_ports import Action, Diagnosis
 from bot.errors import ConfigError
-from remediations import http_call, notify, reduce_kelly, trading_halt, var_concentration
+from remediations import (
+    http_call,
+    notify,
+    reduce_kelly,
+    router_pause,
+    router_resume,
+    trading_halt,
+    var_concentration,
+)
 from remediations.kit import DiagnosisEntry, Entry
 from remediations.params import canonical, check, parse
 
@@ -28,6 +36,8 @@ def _actions() -> dict[str, Entry]:
         "http.call": http_call.ENTRY,
         "notify": notify.ENTRY,
         "risk.reduce_kelly": reduce_kelly.ENTRY,
+        "router.pause": router_pause.ENTRY,
+        "router.resume": router_resume.ENTRY,
         "trading.halt": trading_halt.ENTRY,
     }
 
