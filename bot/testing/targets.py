@@ -11,6 +11,7 @@ from bot.core.reading import Reading
 from bot.core.words import JsonText, Millis
 from bot.engine.action_ports import Component, HttpReply, ReadPoint
 from bot.errors import TargetError
+from bot.testing.redis_twin import MemoryRedis
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class MemoryTargets:
     def __init__(self) -> None:
         self._components: dict[tuple[str, str], Component] = {}
         self._http: dict[tuple[str, str], MemoryHttpTarget] = {}
+        self._redis: dict[tuple[str, str], MemoryRedis] = {}
         self.fields: dict[tuple[str, str, str], float | str | bool] = {}
 
     def add(
@@ -92,6 +94,19 @@ class MemoryTargets:
         """Its HTTP API. TargetError when it was not added."""
         self.component(system, name)
         return self._http[system, name]
+
+    def add_redis(self, system: str, name: str, twin: MemoryRedis | None = None, *, role: str = "store") -> MemoryRedis:
+        """Add a component that is a Redis; returns its twin."""
+        self._components[system, name] = Component(system, name, role, {}, {})
+        return self._redis.setdefault((system, name), twin or MemoryRedis())
+
+    def redis(self, system: str, name: str) -> MemoryRedis:
+        """Its Redis. TargetError when it was not added as one."""
+        self.component(system, name)
+        try:
+            return self._redis[system, name]
+        except KeyError as error:
+            raise TargetError(f"{name} of {system} is no Redis") from error
 
     async def read_field(self, system: str, name: str, field: str, now: Millis) -> Reading:
         """What `fields` holds for it, or a reading with an error."""

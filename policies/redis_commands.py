@@ -1,0 +1,94 @@
+"""Which commands a trading system's Redis may ever be given: reads by a fixed table, writes by its `allow` lines.
+
+Pure. `policies.targets` checks the lines of targets.yaml with it, and `bot.adapters.targets_redis` every command before
+it leaves. A line is `VERB KEY` ("PUBLISH param.reload", "HSET metrics:*"), or the verb of a failover alone. Only verbs
+whose one key is their first argument are known here, so that the key that was checked is the key that is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+MAX_ENTRIES = 1_000  # of a stream, per read; a page of it
+MAX_ARGUMENTS_BYTES = 65_536  # of one command; what Andon writes is a figure, an address or a short document
+
+FAILOVERS = ("FAILOVER", "SENTINEL FAILOVER")
+WRITES = frozenset({
+    "SET", "SETEX", "PSETEX", "SETNX", "GETSET", "APPEND", "INCR", "INCRBY", "INCRBYFLOAT", "DECR", "DECRBY",
+    "DEL", "UNLINK", "EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT", "PERSIST",
+    "HSET", "HSETNX", "HDEL", "HINCRBY", "HINCRBYFLOAT",
+    "LPUSH", "RPUSH", "LPOP", "RPOP", "LSET", "LREM", "LTRIM", "SADD", "SREM", "ZADD", "ZREM", "ZINCRBY",
+    "XADD", "XDEL", "XTRIM", "PUBLISH", "SPUBLISH",
+})  # fmt: skip
+_KEY_ONLY = frozenset({"DEL", "UNLINK"})  # which would take further keys, unchecked
+READS = frozenset({
+    "PING", "INFO", "ROLE", "TIME", "DBSIZE", "LASTSAVE", "LATENCY LATEST", "LATENCY HISTORY", "LATENCY DOCTOR",
+    "SLOWLOG GET", "SLOWLOG LEN", "CLIENT LIST", "MEMORY USAGE", "MEMORY STATS", "MEMORY DOCTOR",
+    "EXISTS", "TYPE", "TTL", "PTTL", "GET", "STRLEN", "HGET", "HMGET", "HGETALL", "HLEN", "HEXISTS", "HSTRLEN",
+    "LLEN", "LINDEX", "SCARD", "SISMEMBER", "ZCARD", "ZSCORE", "ZCOUNT", "XLEN", "XRANGE", "XREVRANGE", "XINFO STREAM",
+})  # fmt: skip
+_RANGES = frozenset({"XRANGE", "XREVRANGE"})
+
+
+def line_problem(line: str) -> tuple[str, str] | None:
+    """What is wrong with a line of `allow`, and what to write instead; None when it is well."""
+    example = 'write verb and key, like "PUBLISH param.reload" or "HSET metrics:*"'
+    words = line.split(" ")
+    if not line.isprintable() or "" in words:
+        return f"{line!r} is not a command and its key with one space between", example
+    if line in FAILOVERS:
+        return None
+    verb, rest = words[0], words[1:]
+    if line.upper() != line and line.upper() in FAILOVERS:
+        return f"{line!r} is not in capitals", f"write {line.upper()}"
+    if verb.upper() in WRITES and verb != verb.upper():
+        return f"{verb!r} is not in capitals", f"write {verb.upper()}"
+    if _named(words) in READS:
+        return f"{line!r} only reads, and reads need no line", "remove it"
+    if verb not in WRITES:
+        return f"{verb} is not a command that Andon may be allowed", f"it may be {', '.join(FAILOVERS)}, SET, PUBLISH …"
+    if len(rest) != 1:
+        return f"{line!r} does not name one key", example
+    if "*" in rest[0][:-1] or rest[0] == "*":
+        return f"{rest[0]!r} is neither a key nor the beginning of one with * after it", example
+    return None
+
+
+def allows(lines: Iterable[str], command: Sequence[str]) -> bool:
+    """Whether one of the lines names this command: its verb, and its key exactly or by its beginning."""
+    if not command:
+        return False
+    verb = command[0].upper()
+    if verb == "FAILOVER" or [word.upper() for word in command[:2]] == ["SENTINEL", "FAILOVER"]:
+        return ("FAILOVER" if verb == "FAILOVER" else "SENTINEL FAILOVER") in lines
+    if verb not in WRITES or len(command) < 2 or (verb in _KEY_ONLY and len(command) != 2):
+        return False
+    return any(_covers(line, verb, command[1]) for line in lines)
+
+
+def reading(command: Sequence[str]) -> tuple[str, ...] | str:
+    """The read-only command as it may be sent, its size bounded; or why it may not be."""
+    words = tuple(command)
+    name = _named(words)
+    if name not in READS:
+        return f"{' '.join(words[:2])[:60]!r} is not one of the commands that only read"
+    if name in _RANGES:
+        count = next((words[i + 1] for i, word in enumerate(words[:-1]) if i > 1 and word.upper() == "COUNT"), "")
+        if not count:
+            return (*words, "COUNT", str(MAX_ENTRIES))
+        if not (count.isascii() and count.isdigit() and int(count) <= MAX_ENTRIES):
+            return f"at most {MAX_ENTRIES} entries are read at a time, not {count[:20]}"
+    return words
+
+
+def _covers(line: str, verb: str, key: str) -> bool:
+    named, _, wanted = line.partition(" ")
+    if named != verb or not wanted:
+        return False
+    return key.startswith(wanted[:-1]) if wanted.endswith("*") else key == wanted
+
+
+def _named(words: Sequence[str]) -> str:
+    """The command's name in the table, of one word or two."""
+    two = " ".join(words[:2]).upper()
+    return two if two in READS else words[0].upper() if words else ""
