@@ -6,7 +6,7 @@ read the same lines when something is to be done. What is actually there on the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 MAX_LINE = 1_000  # characters of an allow entry: a path and a few fixed words
@@ -14,6 +14,9 @@ MAX_PIDFILE = 4_000  # characters of a path; Linux takes 4,095 bytes
 
 # Given an option, or nothing fixed to run, these take their arguments for commands: an argument would choose the code.
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "env", "xargs", "nohup"})
+
+MAX_ARGUMENTS = 32  # an action passes a name, an address, a number; more is a mistake
+MAX_ARGUMENT = 1_000  # characters of one argument
 
 Problem: TypeAlias = tuple[str, str]  # what is wrong, what to do
 
@@ -44,6 +47,28 @@ def program_problem(line: str) -> Problem | None:
             "put the commands into a script of their own, and allow that",
         )
     return None
+
+
+def argument_problem(arguments: Sequence[str]) -> str:
+    """Why a program is not given these arguments; "" when nothing speaks against them."""
+    if len(arguments) > MAX_ARGUMENTS:
+        return f"{len(arguments)} arguments are too many; at most {MAX_ARGUMENTS} are passed on"
+    problems = ((number, _problem_of_one(argument)) for number, argument in enumerate(arguments, start=1))
+    return next((f"argument {number} {problem}" for number, problem in problems if problem), "")
+
+
+def _problem_of_one(argument: str) -> str:
+    if not argument:
+        return "is empty"
+    if len(argument) > MAX_ARGUMENT:
+        return f"has {len(argument)} characters; at most {MAX_ARGUMENT} are passed on"
+    if argument.startswith("-"):
+        return f"({argument[:40]!r}) begins with - and would be taken for an option"
+    if not argument.isprintable():  # also false for line ends, NUL, marks that turn the text round, half characters
+        return "holds characters that cannot be seen"
+    if argument != argument.strip():
+        return "begins or ends with a space"
+    return ""
 
 
 def process_problems(pidfile: str, program: str) -> Iterator[tuple[str, str, str]]:

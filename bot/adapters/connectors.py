@@ -20,6 +20,8 @@ from pydantic import SecretStr
 from bot.adapters import evidence_values, targets_credentials
 from bot.adapters.connectors_breaker import Breaker
 from bot.adapters.http_target import SEND_SECONDS, HttpConnector
+from bot.adapters.targets_command import CommandTarget
+from bot.adapters.targets_process import RecordedProcess
 from bot.adapters.targets_redis import RedisReader
 from bot.core.reading import Reading
 from bot.core.words import Millis
@@ -28,7 +30,7 @@ from bot.errors import ConfigError, TargetError
 from policies.targets import ComponentDoc, ReadDoc, TargetsDocument
 
 Place: TypeAlias = tuple[str, str]  # system, component
-Connector: TypeAlias = HttpConnector | RedisReader
+Connector: TypeAlias = HttpConnector | RedisReader | CommandTarget | RecordedProcess
 
 
 LINGER_SECONDS: Final = 45.0  # longer than an activity may run (`dispatch.ACTIVITY_SECONDS`)
@@ -148,6 +150,18 @@ class Connectors:
         assert isinstance(found, RedisReader)
         return found
 
+    def program(self, system: str, name: str) -> CommandTarget:
+        """The programs it allows. Raises TargetError when it is no such component."""
+        found = self._find(system, name, "command")
+        assert isinstance(found, CommandTarget)
+        return found
+
+    def process(self, system: str, name: str) -> RecordedProcess:
+        """The process that its pid file names. Raises TargetError when it is no such component."""
+        found = self._find(system, name, "process")
+        assert isinstance(found, RecordedProcess)
+        return found
+
     def _find(self, system: str, name: str, kind: str) -> Connector:
         part = self._part(system, name)
         if part.document.connector != kind:
@@ -223,6 +237,10 @@ def _connector(
     breaker = Breaker(doc.name)
     if doc.connector == "redis":
         return RedisReader(doc.name, doc.url, breaker=breaker, credentials=secret, username=doc.username)
+    if doc.connector == "command":
+        return CommandTarget(doc.name, allow=doc.allow, killed=killed)
+    if doc.connector == "process":
+        return RecordedProcess(doc.name, doc.pidfile, doc.program, owner=doc.owner, killed=killed)
     return HttpConnector(
         doc.name,
         doc.url,

@@ -92,6 +92,11 @@ class ProgramReply:
 class ProgramTarget(Protocol):
     """Programs of this host that the component's `allow` list names, run without a shell."""
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The entries of the allow list."""
+        ...
+
     async def run(self, program: str, arguments: Sequence[str], *, seconds: float) -> ProgramReply:
         """Run `program` (an entry of the allow list: the fixed start of the argument vector) with `arguments` after it.
 
@@ -115,17 +120,21 @@ class ProcessSeen:
     pid: int
     started: int  # clock ticks since boot, from /proc/<pid>/stat
     command: str
+    catches: tuple[str, ...] = ()  # signals it has a handler for: HUP ends a process that has none
 
 
 class ProcessTarget(Protocol):
     """One process of this host, found by its pid file only, never by name."""
 
     async def look(self) -> ProcessSeen:
-        """The process. Rejected: there is none, or it is not the program that targets.yaml names."""
+        """The process. Rejected: there is none, or it is not the program and owner that targets.yaml names.
+
+        TargetError: it cannot be told.
+        """
         ...
 
     async def signal(self, name: Literal["HUP"], seen: ProcessSeen) -> None:
-        """Signal exactly the process that was seen. NotSent: it has ended since, or is another one."""
+        """Signal exactly the process that was seen. NotSent: it has ended since, is another one, or has no handler."""
         ...
 
     def by_hand(self, name: Literal["HUP"], seen: ProcessSeen) -> str:

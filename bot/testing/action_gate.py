@@ -168,6 +168,10 @@ class _GatedProgram:
         self._gate = gate
         self._base = base
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        return self._base.programs
+
     async def run(self, program: str, arguments: Sequence[str], *, seconds: float) -> ProgramReply:
         return await self._gate.send(
             Request(" ".join(["run", program, *arguments])),

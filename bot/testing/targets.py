@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bot.core.alert import Alert
 from bot.core.plan import EvidenceDecl
@@ -11,7 +12,10 @@ from bot.core.reading import Reading
 from bot.core.words import JsonText, Millis
 from bot.engine.action_ports import Component, HttpReply, ReadPoint
 from bot.errors import TargetError
+from bot.testing.local_targets import MemoryProcess, MemoryProgram
 from bot.testing.redis_twin import MemoryRedis
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class MemoryTargets:
         self._components: dict[tuple[str, str], Component] = {}
         self._http: dict[tuple[str, str], MemoryHttpTarget] = {}
         self._redis: dict[tuple[str, str], MemoryRedis] = {}
+        self._programs: dict[tuple[str, str], MemoryProgram] = {}
+        self._processes: dict[tuple[str, str], MemoryProcess] = {}
         self.fields: dict[tuple[str, str, str], float | str | bool] = {}
 
     def add(
@@ -108,12 +114,36 @@ class MemoryTargets:
         except KeyError as error:
             raise TargetError(f"{name} of {system} is no Redis") from error
 
+    def add_program(self, system: str, name: str, *, allow: Sequence[str], role: str = "service") -> MemoryProgram:
+        """Add a component whose programs can be run; returns them, to be given answers."""
+        self.add(system, name, role=role)
+        return self._programs.setdefault((system, name), MemoryProgram(allow))
+
+    def add_process(self, system: str, name: str, *, role: str = "router-process") -> MemoryProcess:
+        """Add a component that is a process; returns it, to be given one that runs."""
+        self.add(system, name, role=role)
+        return self._processes.setdefault((system, name), MemoryProcess())
+
+    def program(self, system: str, name: str) -> MemoryProgram:
+        """Its programs. TargetError when it has none."""
+        return _there(self._programs, system, name, "command")
+
+    def process(self, system: str, name: str) -> MemoryProcess:
+        """Its process. TargetError when it is none."""
+        return _there(self._processes, system, name, "process")
+
     async def read_field(self, system: str, name: str, field: str, now: Millis) -> Reading:
         """What `fields` holds for it, or a reading with an error."""
         value = self.fields.get((system, name, field))
         if value is None:
             return Reading(name=field, value=None, source=name, error=f"{name} has no readable {field}")
         return Reading(name=field, value=value, source=name)
+
+
+def _there(found: Mapping[tuple[str, str], T], system: str, name: str, kind: str) -> T:
+    if (system, name) not in found:
+        raise TargetError(f"{name} of {system} is not reached by {kind}")
+    return found[system, name]
 
 
 class MemoryEvidence:
