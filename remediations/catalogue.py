@@ -18,6 +18,7 @@ from bot.engine.action_ports import Action, Diagnosis
 from bot.errors import ConfigError
 from remediations import (
     http_call,
+    model_switching,
     notify,
     reduce_kelly,
     router_pause,
@@ -45,6 +46,7 @@ def _actions() -> dict[str, Entry]:
 def _diagnoses() -> dict[str, DiagnosisEntry]:
     return {
         "risk.var_concentration": var_concentration.ENTRY,
+        "router.switch_pattern": model_switching.ENTRY,
     }
 
 

@@ -34,7 +34,7 @@ from bot.core.events import (
     StepUnneeded,
 )
 from bot.core.incident import Incident
-from bot.engine.action_ports import ActionContext
+from bot.engine.action_ports import ActionContext, Finding
 from bot.engine.activity import Activity, Outcome, TakenElsewhere
 from bot.engine.judge import Hands
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
@@ -294,7 +294,7 @@ class Dispatch:
             try:
                 async with asyncio.timeout(DIAGNOSIS_SECONDS):
                     found = await diagnosis.look(context)
-                finding, detail = found.summary[:FINDING_CHARACTERS], found.detail
+                finding, detail = _sentence(found), found.detail
             except (AndonError, TimeoutError) as error:
                 finding = f"could not look: {error or f'no answer within {DIAGNOSIS_SECONDS:.0f} s'}"
         return DiagnosisFound(
@@ -305,3 +305,9 @@ class Dispatch:
             finding=finding,
             detail=detail if len(detail) <= FINDING_CHARACTERS else "{}",
         )
+
+
+def _sentence(found: Finding) -> str:
+    """A finding as the record, the card and the report show it: what was seen, and what the runbook makes of that."""
+    parts = (found.summary, found.cause and f"likely cause: {found.cause}", found.fix and f"suggested fix: {found.fix}")
+    return "; ".join(part for part in parts if part)[:FINDING_CHARACTERS]
