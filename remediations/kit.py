@@ -44,7 +44,7 @@ from bot.engine.connector_ports import (
     RedisTarget,
     RedisValue,
 )
-from bot.errors import ConfigError, DeliveryError, NotSent, Rejected, TargetError, Unknown
+from bot.errors import ConfigError, DeliveryError, DeliveryUncertain, NotSent, Rejected, TargetError, Unknown
 from remediations.params import Params, Text, canonical, parse
 
 ANY_ROLE = "*"  # an action with this role acts on whichever component the policy names
@@ -54,13 +54,15 @@ ANY_ROLE = "*"  # an action with this role acts on whichever component the polic
 class Entry:
     """One action: its declaration, the model of its parameters, the class that does it, and arguments as an example.
 
-    The example is what its generated page shows, and what the contract suite runs it with.
+    The example is what its generated page shows, and what the contract suite runs it with. `refuses` shows on the page
+    what a refusal looks like: situation -> the words of its `why`, with … for what varies; the suite proves each.
     """
 
     spec: ActionSpec
     params: type[Params]
     action: type[Action]
     example: Mapping[str, JsonValue] = field(default_factory=dict)
+    refuses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ __all__ = [
     "Component",
     "ConfigError",
     "DeliveryError",
+    "DeliveryUncertain",
     "Diagnosis",
     "DiagnosisEntry",
     "Entry",

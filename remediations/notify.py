@@ -13,6 +13,7 @@ from remediations.kit import (
     ActionContext,
     ActionSpec,
     DeliveryError,
+    DeliveryUncertain,
     Entry,
     Field,
     Inspection,
@@ -23,6 +24,7 @@ from remediations.kit import (
     ReadBack,
     Text,
     Unfit,
+    Unknown,
     canonical,
     parse,
 )
@@ -53,11 +55,13 @@ class Notify:
         return Proceed(before="{}", wanted=canonical({"said": asked.message}), arguments=canonical(asked.model_dump()))
 
     async def send(self, context: ActionContext, proceed: Proceed) -> None:
-        """Post it. Raises NotSent when chat did not take it."""
+        """Post it. Raises NotSent when chat did not take it, Unknown when it may have."""
         if context.say is None:
             raise NotSent("no chat is connected")
         try:
             await context.say(parse(NotifyParams, proceed.arguments).message)
+        except DeliveryUncertain as error:
+            raise Unknown(f"chat may have taken the message: {error}") from error
         except DeliveryError as error:
             raise NotSent(f"chat did not take the message: {error}") from error
 

@@ -122,4 +122,8 @@ ENTRY = Entry(
     params=ReduceKellyParams,
     action=ReduceKelly,
     example={FIELD: 0.1, "reason": "VaR breach on BTC-USD"},
+    refuses={
+        "nothing says where Kelly is read": "the Kelly fraction in force cannot be read: …",
+        "Kelly reads as no fraction": "the Kelly fraction in force reads 7, outside 0 to 1",
+    },
 )
