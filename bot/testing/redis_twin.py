@@ -35,6 +35,7 @@ class MemoryRedis:
         self.answers: dict[str, RedisValue | TargetError] = {}
         self.strings: dict[str, str] = {}
         self.hashes: dict[str, dict[str, str]] = {}
+        self.subscribers = 2  # of every channel
         self.sent: list[tuple[str, ...]] = []
         self.unseen: TargetError | None = None  # raised by every look
         self.failing: TargetError | None = None
@@ -89,13 +90,16 @@ class MemoryRedis:
     def promote(self, to: str) -> str:
         """Make the replica `to` the primary, as a failover does; the others follow it."""
         old = self.seen.primary
+        history = f"{int(old.replid, 16) + 1:040x}"  # every promotion begins a new one
         new = next(node for node in self.seen.replicas if node.address == to)
         rest = [old, *(node for node in self.seen.replicas if node.address != to)]
         self.seen = replace(
             self.seen,
-            primary=replace(new, role="primary", of="", read_only=False, link_up=False),
+            primary=replace(
+                new, role="primary", of="", read_only=False, link_up=False, replid=history, offset=old.offset
+            ),
             replicas=tuple(
-                replace(node, role="replica", of=to, read_only=True, link_up=True) for node in rest
+                replace(node, role="replica", of=to, read_only=True, link_up=True, replid=history) for node in rest
             ),
             claims=(to,),
             epoch=self.seen.epoch + bool(self.seen.sentinels),
@@ -121,7 +125,7 @@ class MemoryRedis:
 
     def _apply(self, command: tuple[str, ...], node: RedisNode) -> RedisValue:
         if command[0].upper() == "PUBLISH":
-            return 0
+            return self.subscribers
         if node.role != "primary":
             raise Rejected("READONLY You can't write against a read only replica.")
         match command[0].upper():
@@ -147,6 +151,10 @@ class MemoryRedis:
                 return self.hashes.get(key, {}).get(field)
             case ("HGETALL", key):
                 return [text for pair in self.hashes.get(key, {}).items() for text in pair]
+            case ("PUBSUB", "NUMSUB", channel):
+                return [channel, self.subscribers]
+            case ("PUBSUB", "NUMPAT"):
+                return 0
             case ("INFO", *_):
                 return "# Clients\r\nconnected_clients:3\r\nmaxclients:10000\r\nmaster_failover_state:no-failover\r\n"
         return None

@@ -1,0 +1,136 @@
+"""`redis.command`: one write of a fixed kind to one key of a component's Redis, for what has no action of its own yet.
+
+Run by the engine's step activity. Two fences: the verb stands in VERBS below (writes of one key to an absolute value,
+nothing else), and the verb with its key stands in the component's `allow:` list, which the connector enforces. What it
+means to the trading system is unknown here, hence delivery `once`, risk `risky`, neutral direction.
+
+Left out on purpose: what runs code (EVAL, FCALL), administers (CONFIG, REPLICAOF, SHUTDOWN, ACL …), empties (FLUSH*),
+waits (BLPOP, XREAD BLOCK), moves or takes several keys (RENAME, COPY, MSET, SORT … STORE: the allow line names one key
+only), and what is relative (INCR, APPEND, LPUSH, XADD: a second one adds to the first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from remediations.kit import (
+    ActionContext,
+    ActionSpec,
+    CannotTell,
+    Entry,
+    Field,
+    Inspection,
+    JsonText,
+    Params,
+    Proceed,
+    ReadBack,
+    RedisTarget,
+    TargetError,
+    Text,
+    Unfit,
+    canonical,
+    parse,
+)
+
+MAX_ARGUMENTS = 16  # of one command: a handful of fields; more belongs into a program
+MAX_SHOWN = 200  # characters of a value on a card
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """How a verb may be used: its arguments besides the verb (at least, at most), and what reads the same thing."""
+
+    least: int
+    most: int
+    reads: str
+    with_field: bool = False  # the read takes the first field or member too
+
+
+def verbs() -> Mapping[str, Verb]:
+    """Writes that name one key and say what it shall be; done twice they leave the same as done once."""
+    return {
+        "SET": Verb(2, 4, "GET"),  # … EX seconds: a mark that goes by itself
+        "DEL": Verb(1, 1, "EXISTS"),  # one key: the allow line names one
+        "EXPIRE": Verb(2, 2, "TTL"),
+        "PERSIST": Verb(1, 1, "TTL"),
+        "HSET": Verb(3, MAX_ARGUMENTS, "HGET", True),
+        "HDEL": Verb(2, MAX_ARGUMENTS, "HGET", True),
+        "SADD": Verb(2, MAX_ARGUMENTS, "SISMEMBER", True),
+        "SREM": Verb(2, MAX_ARGUMENTS, "SISMEMBER", True),
+    }
+
+
+SPEC = ActionSpec(
+    name="redis.command",
+    summary="Write one key of a component's Redis, by a verb of a fixed list that the component allows.",
+    delivery="once",
+    risk="risky",
+    direction="neutral",
+    role="store",
+    pins=("now",),
+)
+
+
+class RedisCommandParams(Params):
+    """The verb and its arguments as a list; nothing is split or interpreted."""
+
+    command: Annotated[
+        list[Annotated[str, Field(max_length=2_000)]],
+        Field(min_length=2, max_length=1 + MAX_ARGUMENTS, description='Verb, key, the rest: ["HSET", "limits", …].'),
+    ]
+    reason: Annotated[Text, Field(description="Kept in the audit.")]
+
+
+class RedisCommand:
+    """The action; it keeps nothing between calls."""
+
+    async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
+        """Whether the verb is one of the list, and what is there now."""
+        asked = parse(RedisCommandParams, arguments)
+        verb, *rest = asked.command
+        known = verbs().get(verb)
+        if known is None:
+            return Unfit(f"{verb[:MAX_SHOWN]!r} is none of the verbs redis.command may send: {', '.join(verbs())}")
+        if not known.least <= len(rest) <= known.most:
+            return Unfit(f"{verb} takes {known.least} to {known.most} arguments here, not {len(rest)}")
+        try:
+            target = context.targets.redis(context.system, context.component)
+        except TargetError as error:
+            return Unfit(str(error))
+        try:
+            now = await _read(target, known, rest)
+        except TargetError as error:
+            return CannotTell(f"what is at {rest[0]!r} now cannot be read: {error}")
+        return Proceed(
+            before=canonical({"now": now}),
+            wanted=canonical({"command": " ".join(asked.command)[:MAX_SHOWN]}),
+            arguments=canonical(asked.model_dump()),
+            by_hand=target.by_hand(*asked.command),
+        )
+
+    async def send(self, context: ActionContext, proceed: Proceed) -> None:
+        """The command. Returning means that the server took it."""
+        asked = parse(RedisCommandParams, proceed.arguments)
+        await context.targets.redis(context.system, context.component).send(*asked.command)
+
+    async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
+        """What is there now. It proves nothing: anybody may have written the same, or something else since."""
+        verb, *rest = parse(RedisCommandParams, proceed.arguments).command
+        now = await _read(context.targets.redis(context.system, context.component), verbs()[verb], rest)
+        return ReadBack(canonical({"now": now}), None, f"{verbs()[verb].reads} {rest[0]} tells {now!r} now")
+
+
+async def _read(target: RedisTarget, verb: Verb, rest: list[str]) -> str:
+    """What the verb would change, as text for a card."""
+    value = await target.read(verb.reads, *rest[: 2 if verb.with_field else 1])
+    return "nothing" if value is None else str(value)[:MAX_SHOWN]
+
+
+ENTRY = Entry(
+    spec=SPEC,
+    params=RedisCommandParams,
+    action=RedisCommand,
+    example={"command": ["HSET", "metrics:limits", "max_position", "0"], "reason": "the limit service is down"},
+)

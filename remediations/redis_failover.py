@@ -1,0 +1,141 @@
+"""`redis.failover`: move the primary to its replica without losing a write (trading-core runbook, row T3).
+
+Run by the engine's step activity. It is coordinated or not done at all: `SENTINEL FAILOVER … COORDINATED` where the
+Sentinels know it, else, without Sentinels, the server's own FAILOVER: both stop writes, wait until the replica has
+every one of them, and only then change roles. What must hold is in `failover_preconditions`, what proves that it was
+done in `failover_proof`. Delivery `once`: a second request would move the primary back. Never to the address where
+this Redis is at home: that is `redis.failback`, which people ask for.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from remediations.failover_preconditions import SAMPLES, candidates, doubts, figures, load, refusal
+from remediations.failover_proof import SETTLE_SECONDS, read_back, settle
+from remediations.kit import (
+    ActionContext,
+    ActionSpec,
+    AlreadySo,
+    CannotTell,
+    Entry,
+    Field,
+    Inspection,
+    JsonText,
+    NotSent,
+    Params,
+    Proceed,
+    ReadBack,
+    RedisLook,
+    RedisNode,
+    RedisTarget,
+    Text,
+    Unfit,
+    Unknown,
+    canonical,
+    parse,
+)
+
+PINS = ("primary", "epoch", "replica")
+SLOW_US = 5_000  # trading-core runbook: "Redis Latency > 5ms p99"
+SEND_MS = 15_000  # the request, and SETTLE_SECONDS until all roles have changed
+
+SPEC = ActionSpec(
+    name="redis.failover",
+    summary="Make the replica of a Redis its primary, coordinated, so that no acknowledged write is lost.",
+    delivery="once",
+    risk="safe",
+    direction="neutral",
+    role="store",
+    pins=PINS,
+    source="T3",
+    send_ms=SEND_MS,
+)
+
+
+class FailoverParams(Params):
+    """Why, and from which latency on a server counts as slow."""
+
+    reason: Annotated[Text, Field(description="Kept in the audit.")]
+    slow_us: Annotated[
+        int, Field(ge=10, le=10_000_000, description="p99 of a PING from here, microseconds; slower is slow.")
+    ] = SLOW_US
+
+
+class RedisFailover:
+    """The action; it keeps nothing between calls."""
+
+    home = False  # whether it goes to the home address; redis.failback does
+
+    async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
+        """Look at every server and Sentinel, measure, and judge."""
+        asked = parse(FailoverParams, arguments)
+        target = context.targets.redis(context.system, context.component)
+        look = await target.look(samples=SAMPLES)
+        if self.home and look.claims in ((), (look.home,)) and look.primary.address == look.home:
+            return AlreadySo(canonical({"primary": look.home, "epoch": look.epoch}), f"{look.home} is primary already")
+        found = candidates(look, home=self.home)
+        if isinstance(found, str):
+            return Unfit(found, canonical({"primary": look.primary.address, "epoch": look.epoch}))
+        now, to = load(str(await target.read("INFO"))), found[0]
+        before = canonical(figures(look, found, now))
+        why = refusal(look, found, asked.slow_us, now)
+        if why:
+            return Unfit(f"{why}{_instead(target, look, to)}", before)
+        if to.p99_us is None:
+            return CannotTell(f"the latency of {to.address} cannot be measured")
+        return Proceed(
+            before=before,
+            wanted=canonical({"primary": to.address}),
+            arguments=canonical(asked.model_dump()),
+            by_hand=_by_hand(target, look, to),
+            ask=doubts(look, to, asked.slow_us, now),
+        )
+
+    async def send(self, context: ActionContext, proceed: Proceed) -> None:
+        """Ask for it, if all is as it was approved; returns when the roles have changed. Unknown: not yet by then."""
+        before, asked = json.loads(proceed.before), parse(FailoverParams, proceed.arguments)
+        target = context.targets.redis(context.system, context.component)
+        look = await target.look()
+        found = candidates(look, home=self.home)
+        if isinstance(found, str):
+            raise NotSent(found)
+        as_before = (look.primary.address, look.epoch, found[0].address)
+        if as_before != tuple(before[name] for name in PINS):
+            raise NotSent(f"the servers changed: {look.primary.address} is primary now, epoch {look.epoch}")
+        why = refusal(look, found, asked.slow_us, load(str(await target.read("INFO"))))
+        if why:
+            raise NotSent(why)
+        await target.fail_over(look, found[0].address)
+        seen = await settle(target, before, SETTLE_SECONDS)
+        if seen.missing:
+            raise Unknown(f"accepted, but after {SETTLE_SECONDS:g} s {seen.missing}")
+
+    async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
+        """Prove it by roles, epoch, offset and a write; see `failover_proof` for what proves what."""
+        target = context.targets.redis(context.system, context.component)
+        return await read_back(target, proceed.before, f"{context.intent} {context.now}")
+
+
+def _by_hand(target: RedisTarget, look: RedisLook, to: RedisNode) -> str:
+    """The same, for a person."""
+    if look.means == "sentinel":
+        return target.by_hand("SENTINEL", "FAILOVER", "COORDINATED")
+    host, _, port = to.address.rpartition(":")
+    return target.by_hand("FAILOVER", "TO", host, port, "TIMEOUT", "10000", at=look.primary.address)
+
+
+def _instead(target: RedisTarget, look: RedisLook, to: RedisNode) -> str:
+    """What a person can still do where the Sentinels know no coordinated failover: it is for them to weigh."""
+    if look.means or not look.sentinels or to.error:
+        return ""
+    return f"; by hand, at that risk: {target.by_hand('SENTINEL', 'FAILOVER')}"
+
+
+ENTRY = Entry(
+    spec=SPEC,
+    params=FailoverParams,
+    action=RedisFailover,
+    example={"reason": "Redis p99 above 5 ms"},
+)
