@@ -156,6 +156,20 @@ ANDON_EXPECTED = {
     "11-watch-of-every-alert": (3, "watches[0].match", "any alert would be its sign of life", "Watchdog"),
 }
 
+TARGETS_EXPECTED = {
+    "01-program-not-absolute": (4, "allow[0]", "'restart-service' is not an absolute path", "no PATH is searched"),
+    "02-shell-without-a-script": (4, "allow[0]", "sh would take arguments for commands to run", "script of their own"),
+    "03-two-spaces": (4, "allow[0]", "has a space too many", "one space each"),
+    "04-no-program": (4, "", "allows no program", "add allow:"),
+    "05-program-with-an-address": (7, "url", "url means nothing for a command component", "remove it"),
+    "06-process-without-a-pidfile": (4, "", "does not say where its pid is recorded", "pidfile: /run/NAME.pid"),
+    "07-process-without-a-program": (4, "", "which program the pid must belong to", "no other process is ever"),
+    "08-relative-pidfile": (4, "pidfile", "'router.pid' is not an absolute path", "/run/model_router.pid"),
+    "09-pidfile-of-an-api": (8, "pidfile", "pidfile means nothing for a http component", "remove it"),
+    "10-api-without-an-address": (4, "", "does not say where router is reached", "add url: http://host:port"),
+    "11-path-with-dots": (4, "allow[0]", "is not the plain path of a program", "/usr/local/bin/restart-service"),
+}  # paths are within the file's only component
+
 
 def load_broken(name: str, kind: Kind = "policies") -> Loaded:
     """The broken file in the place of its kind, beside what ships."""
@@ -194,11 +208,20 @@ def test_a_broken_setup_file_gets_one_clear_error(name: str) -> None:
     is_clear(load_broken(name, "andon"), name, *ANDON_EXPECTED[name])
 
 
+@pytest.mark.parametrize("name", TARGETS_EXPECTED)
+def test_a_broken_targets_file_gets_one_clear_error(name: str) -> None:
+    """What a component is asked through decides what its entry must say, and what means nothing there."""
+    line, within, message, fix = TARGETS_EXPECTED[name]
+    path = ".".join(part for part in ("systems.trading-core.components[0]", within) if part)
+    is_clear(load_broken(name, "targets"), name, line, path, message, fix)
+
+
 def test_every_broken_file_is_expected() -> None:
     """A fixture without an expectation tests nothing."""
     for folder, expected in (
         (BROKEN, EXPECTED),
         (BROKEN / "people", PEOPLE_EXPECTED),
         (BROKEN / "andon", ANDON_EXPECTED),
+        (BROKEN / "targets", TARGETS_EXPECTED),
     ):
         assert {file.stem for file in folder.glob("*.yaml")} == set(expected)
