@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bot.core.words import JsonText
-from bot.engine.action_ports import ActionContext, CannotTell, Inspection, Proceed, ReadBack
-from bot.errors import TargetError
+from bot.engine.action_ports import ActionContext, CannotTell, Inspection, Proceed, ReadBack, Unfit
+from bot.errors import ConfigError, TargetError
 from bot.testing.action_gate import Request
 from bot.testing.action_world import World
 from remediations.kit import Entry, canonical
@@ -64,11 +64,15 @@ class Run:
         return replace(made, left=self.trial.left)
 
     async def inspect(self, component: str | None = None) -> Inspection:
-        """Look. A TargetError is CannotTell, as the engine has it."""
+        """Look. Errors of Andon's are CannotTell or Unfit, as the engine has them."""
         try:
             return await self.trial.entry.action().inspect(self.context(component), self.arguments)
         except TargetError as error:
             return CannotTell(str(error))
+        except ConfigError as error:
+            return Unfit(str(error))
+        except Exception as error:  # somebody else's code: whatever it raises is the finding
+            raise Broken(f"inspect raised {error!r}; it may raise TargetError only") from error
 
     async def proceed(self) -> Proceed:
         """Look, and find something to do."""
@@ -85,6 +89,8 @@ class Run:
             ended: Exception | None = None
         except TargetError as error:
             ended = error
+        except Exception as error:  # somebody else's code: whatever it raises is the finding
+            raise Broken(f"send raised {error!r}; it may raise NotSent, Rejected or Unknown only") from error
         made = self.requests[before:]
         need(len(made) <= 1, f"one send made {len(made)} requests: {lines_of(made)}")
         return ended
@@ -97,6 +103,8 @@ class Run:
             seen = await self.trial.entry.action().read_back(self.context(), recorded)
         except TargetError as error:
             return ReadBack("{}", None, str(error))
+        except Exception as error:  # somebody else's code: whatever it raises is the finding
+            raise Broken(f"read_back raised {error!r}, knowing only before and arguments") from error
         need(self.world.snapshot() == state and len(self.requests) == requests, "read_back changed something")
         need_json("after of read_back", seen.after)
         need(len(seen.why) <= MAX_WHY, f"why of read_back has {len(seen.why)} characters, more than {MAX_WHY}")

@@ -1,76 +1,12 @@
-"""What the action, connector and evidence suites act on: the runbook's API as a small server with a ledger, and a raw
-TCP server whose every byte a test decides."""
+"""What the connector and evidence suites act on: a targets.yaml, and a TCP server whose every byte a test decides."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Literal
-
-from aiohttp import web
 
 from policies.targets import TargetsDocument
-
-Mood = Literal["well", "refusing", "failing", "silent", "torn"]
-
-
-class RunbookApi:
-    """trading-core's API in small: takes absolute Kelly values (raising them as gladly), and writes down everything.
-
-    `mood` decides how a POST ends: answered, refused with 422, done but answered 500, done but never answered, done
-    but cut off.
-    """
-
-    def __init__(self) -> None:
-        self.kelly: object = 0.25
-        self.trading: object = "on"
-        self.mood: Mood = "well"
-        self.requests: list[tuple[str, dict[str, str], Any]] = []
-        self.changes: list[float | str] = []
-        self.url = ""
-        self._over = asyncio.Event()
-
-    async def status(self, _request: web.Request) -> web.Response:
-        return web.json_response({"kelly_fraction": self.kelly, "trading": self.trading})
-
-    async def act(self, request: web.Request) -> web.StreamResponse:
-        body = json.loads(await request.text() or "{}")
-        self.requests.append((f"{request.method} {request.path}", dict(request.headers), body))
-        if self.mood == "refusing":
-            return web.json_response({"error": "not now"}, status=422)
-        wanted = body.get("kelly_fraction", self.kelly)
-        if wanted != self.kelly:
-            self.kelly = wanted
-            self.changes.append(wanted)
-        if request.path == "/api/stop-trading" and self.trading != "off":
-            self.trading = "off"
-            self.changes.append("off")
-        if self.mood == "failing":
-            return web.json_response({"error": "afterwards"}, status=500)
-        if self.mood == "silent":
-            await self._over.wait()
-        if self.mood == "torn":
-            assert request.transport is not None
-            request.transport.abort()
-        return web.json_response({"ok": True})
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[RunbookApi]:
-        app = web.Application()
-        app.add_routes([web.get("/api/risk/status", self.status), web.post("/api/{tail:.*}", self.act)])
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
-        try:
-            yield self
-        finally:
-            self._over.set()
-            await runner.cleanup()
 
 
 def targets(url: str, *, read: bool = True, floor: float = 0.05, **more: object) -> TargetsDocument:
