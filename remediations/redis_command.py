@@ -77,7 +77,7 @@ class RedisCommandParams(Params):
     """The verb and its arguments as a list; nothing is split or interpreted."""
 
     command: Annotated[
-        list[Annotated[str, Field(max_length=2_000)]],
+        list[Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00-\x1f\x7f]*$")]],
         Field(min_length=2, max_length=1 + MAX_ARGUMENTS, description='Verb, key, the rest: ["HSET", "limits", …].'),
     ]
     reason: Annotated[Text, Field(description="Kept in the audit.")]
@@ -133,4 +133,5 @@ ENTRY = Entry(
     params=RedisCommandParams,
     action=RedisCommand,
     example={"command": ["HSET", "metrics:limits", "max_position", "0"], "reason": "the limit service is down"},
+    refuses={"it holds something else": "what is at 'metrics:limits' now cannot be read: WRONGTYPE …"},
 )

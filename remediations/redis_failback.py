@@ -34,4 +34,5 @@ ENTRY = Entry(
     params=FailoverParams,
     action=RedisFailback,
     example={"reason": "the old primary is sound again"},
+    refuses={"home is down": "replica … is down: …", "home is gone": "no replica is at home (…)"},
 )

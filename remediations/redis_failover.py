@@ -58,9 +58,7 @@ class FailoverParams(Params):
     """Why, and from which latency on a server counts as slow."""
 
     reason: Annotated[Text, Field(description="Kept in the audit.")]
-    slow_us: Annotated[
-        int, Field(ge=10, le=10_000_000, description="p99 of a PING from here, microseconds; slower is slow.")
-    ] = SLOW_US
+    slow_us: Annotated[int, Field(ge=10, le=10_000_000, description="p99 of a PING from here, microseconds.")] = SLOW_US
 
 
 class RedisFailover:
@@ -134,8 +132,17 @@ def _instead(target: RedisTarget, look: RedisLook, to: RedisNode) -> str:
 
 
 ENTRY = Entry(
-    spec=SPEC,
-    params=FailoverParams,
-    action=RedisFailover,
+    spec=SPEC, params=FailoverParams, action=RedisFailover,
     example={"reason": "Redis p99 above 5 ms"},
-)
+    refuses={
+        "the replica is down": "replica … is down: …",
+        "the replica is stale": "replica … is stale: its link to the primary is down, and it is 900 bytes behind",
+        "the replica lags": "replica … is 1999000 bytes behind; at most 1048576 are caught up with in time",
+        "the replica is slow itself": "replica … is slow itself: p99 7000 us, the limit is 5000 us",
+        "its data could not be kept": "replica … cannot keep its data: the last background save failed",
+        "two primaries": "split brain: … and … are both called primary",
+        "Sentinels are missing": "only 1 of 3 Sentinels answer and agree on the primary; …",
+        "only a plain failover": "…; by hand, at that risk: …",
+        "the replica is at home": "the only replica is at …, where this Redis is at home: …",
+    },
+)  # fmt: skip

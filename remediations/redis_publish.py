@@ -111,4 +111,5 @@ ENTRY = Entry(
     params=RedisPublishParams,
     action=RedisPublish,
     example={"channel": "param.reload", "message": {"component": "risk_harmoniser", "config_path": "risk_params.yml"}},
+    refuses={"nobody listens": "nobody listens on param.reload (0 subscribers), so the message would be lost"},
 )

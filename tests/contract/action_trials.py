@@ -10,6 +10,7 @@ from collections.abc import Callable
 from bot.testing.action_contract import HttpWorld, Trial
 from bot.testing.action_world import State
 from remediations import http_call, notify, reduce_kelly, router_pause, router_resume, trading_halt
+from tests.contract.redis_trials import REDIS_TRIALS
 
 
 def _put(**fields: str) -> Callable[[State, State], None]:
@@ -50,6 +51,7 @@ def _any_api() -> HttpWorld:
 
 
 TRIALS: dict[str, Trial] = {
+    **REDIS_TRIALS,
     "http.call": Trial(
         entry=http_call.ENTRY,
         world=_any_api,

@@ -24,6 +24,7 @@ def test_every_registered_action_is_tried() -> None:
         assert trial.entry is CATALOGUE.entry(name)
 
 
+@pytest.mark.looptime  # some wait for what never comes
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", sorted(TRIALS))
 async def test_it_keeps_the_contract(name: str, check: object) -> None:
