@@ -1,8 +1,8 @@
 """Write the generated files, or check that they are as the sources say: `python docs/generate.py [--check]`.
 
-Schemas for editors, state diagrams, the API's OpenAPI file, the command reference and one page per action. `make docs`
-writes, `make lint` checks; the check names every file that differs and exits 1. Deterministic: the same sources give
-the same bytes.
+Schemas for editors, state diagrams, the API's OpenAPI file, the command reference, one page per action, and the shipped
+configuration with the addresses of deploy/compose.yaml. `make docs` writes, `make lint` checks; the check names every
+file that differs and exits 1. Deterministic: the same sources give the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "docs")) if path not in sys.path]
 
-import reference_pages  # noqa: E402  # the two lines above make these importable wherever this is started
+import compose_files  # noqa: E402  # the two lines above make these importable wherever this is started
+import reference_pages  # noqa: E402
 import state_diagrams  # noqa: E402
 
 from bot import cli  # noqa: E402
@@ -33,6 +34,7 @@ def generated() -> dict[str, str]:
     files |= {
         f"docs/reference/actions/{name}.md": page for name, page in reference_pages.action_pages(CATALOGUE).items()
     }
+    files |= compose_files.compose_files(ROOT)
     files["docs/reference/openapi.json"] = openapi.text()
     files["docs/reference/cli.md"] = reference_pages.cli_page(cli.app)
     files["docs/architecture.md"] = _embedded("docs/architecture.md", machines)
@@ -51,7 +53,8 @@ def _embedded(page: str, machines: tuple[state_diagrams.Machine, ...]) -> str:
 
 def orphans(files: dict[str, str]) -> list[str]:
     """Files in the generated folders that nothing generates any more."""
-    folders = sorted({str(Path(name).parent) for name in files} - {"docs", "docs/reference"})
+    mixed = {"docs", "docs/reference", "deploy/compose", compose_files.FLOOR}  # somebody's own file may lie there
+    folders = sorted({str(Path(name).parent) for name in files} - mixed)
     present = [path for folder in folders for path in (ROOT / folder).glob("*.*")]
     return sorted(name for path in present if (name := str(path.relative_to(ROOT))) not in files)
 
