@@ -6,6 +6,7 @@ AndonError
 ├── Refused                a person or program asked for what is not allowed; the message is one plain sentence
 ├── StoreError
 │   ├── StoreUnavailable   the store cannot be reached or cannot write now; try again (HTTP 503)
+│   │   └── StoreUnconfirmed  it was written, and no replica confirmed it: the next failover may forget it
 │   ├── StoreContended     races for the same records were lost again and again
 │   ├── StoreUnsafe        its settings would lose acknowledged writes; the message carries the CONFIG lines
 │   └── RecordForged       a record's MAC or schema does not hold; it is never acted upon
@@ -52,6 +53,10 @@ class StoreError(AndonError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached or cannot write at the moment; nothing was acknowledged."""
+
+
+class StoreUnconfirmed(StoreUnavailable):
+    """What must outlive the store's primary was written to it, and no replica confirmed in time to have it too."""
 
 
 class StoreContended(StoreError):

@@ -3,6 +3,7 @@
 Used by the store's reads and writes. Commands share a bounded pool; every waiting read has a connection of its own,
 so that a read which waits never delays a write. Nothing is retried here: a lost reply does not say whether the write
 happened, so whoever asked decides (a repeated commit meets its own version and is a conflict, not a second effect).
+Behind Sentinels the line follows the primary (`redis_primary`); writes wait for replicas (`redis_replicas`).
 
 Hot calls are packed by hiredis and read raw: redis-py's own path through a command costs about twice as much.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -21,8 +23,12 @@ import hiredis
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from bot.adapters.redis_primary import Behind, Line, Route, leads_astray, only_a_primary
+from bot.adapters.redis_replicas import Replicas
+from bot.adapters.sentinels import Sentinels, Server, place
 from bot.errors import ConfigError, RecordForged, StoreUnavailable
 
 MAX_CONNECTIONS = 16  # commands under way at once; each is about half a millisecond, so more would only queue there
@@ -59,12 +65,15 @@ async def bounded(doing: str, seconds: float = COMMAND_TIMEOUT_S) -> AsyncIterat
         raise StoreUnavailable(f"{doing}: {error}") from error
 
 
-def connect(url: str, *, waiting: bool = False, username: str = "", password: str = "") -> Redis:
+def connect(
+    url: str, *, waiting: bool = False, username: str = "", password: str = "", primary_only: bool = False
+) -> Redis:
     """A client for `url` (redis://, rediss://, unix://): bytes in, bytes out, never retrying by itself.
 
     It sets no time limit of its own on replies (redis-py's costs a task a command): use it inside `bounded`. Raises
     ConfigError, which quotes nothing of a URL that cannot be read: any part of it may be part of a password.
-    `username` and `password` are for a URL that names no user of its own: the two are never mixed.
+    `username` and `password` are for a URL that names no user of its own: the two are never mixed. `primary_only`: a
+    server that is a replica is refused, with every new connection.
     """
     if _is_torn(url):
         raise ConfigError(_UNREADABLE)
@@ -72,6 +81,8 @@ def connect(url: str, *, waiting: bool = False, username: str = "", password: st
     options: dict[str, Any] = {"max_connections": MAX_WAITING_READS if waiting else MAX_CONNECTIONS}
     if not waiting:
         options["timeout"] = POOL_WAIT_S
+    if primary_only:
+        options["redis_connect_func"] = only_a_primary
     if "@" not in urlsplit(url).netloc:
         options |= {"username": username or None, "password": password or None}
     try:
@@ -101,24 +112,108 @@ def _is_torn(url: str) -> bool:
 
 
 class RedisLink:
-    """Both kinds of connection to one store, and its scripts."""
+    """Both kinds of connection to one store, and its scripts.
 
-    def __init__(self, url: str, *, username: str = "", password: str = "") -> None:
-        # redis-py's annotations give every reply as "bytes or str or None or …"; here it is bytes, so they only hinder.
-        self.commands: Any = connect(url, username=username, password=password)
-        self._waiting: Any = connect(url, waiting=True, username=username, password=password)
+    `behind`: the Sentinels that know which server is primary; `url` then gives all but host and port. `wait_replicas`:
+    how many replicas confirm a write before it counts.
+    """
+
+    def __init__(
+        self, url: str, *, username: str = "", password: str = "", behind: Behind | None = None, wait_replicas: int = 0
+    ) -> None:
+        def line(server: Server | None = None) -> Line:
+            at = place(url, server) if server is not None else url
+            made = partial(connect, at, username=username, password=password, primary_only=server is not None)
+            return Line(made(), made(waiting=True), server)
+
+        self._route: Route | None = None
+        self._line: Line | None = None
+        if behind is None:
+            self._line = line()
+        else:
+            sentinels = Sentinels(
+                behind.sentinels, behind.master, url=url, username=behind.username, password=behind.password
+            )
+            self._route = Route(sentinels, line)
+        self._replicas = Replicas(wait_replicas)
         folder = Path(__file__).with_name("lua")
         self._sources = {name: (folder / f"{name}.lua").read_bytes() for name in _SCRIPTS}
         self._digests = {
             name: hashlib.sha1(source, usedforsecurity=False).hexdigest() for name, source in self._sources.items()
         }
 
+    @property
+    def commands(self) -> Any:
+        """The client for commands. Used inside `bounded`, like everything below."""
+        return self._current.commands
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether replicas should confirm writes, and none does at the moment."""
+        return self._replicas.is_alone
+
+    @property
+    def _current(self) -> Line:
+        if self._route is not None:
+            return self._route.current
+        assert self._line is not None  # one or the other was made
+        return self._line
+
+    def bounded(self, doing: str, seconds: float = COMMAND_TIMEOUT_S) -> AbstractAsyncContextManager[None]:
+        """`bounded`, on the line to the server that is primary now."""
+        return bounded(doing, seconds) if self._route is None else _on_route(self._route, doing, seconds)
+
     async def run(self, script: ScriptName, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         """Run a script in one round trip (two when the server has forgotten it: it restarted)."""
+        return (await self._run(script, keys, arguments))[0]
+
+    async def write(
+        self, script: ScriptName, keys: Sequence[bytes], arguments: Sequence[Argument], *, needed: bool = False
+    ) -> tuple[Any, int]:
+        """`run`, for what somebody is answered for; and how many replicas confirmed it (-1: none was asked).
+
+        They are asked on the same connection in the same round trip. What they do not confirm counts as long as most
+        Sentinels call this server the primary; what must outlive it (`needed`) is for `insist` to refuse.
+        """
+        await self._look_for_replicas()
+        reply, *told = await self._run(script, keys, arguments, *self._replicas.wait(needed=needed))
+        confirmed = int(told[0]) if told else -1
+        if told and self._replicas.lacks(confirmed):
+            await self._only_the_primary_counts(now=True)
+        return reply, confirmed
+
+    def insist(self, doing: str, confirmed: int) -> None:
+        """Raise StoreUnconfirmed when what was written needs its replicas, and too few confirmed it."""
+        if confirmed >= 0:
+            self._replicas.refuse(doing, confirmed)
+
+    async def _run(
+        self, script: ScriptName, keys: Sequence[bytes], arguments: Sequence[Argument], *then: Command
+    ) -> list[Any]:
         try:
-            return await self.ask("EVALSHA", self._digests[script], len(keys), *keys, *arguments)
+            return await self.ask_all([("EVALSHA", self._digests[script], len(keys), *keys, *arguments), *then])
         except NoScriptError:
-            return await self.ask("EVAL", self._sources[script], len(keys), *keys, *arguments)
+            return await self.ask_all([("EVAL", self._sources[script], len(keys), *keys, *arguments), *then])
+
+    async def _look_for_replicas(self) -> None:
+        if self._replicas.is_due():
+            self._replicas.seen(await self.ask("INFO", "replication"))
+        if self._replicas.is_alone:
+            await self._only_the_primary_counts()
+
+    async def _only_the_primary_counts(self, *, now: bool = False) -> None:
+        """Raise unless most Sentinels call this server the primary: what replicas do not have, the other side lacks."""
+        if self._route is None:
+            return
+        if now:
+            asked = self._route.current
+            await self._route.look_now()
+            if self._route.current is not asked:
+                raise RedisConnectionError("another server has become primary meanwhile")
+        if not self._route.is_confirmed:
+            raise RedisConnectionError(
+                "no replica confirms writes, and most Sentinels do not answer: this may be the side that is cut off"
+            )
 
     async def ask(self, *command: Argument) -> Any:
         """The raw reply to one command."""
@@ -130,12 +225,29 @@ class RedisLink:
 
     async def wait_for(self, *command: Argument) -> Any:
         """The raw reply to a command that waits, on a connection that does nothing else meanwhile."""
-        return (await _exchange(self._waiting.connection_pool, (command,)))[0]
+        return (await _exchange(self._current.waiting.connection_pool, (command,)))[0]
 
     async def close(self) -> None:
         """Give back every connection."""
-        await self.commands.aclose()
-        await self._waiting.aclose()
+        if self._route is not None:
+            await self._route.close()
+        if self._line is not None:
+            await self._line.commands.aclose()
+            await self._line.waiting.aclose()
+
+
+@asynccontextmanager
+async def _on_route(route: Route, doing: str, seconds: float) -> AsyncIterator[None]:
+    """`bounded`, for a store that may move: an exchange that fails as if it had moved makes the next one look anew."""
+    line: Line | None = None
+    try:
+        async with bounded(doing, seconds):
+            line = await route.line()
+            yield
+    except StoreUnavailable as error:
+        if line is not None and leads_astray(error.__cause__):
+            await route.drop(line)
+        raise
 
 
 async def _exchange(pool: Any, commands: Sequence[Command]) -> list[Any]:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from bot.adapters.codec import decode_record
 from bot.adapters.redis_keys import ShardKeys
-from bot.adapters.redis_link import RedisLink, bounded
+from bot.adapters.redis_link import RedisLink
+from bot.adapters.redis_primary import Behind
 from bot.adapters.seal import Sealer
 from bot.core.audit import AuditEntry
 from bot.core.incident import Incident
@@ -26,9 +27,19 @@ class RedisReads:
     """The reading half of the store."""
 
     def __init__(
-        self, url: str, *, replica: str, sealer: Sealer, prefix: str = "andon", username: str = "", password: str = ""
+        self,
+        url: str,
+        *,
+        replica: str,
+        sealer: Sealer,
+        prefix: str = "andon",
+        username: str = "",
+        password: str = "",
+        behind: Behind | None = None,
+        wait_replicas: int = 0,
     ) -> None:
-        self._link = RedisLink(url, username=username, password=password)
+        """`behind`: the Sentinels that know the primary. `wait_replicas`: how many confirm what must outlive it."""
+        self._link = RedisLink(url, username=username, password=password, behind=behind, wait_replicas=wait_replicas)
         self._replica = replica
         self._sealer = sealer
         self._prefix = prefix
@@ -46,7 +57,7 @@ class RedisReads:
         found: dict[AggregateId, Versioned] = {}
         for start in range(0, len(ids), _LOAD_CHUNK):
             chunk = ids[start : start + _LOAD_CHUNK]
-            async with bounded("load"):
+            async with self._link.bounded("load"):
                 rows = await self._link.ask_all([(b"HMGET", keys.record(name), *_RECORD_FIELDS) for name in chunk])
             for aggregate, row in zip(chunk, rows, strict=True):
                 versioned = self._open_record(keys, aggregate, row)
@@ -72,7 +83,7 @@ class RedisReads:
         if not keys:
             return {}
         places = self._keys(shard)
-        async with bounded("resolve keys"):
+        async with self._link.bounded("resolve keys"):
             values = await self._link.ask(b"HMGET", places.keys, *keys)
         return {
             key: self._sealer.open(places.claim_context(key), value).decode()
@@ -82,13 +93,13 @@ class RedisReads:
 
     async def next_due(self, shard: str) -> Millis | None:
         """When the shard's earliest timer is due."""
-        async with bounded("next due"):
+        async with self._link.bounded("next due"):
             first = await self._link.commands.zrange(self._keys(shard).timers, 0, 0, withscores=True)
         return int(first[0][1]) if first else None
 
     async def dead_letters(self, shard: str, limit: int) -> list[tuple[str, str, bytes]]:
         """(id, reason, raw) of what was set aside, newest first."""
-        async with bounded("dead letters"):
+        async with self._link.bounded("dead letters"):
             entries = await self._link.commands.xrevrange(self._keys(shard).dead, count=limit)
         return [
             (entry.decode(), fields.get(b"reason", b"").decode("utf-8", "replace"), fields.get(b"raw", b""))
@@ -98,7 +109,7 @@ class RedisReads:
     async def incidents(self, shard: str, *, closed: bool, limit: int) -> list[IncidentLine]:
         """Incidents of a shard, newest first; without `closed`, only those not yet closed."""
         keys = self._keys(shard)
-        async with bounded("incidents"):
+        async with self._link.bounded("incidents"):
             members = await self._link.commands.zrevrange(keys.incidents if closed else keys.open, 0, limit - 1)
         ids = [member.decode() for member in members]
         records = await self.load(shard, ids)
@@ -110,7 +121,7 @@ class RedisReads:
 
     async def oldest_incidents(self, shard: str, opened_by: Millis, *, skip: int, limit: int) -> list[AggregateId]:
         """Ids of incidents, open and closed, that opened no later than `opened_by`, oldest first, after `skip`."""
-        async with bounded("oldest incidents"):
+        async with self._link.bounded("oldest incidents"):
             members = await self._link.commands.zrange(
                 self._keys(shard).incidents, "-inf", opened_by, byscore=True, offset=skip, num=limit
             )
@@ -118,12 +129,12 @@ class RedisReads:
 
     async def retired(self, shard: str) -> int:
         """How many incidents have ever left this shard for the archive."""
-        async with bounded("retired"):
+        async with self._link.bounded("retired"):
             return int(await self._link.ask(b"GET", self._keys(shard).retired) or 0)
 
     async def aggregates(self, shard: str) -> list[AggregateId]:
         """Every aggregate of the shard, for audit verification."""
-        async with bounded("aggregates"):
+        async with self._link.bounded("aggregates"):
             members = await self._link.commands.smembers(self._keys(shard).aggregates)
         return sorted(member.decode() for member in members)
 
@@ -132,7 +143,7 @@ class RedisReads:
         key = self._keys(shard).audit(aggregate)
         entries: list[AuditEntry] = []
         while True:
-            async with bounded("audit"):
+            async with self._link.bounded("audit"):
                 rows = await self._link.commands.lrange(key, len(entries), len(entries) + _AUDIT_CHUNK - 1)
             entries += [parse_link(row) for row in rows]
             if len(rows) < _AUDIT_CHUNK:
@@ -141,7 +152,7 @@ class RedisReads:
     async def lag(self, shard: str) -> tuple[int, int]:
         """(entries waiting in the inbox, effects waiting in the outbox), delivered or not."""
         keys = self._keys(shard)
-        async with bounded("lag"):
+        async with self._link.bounded("lag"):
             inbox, outbox = await self._link.ask_all([(b"XLEN", keys.inbox), (b"XLEN", keys.outbox)])
         return int(inbox), int(outbox)
 

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from bot.adapters.codec import decode_effect, decode_entry, encode_effect, encode_entry, encode_record
 from bot.adapters.redis_keys import FIELD, GROUP, ShardKeys, meta_key, parse_timer, probe_key, shards_key, timer_member
-from bot.adapters.redis_link import COMMAND_TIMEOUT_S, MAX_BLOCK_MS, Argument, bounded
+from bot.adapters.redis_link import COMMAND_TIMEOUT_S, MAX_BLOCK_MS, Argument
 from bot.adapters.redis_reads import RedisReads, format_link
 from bot.core.audit import is_bounded
 from bot.core.events import Addressed, InboxEntry, TimerFired
@@ -36,7 +36,7 @@ class RedisStore(RedisReads):
     async def open(self) -> None:
         """Check that this store is ours: same sealing key, same schema. Raises ConfigError, StoreUnavailable."""
         key = meta_key(self._prefix)
-        async with bounded("open the store"):
+        async with self._link.bounded("open the store"):
             pipe = self._link.commands.pipeline(transaction=True)
             pipe.hsetnx(key, "fingerprint", self._sealer.fingerprint)
             pipe.hsetnx(key, "schema", SCHEMA_VERSION)
@@ -54,7 +54,7 @@ class RedisStore(RedisReads):
     async def remember(self, shards: Sequence[str]) -> list[str]:
         """Keep the names of these shards; returns every name ever kept, sorted."""
         key = shards_key(self._prefix)
-        async with bounded("remember the shards"):
+        async with self._link.bounded("remember the shards"):
             pipe = self._link.commands.pipeline(transaction=True)
             pipe.sadd(key, *shards)
             pipe.smembers(key)
@@ -76,8 +76,8 @@ class RedisStore(RedisReads):
         if not bodies:
             return
         inbox = self._keys(shard).inbox
-        async with bounded("append"):
-            await self._link.run("append", [inbox], [self._sealer.seal(inbox, body) for body in bodies])
+        async with self._link.bounded("append"):
+            await self._link.write("append", [inbox], [self._sealer.seal(inbox, body) for body in bodies])
 
     async def read_inbox(self, shard: str, count: int, block_ms: int) -> list[InboxDelivery]:
         """New deliveries for this replica; waits up to `block_ms` (real time) for the first."""
@@ -111,7 +111,7 @@ class RedisStore(RedisReads):
         waits = min(block_ms, MAX_BLOCK_MS)
         block: tuple[Argument, ...] = (b"BLOCK", waits) if waits > 0 else ()
         command = (b"XREADGROUP", b"GROUP", GROUP, self._replica, b"COUNT", count, *block, b"STREAMS", stream, b">")
-        async with bounded("read", waits / 1000 + COMMAND_TIMEOUT_S):
+        async with self._link.bounded("read", waits / 1000 + COMMAND_TIMEOUT_S):
             try:
                 reply = await self._link.wait_for(*command)
             except ResponseError as error:
@@ -133,7 +133,7 @@ class RedisStore(RedisReads):
         which: tuple[Argument, ...] = (b"-", b"+", count, self._replica)
         if idle_ms > 0:
             which = (b"IDLE", idle_ms, b"-", b"+", count)
-        async with bounded("reclaim"):
+        async with self._link.bounded("reclaim"):
             try:
                 pending = await self._link.ask(b"XPENDING", stream, GROUP, *which)
             except ResponseError as error:
@@ -173,7 +173,8 @@ class RedisStore(RedisReads):
     async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
         """Write it all or nothing, in one round trip, durable on return.
 
-        `Conflict.stale` names aggregate ids and incident keys. RecordForged when a key holds something of another type.
+        `Conflict.stale` names aggregate ids and incident keys. RecordForged when a key holds something of another type,
+        StoreUnconfirmed when it declares an intent that no replica has.
         """
         keys = self._keys(shard)
         places = [
@@ -196,9 +197,11 @@ class RedisStore(RedisReads):
             len(commit.inbox_acks), len(commit.outbox_acks), len(commit.seen), len(commit.pointers),
             *changes, *claims, *away, *due, *effects, *commit.inbox_acks, *commit.outbox_acks, *seen, *pointers,
         ]  # fmt: skip
-        async with bounded("commit"):
-            reply = await self._link.run("commit", places, arguments)
+        async with self._link.bounded("commit"):
+            reply, confirmed = await self._link.write("commit", places, arguments, needed=commit.intends)
         if isinstance(reply, int):
+            if commit.intends:
+                self._link.insist("commit", confirmed)
             return Committed(sequence=reply)
         return Conflict(stale=tuple(name.decode() for name in reply))
 
@@ -209,7 +212,17 @@ class RedisStore(RedisReads):
         if isinstance(record, Incident) and (change.expected == 0 or record.status in TERMINAL):
             # In between nothing changes in the lists: an incident opens with its first record, and only once.
             index, opened = ("c" if record.status in TERMINAL else "o"), record.opened_at
-        return (record.id, change.expected, version, head, sealed, format_link(change.audit), index, opened)
+        return (
+            record.id,
+            change.expected,
+            change.audit.previous,
+            version,
+            head,
+            sealed,
+            format_link(change.audit),
+            index,
+            opened,
+        )
 
     def _claim(self, keys: ShardKeys, claim: KeyClaim) -> tuple[Argument, ...]:
         before, after = (self._pointer(keys, claim.key, to) for to in (claim.expected, claim.incident))
@@ -222,7 +235,7 @@ class RedisStore(RedisReads):
     async def claim_due(self, shard: str, now: Millis, limit: int) -> int:
         """Move due timers into the inbox as TimerFired events, atomically; returns how many."""
         keys = self._keys(shard)
-        async with bounded("claim due timers"):
+        async with self._link.bounded("claim due timers"):
             members: list[bytes] = await self._link.commands.zrange(
                 keys.timers, "-inf", now, byscore=True, offset=0, num=limit
             )
@@ -257,8 +270,8 @@ class RedisStore(RedisReads):
         """Set a poison delivery aside, with its reason, and acknowledge it, atomically."""
         keys = self._keys(shard)
         stream = keys.inbox if queue == "inbox" else keys.outbox
-        async with bounded("dead letter"):
-            await self._link.run(
+        async with self._link.bounded("dead letter"):
+            await self._link.write(
                 "dead_letter", [stream, keys.dead], [GROUP, delivery, queue, reason, raw, MAX_DEAD_LETTERS]
             )
 
@@ -271,13 +284,13 @@ class RedisStore(RedisReads):
         places = [
             keys.record(incident), keys.audit(incident), keys.incidents, keys.open, keys.aggregates, keys.retired,
         ]  # fmt: skip
-        async with bounded("retire"):
+        async with self._link.bounded("retire"):
             gone = await self._link.run("retire", places, [incident, version])
         return bool(gone)
 
     async def check_writable(self) -> None:
         """Returns when a durable write works; raises StoreUnavailable otherwise."""
-        async with bounded("check that the store can write"):
+        async with self._link.bounded("check that the store can write"):
             await self._link.ask(b"SET", probe_key(self._prefix), self._replica)
 
 

@@ -41,7 +41,16 @@ from bot.engine.action_ports import (
 )
 from bot.engine.judge import Fails, Guarded, Hands, Judge
 from bot.engine.standing import Standing
-from bot.errors import AndonError, ConfigError, NotSent, Rejected, StoreUnavailable, TargetError, Unknown
+from bot.errors import (
+    AndonError,
+    ConfigError,
+    NotSent,
+    Rejected,
+    StoreUnavailable,
+    StoreUnconfirmed,
+    TargetError,
+    Unknown,
+)
 from policies import guardrails, rendering
 
 ATTEMPTS = 3  # sends of one intent at the most; the slot is held meanwhile, so more would keep others waiting
@@ -274,6 +283,8 @@ class Activity:
                 )
         except TimeoutError:
             return "the intent could not be made durable in time"
+        except StoreUnconfirmed as error:  # on one server only: what that one forgets must not have been sent
+            return f"the intent is not safe: {error}"
         if isinstance(decision, Applied):
             return journalled
         other = await self._earlier_intent()

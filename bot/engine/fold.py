@@ -16,7 +16,7 @@ from bot.core import incident_machine, source_machine, system_machine, target_ma
 from bot.core.alert import Alert
 from bot.core.audit import link
 from bot.core.effects import OutboxEffect, RaiseAlert, Tell
-from bot.core.events import AlertFired, Event
+from bot.core.events import AlertFired, Event, IntentDeclared
 from bot.core.ids import incident_id
 from bot.core.incident import Incident
 from bot.core.orders import StepOrdered
@@ -81,6 +81,7 @@ class Pass:
         self._post: deque[Letter] = deque()
         self._effects: list[OutboxEffect] = []
         self._delivered = 0
+        self._intends = False
         self.decisions: dict[str, Decision] = {}  # event id -> the last word on it
 
     async def deliver(self, letter: Letter) -> None:
@@ -113,6 +114,7 @@ class Pass:
             effects=tuple(self._effects),
             inbox_acks=inbox_acks,
             outbox_acks=outbox_acks,
+            intends=self._intends,
         )
 
     async def _take(self, letter: Letter) -> list[Letter]:
@@ -167,6 +169,7 @@ class Pass:
         self.decisions[event.id] = transition.decision
         if isinstance(transition.decision, Ignored):
             return []
+        self._intends = self._intends or isinstance(event, IntentDeclared)
         working.record = transition.record
         working.events.append(event_line(self._text(event), transition.decision))
         letters: list[Letter] = []

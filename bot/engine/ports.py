@@ -77,6 +77,7 @@ class Commit:
     effects: tuple[OutboxEffect, ...] = ()
     inbox_acks: tuple[str, ...] = ()  # inbox deliveries done with this commit
     outbox_acks: tuple[str, ...] = ()  # outbox deliveries done with this commit
+    intends: bool = False  # an intent is declared: it must outlive the store's primary (law 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,10 @@ class Store(Protocol):
         ...
 
     async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
-        """Write it all or nothing, in one round trip, durable on return."""
+        """Write it all or nothing, in one round trip, durable on return.
+
+        StoreUnconfirmed: it is written, and it declares an intent that the replicas do not have.
+        """
         ...
 
     async def claim_due(self, shard: str, now: Millis, limit: int) -> int:

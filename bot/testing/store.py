@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from bot.core.audit import KEPT_LINKS, AuditEntry, is_bounded
+from bot.core.audit import GENESIS, KEPT_LINKS, AuditEntry, is_bounded
 from bot.core.effects import OutboxEffect
 from bot.core.events import Addressed, InboxEntry, IntentDeclared, TimerFired
 from bot.core.incident import TERMINAL, Incident
@@ -193,7 +193,7 @@ class MemoryStore:
     async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
         """All or nothing."""
         place = self._shard(shard)
-        stale = [c.record.id for c in commit.changes if _version(place, c.record.id) != c.expected]
+        stale = [c.record.id for c in commit.changes if _at(place, c.record.id) != (c.expected, c.audit.previous)]
         stale += [claim.key for claim in commit.claims if place.keys.get(claim.key) != claim.expected]
         stale += [aggregate for aggregate, version in commit.seen if _version(place, aggregate) != version]
         stale += [key for key, to in commit.pointers if place.keys.get(key) != to]
@@ -283,6 +283,12 @@ class MemoryStore:
 def _version(place: _Shard, aggregate: AggregateId) -> int:
     found = place.records.get(aggregate)
     return 0 if found is None else found.version
+
+
+def _at(place: _Shard, aggregate: AggregateId) -> tuple[int, str]:
+    """Version and head; the real store compares both, for one that failed over may have another history."""
+    found = place.records.get(aggregate)
+    return (0, GENESIS) if found is None else (found.version, found.head)
 
 
 def _write(place: _Shard, change: Change) -> None:

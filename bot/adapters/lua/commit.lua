@@ -13,7 +13,8 @@
 -- then                hash    the record of each aggregate that was only seen
 --
 -- ARGV[1] consumer group; ARGV[2..10] how many of each of the following there are, in this order:
---   change       id, expected version, new version, audit head, sealed record, audit link, index, opening time
+--   change       id, expected version, expected audit head, new version, audit head, sealed record, audit link, index,
+--                opening time
 --                (index: "-" nothing to list, "o" newly open, "c" closed, "b" nothing to list and a bounded chain)
 --   claim        incident key, sealed id it must point at now ("" = at nothing), sealed id it points at afterwards
 --   timer away   member
@@ -35,7 +36,7 @@ for i = 2, 10 do
   n[#n + 1] = tonumber(ARGV[i])
 end
 local changes_at = 11
-local claims_at = changes_at + 8 * n[1]
+local claims_at = changes_at + 9 * n[1]
 local away_at = claims_at + 3 * n[2]
 local set_at = away_at + n[3]
 local effects_at = set_at + 2 * n[4]
@@ -59,8 +60,8 @@ local function demand(key, kind)
 end
 local lists_incidents, adds_aggregate = false, false
 for i = 0, n[1] - 1 do
-  local at = changes_at + 8 * i
-  lists_incidents = lists_incidents or ARGV[at + 6] == 'o' or ARGV[at + 6] == 'c'
+  local at = changes_at + 9 * i
+  lists_incidents = lists_incidents or ARGV[at + 7] == 'o' or ARGV[at + 7] == 'c'
   adds_aggregate = adds_aggregate or ARGV[at + 1] == '0'
   demand(KEYS[10 + 2 * i], 'list')
 end
@@ -75,9 +76,10 @@ end
 
 local stale = {}
 for i = 0, n[1] - 1 do
-  local at = changes_at + 8 * i
-  local version = redis.call('HGET', KEYS[9 + 2 * i], 'ver') or '0'
-  if version ~= ARGV[at + 1] then
+  local at = changes_at + 9 * i
+  -- The head too: after a failover that lost commits, another history may have reached the same version.
+  local stored = redis.call('HMGET', KEYS[9 + 2 * i], 'ver', 'head')
+  if (stored[1] or '0') ~= ARGV[at + 1] or (stored[2] or '') ~= ARGV[at + 2] then
     stale[#stale + 1] = ARGV[at]
   end
 end
@@ -129,10 +131,10 @@ local function in_chunks(first, count, write)
 end
 
 for i = 0, n[1] - 1 do
-  local at = changes_at + 8 * i
-  local id, index, opened = ARGV[at], ARGV[at + 6], ARGV[at + 7]
-  redis.call('HSET', KEYS[9 + 2 * i], 'ver', ARGV[at + 2], 'head', ARGV[at + 3], 'rec', ARGV[at + 4])
-  redis.call('RPUSH', KEYS[10 + 2 * i], ARGV[at + 5])
+  local at = changes_at + 9 * i
+  local id, index, opened = ARGV[at], ARGV[at + 7], ARGV[at + 8]
+  redis.call('HSET', KEYS[9 + 2 * i], 'ver', ARGV[at + 3], 'head', ARGV[at + 4], 'rec', ARGV[at + 5])
+  redis.call('RPUSH', KEYS[10 + 2 * i], ARGV[at + 6])
   if ARGV[at + 1] == '0' then
     redis.call('SADD', KEYS[5], id)
   end
