@@ -17,6 +17,7 @@ from bot.core.words import JsonText
 from bot.engine.action_ports import Action, Diagnosis
 from bot.errors import ConfigError
 from remediations import (
+    command_run,
     http_call,
     model_switching,
     notify,
@@ -26,7 +27,9 @@ from remediations import (
     redis_publish,
     reduce_kelly,
     router_pause,
+    router_pause_by_signal,
     router_resume,
+    service_restart,
     trading_halt,
     var_concentration,
 )
@@ -38,6 +41,7 @@ __all__ = ["CATALOGUE", "ActionCatalogue", "Entry"]
 
 def _actions() -> dict[str, Entry]:
     return {
+        "command.run": command_run.ENTRY,
         "http.call": http_call.ENTRY,
         "notify": notify.ENTRY,
         "redis.command": redis_command.ENTRY,
@@ -46,7 +50,9 @@ def _actions() -> dict[str, Entry]:
         "redis.publish": redis_publish.ENTRY,
         "risk.reduce_kelly": reduce_kelly.ENTRY,
         "router.pause": router_pause.ENTRY,
+        "router.pause_by_signal": router_pause_by_signal.ENTRY,
         "router.resume": router_resume.ENTRY,
+        "service.restart": service_restart.ENTRY,
         "trading.halt": trading_halt.ENTRY,
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from bot.testing.action_contract import HttpWorld, Trial
 from bot.testing.action_world import State
 from remediations import http_call, notify, reduce_kelly, router_pause, router_resume, trading_halt
+from tests.contract.program_trials import PROGRAM_TRIALS
 from tests.contract.redis_trials import REDIS_TRIALS
 
 
@@ -51,6 +52,7 @@ def _any_api() -> HttpWorld:
 
 
 TRIALS: dict[str, Trial] = {
+    **PROGRAM_TRIALS,
     **REDIS_TRIALS,
     "http.call": Trial(
         entry=http_call.ENTRY,
