@@ -11,31 +11,27 @@ import hashlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
 
-from bot import configuration
-from bot.adapters import redis_safety
+from bot import configuration, extensions
 from bot.adapters.archive import FileArchive
 from bot.adapters.clock import ScaledClock, SystemClock
 from bot.adapters.codec import warm_up
 from bot.adapters.config_files import find_config
-from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.http_app import Addresses, Listen, build
 from bot.adapters.http_app import serve as serve_http
 from bot.adapters.http_auth import require_authentication
-from bot.adapters.redis_link import connect
-from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
-from bot.adapters.targets_credentials import resolve
 from bot.adapters.terminal import TerminalChat, TerminalPager
 from bot.configuration import Floor, webhook_sources
 from bot.engine.ports import Clock
 from bot.errors import AndonError, ConfigError
 from bot.house import House
+from bot.own_store import open_store
 from bot.places import api_socket, data_dir
 from bot.settings import Settings
 from policies.andon import AndonDocument
@@ -45,51 +41,12 @@ log = structlog.get_logger(__name__)
 
 def read_floor(settings: Settings, clock: Clock) -> Floor:
     """Read and check every configuration file. Raises ConfigError with every problem, one line each."""
-    return configuration.read(find_config(settings), clock.now())
+    return configuration.read(find_config(settings), clock.now(), extensions.installed().catalogue)
 
 
 def make_clock(settings: Settings) -> Clock:
     """Real time, or the scaled clock that `ANDON_CLOCK` asks for."""
     return ScaledClock(*settings.scaled) if settings.scaled is not None else SystemClock()
-
-
-@asynccontextmanager
-async def open_store(
-    settings: Settings, floor: Floor, folder: Path, replica: str
-) -> AsyncIterator[tuple[RedisStore, EmbeddedValkey | None]]:
-    """The store, checked and opened, with the embedded server behind it unless a URL is configured."""
-    setup = floor.loaded.andon.store
-    url = settings.store_url.get_secret_value() if settings.store_url is not None else setup.url
-    async with AsyncExitStack() as stack:
-        server = EmbeddedValkey(folder) if not url else None
-        if server is not None:
-            stack.push_async_callback(server.stop)
-            url = await server.start()
-        ours = url == setup.url  # its user and password are for it alone, never for what ANDON_STORE_URL names
-        username = setup.username if ours else ""
-        secret = resolve(setup.credentials, os.environ, owner="store.credentials") if ours else None
-        password = secret.get_secret_value() if secret is not None else ""
-        client = connect(url, username=username, password=password)
-        stack.push_async_callback(client.aclose)
-        redis_urls = [
-            component.url
-            for system in floor.loaded.targets.systems
-            for component in floor.loaded.targets.components(system)
-            if component.connector == "redis"
-        ]
-        warnings = await redis_safety.check(
-            client,
-            accept_weak=settings.accept_weak_durability or setup.accept_weak_durability,
-            url=url,
-            target_urls=redis_urls,
-        )
-        for warning in warnings:
-            log.warning("store_is_weak", problem=warning)
-        sealer = Sealer.from_file(folder / "seal.key")
-        store = RedisStore(url, replica=replica, sealer=sealer, username=username, password=password)
-        stack.push_async_callback(store.close)
-        await store.open()
-        yield store, server
 
 
 async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda _: None) -> None:

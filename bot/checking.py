@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from bot import extensions
 from bot.adapters.clock import wall_ms
 from bot.adapters.config_files import find_config, read_all, read_source
 from bot.errors import ConfigError
@@ -18,17 +19,20 @@ from bot.places import read_setup
 from bot.settings import Settings
 from policies import loader
 from policies.loader import Source
-from remediations.catalogue import CATALOGUE
 
 CONTEXT: Final = ("people.yaml", "targets.yaml")
 MAX_FILES: Final = 1_000  # a directory with more is not a configuration
 
 
 def check(paths: Sequence[Path], settings: Settings) -> dict[str, Any]:
-    """Everything that is wrong, as plain data: ``{ok, files, policies, problems, unsigned, armed}``. Raises ConfigError
-    when a path cannot be read at all."""
+    """Everything that is wrong, as plain data: ``{ok, files, policies, problems, unsigned, armed, foreign}``.
+
+    `foreign` tells which distribution each action or diagnosis comes from that is not Andon's own. Raises ConfigError
+    when a path cannot be read at all, and when something that is installed cannot be taken.
+    """
     sources = _named(paths, settings) if paths else _in_force(find_config(settings))
-    loaded = loader.load(sources, CATALOGUE, now=wall_ms())
+    found = extensions.installed()
+    loaded = loader.load(sources, found.catalogue, now=wall_ms())
     return {
         "ok": not loaded.problems,
         "files": len(sources),
@@ -36,6 +40,7 @@ def check(paths: Sequence[Path], settings: Settings) -> dict[str, Any]:
         "problems": [asdict(problem) for problem in loaded.problems],
         "unsigned": [asdict(unsigned) for unsigned in loaded.waiting_for_signature],
         "armed": [f"{system}/{policy}" for system, policy in loaded.armed],
+        "foreign": [asdict(each) for each in found.foreign],
     }
 
 

@@ -77,10 +77,12 @@ def schema(
 ) -> None:
     """Print the JSON Schemas of the configuration files, for editors."""
     _ = as_json  # they are JSON anyhow; the flag makes errors JSON too, as everywhere
+    from bot.extensions import installed
     from policies.schema import schemas
-    from remediations.catalogue import CATALOGUE
 
-    found = {name.removesuffix(".schema.json"): json.loads(text) for name, text in schemas(CATALOGUE).items()}
+    found = {
+        name.removesuffix(".schema.json"): json.loads(text) for name, text in schemas(installed().catalogue).items()
+    }
     if kind and kind not in found:
         raise InputError("KIND", f"no schema {kind!r}; there are: {', '.join(sorted(found))}")
     typer.echo(json.dumps(found[kind] if kind else found, indent=2, ensure_ascii=False))

@@ -25,7 +25,7 @@ from policies import loader, matchers
 from policies.andon import UNROUTED, AndonDocument, AuthDoc
 from policies.book import PolicyBook
 from policies.people import PeopleDocument
-from remediations.catalogue import CATALOGUE
+from remediations.catalogue import CATALOGUE, ActionCatalogue
 
 # Parts of andon.yaml that only a start reads: something was opened, or is counted, with them.
 NEEDS_RESTART: Final = (
@@ -36,11 +36,15 @@ MAX_NAMES: Final = 10  # policies named in one sentence about a reload
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What the files said, and where they are. `fingerprint` names exactly these texts."""
+    """What the files said, and where they are. `fingerprint` names exactly these texts.
+
+    `catalogue` is what they were judged with: every action there is while this Andon runs.
+    """
 
     config: Path
     loaded: loader.Loaded
     fingerprint: str = ""
+    catalogue: ActionCatalogue = CATALOGUE
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -68,15 +72,15 @@ def fingerprint_of(texts: Sequence[loader.Source]) -> str:
     return whole.hexdigest()
 
 
-def checked(config: Path, texts: Sequence[loader.Source], now: Millis) -> Floor:
+def checked(config: Path, texts: Sequence[loader.Source], now: Millis, catalogue: ActionCatalogue = CATALOGUE) -> Floor:
     """The set that these texts are. Raises ConfigError with every problem, one line each."""
-    loaded = loader.load(texts, CATALOGUE, now=now)
+    loaded = loader.load(texts, catalogue, now=now)
     if loaded.problems:
         raise ConfigError("\n".join(str(problem) for problem in loaded.problems))
     doubled = _one_login_as_two(loaded.people)
     if doubled:
         raise ConfigError(doubled)
-    return Floor(config, loaded, fingerprint_of(texts))
+    return Floor(config, loaded, fingerprint_of(texts), catalogue)
 
 
 def _one_login_as_two(people: PeopleDocument) -> str:
@@ -95,9 +99,9 @@ def _one_login_as_two(people: PeopleDocument) -> str:
     return ""
 
 
-def read(config: Path, now: Millis) -> Floor:
+def read(config: Path, now: Millis, catalogue: ActionCatalogue = CATALOGUE) -> Floor:
     """Read and check every configuration file. Raises ConfigError with every problem, one line each."""
-    return checked(config, read_texts(config), now)
+    return checked(config, read_texts(config), now, catalogue)
 
 
 def webhook_sources(auth: AuthDoc) -> tuple[Source, ...]:

@@ -254,6 +254,9 @@ def checked(report: Json) -> RenderableType:
                 clean(waiting["reason"]),
             )
         )
+    for foreign in report["foreign"]:
+        where = f"{foreign['distribution']} {foreign['version']}".strip()
+        lines.append(clean(f"{foreign['kind']} {foreign['name']} comes from {where}", "dim"))
     count = len(report["problems"])
     if count:
         lines.append(Text(f"{count} problem{'s' if count > 1 else ''}", style="bold red"))

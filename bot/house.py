@@ -62,7 +62,6 @@ from bot.switchboard import Switchboard
 from handlers.routing import Route
 from policies.andon import UNROUTED, AlertmanagerDoc, AndonDocument
 from policies.people import PeopleDocument
-from remediations.catalogue import CATALOGUE
 
 STALLED_SECONDS: Final = 3 * BLOCK_MS / 1000  # a loop that has not gone round for this long does not keep up
 WRITABLE_SECONDS: Final = 2.0  # a store slower than this is not well, and the outgoing heartbeat stops
@@ -120,7 +119,7 @@ class House:
         budget = setup.budget
         return Hands(
             engine=self.engine,
-            toolbox=CATALOGUE,
+            toolbox=self._floor.catalogue,
             targets=self._connectors,
             evidence=Evidence(self._connectors),
             journal=self._journal,
@@ -301,12 +300,12 @@ class House:
 
     def order_plan(self, system: str, action: str, component: str, arguments: Mapping[str, Any], reason: str) -> Plan:
         return ordering.plan(
-            CATALOGUE, self._floor.loaded.targets, self.roster(), system=system, action=action, component=component,
-            arguments=arguments, reason=reason, now=self._clock.now(),
+            self._floor.catalogue, self._floor.loaded.targets, self.roster(), system=system, action=action,
+            component=component, arguments=arguments, reason=reason, now=self._clock.now(),
         )  # fmt: skip
 
     async def inspect(self, system: str, plan: Plan) -> Inspection:
-        return await ordering.look(CATALOGUE, self._connectors, system, plan, self._clock.now())
+        return await ordering.look(self._floor.catalogue, self._connectors, system, plan, self._clock.now())
 
     def policies(self) -> Sequence[Plan]:
         return self.engine.book.policies()

@@ -152,7 +152,7 @@ class Reloader:
         if isinstance(texts, ConfigError):
             return texts
         try:
-            return await asyncio.to_thread(checked, self._floor.config, texts, self._clock.now())
+            return await asyncio.to_thread(checked, self._floor.config, texts, self._clock.now(), self._floor.catalogue)
         except ConfigError as error:
             return error
         except Exception as error:
