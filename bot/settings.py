@@ -27,6 +27,10 @@ class Settings(BaseSettings):
     )
     data_dir: Path | None = Field(None, description="Embedded store, journal and keys.")
     store_url: SecretStr | None = Field(None, description="redis://, rediss:// or unix://; may carry a password.")
+    store_sentinels: str = Field(
+        "", description="host:port of the Sentinels that watch the store, with commas between."
+    )
+    store_master: str = Field("", description="The store's name at these Sentinels.")
     accept_weak_durability: bool = Field(False, description="Start on a store that may lose acknowledged writes.")
     socket: Path | None = Field(None, description="The operators' unix socket.")
     api_url: str = Field("", description="For the CLI: http://host:port of the operators' API, instead of the socket.")

@@ -16,6 +16,7 @@ from policies.targets import Reference
 from policies.texts import MatcherText, Name
 
 MAX_PEERS = 32  # Alertmanagers, and watches: each is a task or a timer of its own
+MAX_REPLICAS = 5  # that confirm a write; each more is one more that can hold all of them up
 UNROUTED = "unrouted"  # the shard of alerts that no route claims
 
 
@@ -25,6 +26,18 @@ class StoreDoc(StrictModel):
     url: str = Field("", description="redis://, rediss:// or unix://; empty: the embedded store.")
     username: str = Field("", description="ACL user at `url`; empty: the server's default user.")
     credentials: Reference = Field("", description="The password at `url`: env:NAME or file:PATH.")
+    sentinels: list[str] = Field(
+        default_factory=list, max_length=MAX_PEERS, description="host:port of each Sentinel that watches the store."
+    )
+    master: str = Field("", description="The store's name there; whichever server is primary is then used.")
+    sentinel_username: str = Field("", description="ACL user at the Sentinels; empty: their default user.")
+    sentinel_credentials: Reference = Field("", description="The password at the Sentinels: env:NAME or file:PATH.")
+    wait_replicas: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_REPLICAS,
+        description="Replicas that confirm an intent; empty: 1 behind Sentinels, else 0.",
+    )
     data_dir: str = Field("", description="Embedded store, journal, keys; empty: ~/.local/state/andon.")
     accept_weak_durability: bool = Field(False, description="Start even if the store may lose acknowledged writes.")
 

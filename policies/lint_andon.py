@@ -12,6 +12,7 @@ from policies import matchers
 from policies.andon import UNROUTED, AlertmanagerDoc, AndonDocument, BudgetDoc, StoreDoc, is_loopback
 from policies.durations import MAX_MS, spell
 from policies.problems import Path, did_you_mean
+from policies.targets import is_host_and_port
 
 MIN_BUDGET_WINDOW = 1_000  # ms; in less, no two actions ever meet, so there would be no limit
 MIN_EVERY = 1_000  # ms; asking or knocking more often than that is load, not care
@@ -67,6 +68,36 @@ def _store_mistakes(store: StoreDoc) -> Iterator[tuple[Path, str, str]]:
             "these credentials belong to no url, so nothing uses them",
             "add url: beside them, or write the user into ANDON_STORE_URL",
         )
+    yield from _sentinel_mistakes(store)
+
+
+def _sentinel_mistakes(store: StoreDoc) -> Iterator[tuple[Path, str, str]]:
+    if bool(store.sentinels) != bool(store.master):
+        missing = "master" if store.sentinels else "sentinels"
+        yield (
+            ("store", "sentinels" if store.sentinels else "master"),
+            f"sentinels and master belong together, and {missing} is missing",
+            "write both, like sentinels: [10.0.0.5:26379, …] and master: andon-store; or neither",
+        )
+    for index, sentinel in enumerate(store.sentinels):
+        if not is_host_and_port(sentinel):
+            yield ("store", "sentinels", index), f"{sentinel!r} is not host:port", "write it like 10.0.0.5:26379"
+        yield from _twice(("store", "sentinels", index), sentinel, store.sentinels[:index], "Sentinel")
+    if store.sentinels and not store.url:
+        message = "Sentinels say where the store is, but not how it is reached"
+        yield ("store", "sentinels"), message, "add url: redis://HOST:PORT/0 with any of its servers"
+    if store.sentinels and store.url.startswith("unix:"):
+        message = "Sentinels name a host and a port, and this address is a socket's"
+        yield ("store", "url"), message, "write it like redis://HOST:PORT/0"
+    if store.sentinel_username and not store.sentinel_credentials:
+        message = "a user without a password"
+        yield ("store", "sentinel_username"), message, "add sentinel_credentials: env:NAME or file:PATH"
+    if store.sentinel_credentials and not store.sentinels:
+        message = "these credentials belong to no Sentinels, so nothing uses them"
+        yield ("store", "sentinel_credentials"), message, "add sentinels: and master:"
+    if store.wait_replicas and not store.url:
+        message = "the embedded store has no replicas, so no intent would ever be confirmed"
+        yield ("store", "wait_replicas"), message, "remove it, or add url:"
 
 
 def _alertmanager_mistakes(peers: Sequence[AlertmanagerDoc]) -> Iterator[tuple[Path, str, str]]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from policies import local_targets
+from policies import local_targets, redis_commands
 from policies.durations import Duration
 from policies.models import StrictModel
 from policies.problems import Path, UnclearError
@@ -70,7 +70,8 @@ class ComponentDoc(StrictModel):
     master: str = Field("", description="redis: its name there; streams are then followed to whichever is primary.")
     allow: list[str] = Field(
         default_factory=list,
-        description="All that may ever be asked of it. http: requests; command: how the command line begins.",
+        description="All that may ever be asked of it. http: requests; redis: commands with their key; "
+        "command: how the command line begins.",
     )
     pidfile: str = Field("", description="process: the file that holds its pid.")
     program: str = Field("", description="process: how its command line begins; a name, or a path from /.")
@@ -170,6 +171,8 @@ def _allow(at: Path, component: ComponentDoc) -> Iterator[Finding]:
         match component.connector:
             case "http":
                 problem = _request_problem(line)
+            case "redis":
+                problem = redis_commands.line_problem(line)
             case "command":
                 problem = local_targets.program_problem(line)
             case _:
@@ -196,13 +199,18 @@ def _process(at: Path, component: ComponentDoc) -> Iterator[Finding]:
             yield (*at, key), f"{key} means nothing for a {component.connector} component", "remove it"
 
 
+def is_host_and_port(text: str) -> bool:
+    """Whether it is written like 10.0.0.5:26379."""
+    return _SENTINEL.match(text) is not None
+
+
 def _sentinels(at: Path, component: ComponentDoc) -> Iterator[Finding]:
     if component.sentinels and component.connector != "redis":
         yield (*at, "sentinels"), f"sentinels mean nothing for a {component.connector} component", "remove them"
     if bool(component.sentinels) != bool(component.master):
         yield (*at, "sentinels"), "sentinels and master belong together", "write both, or neither"
     for index, sentinel in enumerate(component.sentinels):
-        if _SENTINEL.match(sentinel) is None:
+        if not is_host_and_port(sentinel):
             yield (*at, "sentinels", index), f"{sentinel!r} is not host:port", "write it like 10.0.0.5:26379"
 
 

@@ -134,7 +134,7 @@ class RedisLink:
             sentinels = Sentinels(
                 behind.sentinels, behind.master, url=url, username=behind.username, password=behind.password
             )
-            self._route = Route(sentinels, line)
+            self._route = Route(sentinels, line, self._teach)
         self._replicas = Replicas(wait_replicas)
         folder = Path(__file__).with_name("lua")
         self._sources = {name: (folder / f"{name}.lua").read_bytes() for name in _SCRIPTS}
@@ -186,6 +186,10 @@ class RedisLink:
         """Raise StoreUnconfirmed when what was written needs its replicas, and too few confirmed it."""
         if confirmed >= 0:
             self._replicas.refuse(doing, confirmed)
+
+    async def _teach(self, line: Line) -> None:
+        """A new primary knows no scripts, and asking it for one would wait for replicas in vain before it said so."""
+        await _exchange(line.commands.connection_pool, [("SCRIPT", "LOAD", each) for each in self._sources.values()])
 
     async def _run(
         self, script: ScriptName, keys: Sequence[bytes], arguments: Sequence[Argument], *then: Command

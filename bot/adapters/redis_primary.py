@@ -9,7 +9,7 @@ else, so that a Sentinel which is behind never leads to a replica. Nothing is se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -54,11 +54,17 @@ class Line:
 
 
 class Route:
-    """Finds the primary and keeps the line to it. `connect` makes a line to a server; nothing connects yet."""
+    """Finds the primary and keeps the line to it.
 
-    def __init__(self, sentinels: Sentinels, connect: Callable[[Server], Line]) -> None:
+    `connect` makes a line to a server, and connects nothing yet; `greet` says the first words on it.
+    """
+
+    def __init__(
+        self, sentinels: Sentinels, connect: Callable[[Server], Line], greet: Callable[[Line], Awaitable[object]]
+    ) -> None:
         self._sentinels = sentinels
         self._connect = connect
+        self._greet = greet
         self._asking = asyncio.Lock()
         self._line: Line | None = None
         self._left: Line | None = None  # closed once more at the next look: a connection was perhaps being made
@@ -151,7 +157,7 @@ class Route:
             await self._leave(before)
         line = self._connect(said.server)
         try:
-            await line.commands.ping()  # the first connection, and with it the server's role
+            await self._greet(line)  # the first connection, and with it the server's role
         except BaseException:
             await line.close()
             raise

@@ -1,6 +1,7 @@
 """Refuse a store that would lose what it acknowledged, and one that belongs to a trading system.
 
-Called by `bot/app.py` after the store answers and before anything is accepted. What is wrong comes with the lines that
+Called by `bot/own_store.py` after the store answers and before anything is accepted. Behind Sentinels every server is
+looked at (`check_all`): each replica may be the primary tomorrow. What is wrong comes with the lines that
 mend it. `accept_weak` (`--accept-weak-durability`) turns the settings into warnings; a trading system's own server is
 never accepted.
 
@@ -11,6 +12,7 @@ deletes records when memory runs short, where `noeviction` refuses writes, which
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +20,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from bot.adapters.redis_link import bounded, connect
-from bot.errors import AndonError, StoreUnsafe
+from bot.adapters.sentinels import Sentinels, place
+from bot.errors import AndonError, StoreUnavailable, StoreUnsafe
 
 MIN_VERSION = (7, 0)  # XPENDING IDLE, scripts that declare themselves, the multi-part append-only file
 _DEFAULT_PORT = 6379
@@ -30,18 +33,85 @@ _WANTED: Mapping[str, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """One server of the store: where, what it says of itself, its settings that matter. `name`: "" if it is alone."""
+
+    name: str
+    url: str
+    facts: Mapping[str, Any]
+    settings: Mapping[str, str]
+
+
 async def check(client: Redis, *, accept_weak: bool, url: str = "", target_urls: Sequence[str] = ()) -> tuple[str, ...]:
     """Warnings about the store behind `client` (which was reached through `url`); empty when it is safe.
 
     `target_urls` are the Redis servers of the configured trading systems. Raises StoreUnsafe, StoreUnavailable.
     """
+    return await _judge([await _look(client, "", url)], accept_weak, target_urls)
+
+
+async def check_all(
+    url: str,
+    sentinels: Sentinels,
+    *,
+    username: str = "",
+    password: str = "",
+    accept_weak: bool,
+    target_urls: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """`check`, for the primary and every replica that the Sentinels know. A replica that is away is a warning."""
+    async with bounded("ask the Sentinels for the store's servers"):
+        primary, *replicas = await sentinels.servers()
+    looked: list[_Looked] = []
+    away: list[str] = []
+    for server in (primary, *replicas):
+        at, name = place(url, server), f"{server[0]}:{server[1]}"
+        client = connect(at, username=username, password=password)
+        try:
+            looked.append(await _look(client, name, at))
+        except StoreUnavailable as error:
+            if server == primary:
+                raise
+            away.append(f"the replica {name} could not be checked: {error}")
+        finally:
+            await client.aclose()
+    return (*await _judge(looked, accept_weak, target_urls), *away)
+
+
+async def servers_of(url: str, sentinels: Sequence[str], master: str) -> list[str]:
+    """The addresses of a trading system's Redis: `url`, and every server its Sentinels know, as far as they answer."""
+    if not sentinels:
+        return [url]
+    watchers = Sentinels(sentinels, master, url=url)
+    try:
+        async with bounded("ask a trading system's Sentinels"):
+            return [url, *(place(url, server) for server in await watchers.servers())]
+    except StoreUnavailable:
+        return [url]
+    finally:
+        await watchers.close()
+
+
+async def _look(client: Redis, name: str, url: str) -> _Looked:
     commands: Any = client
     async with bounded("check the store's settings"):
         facts: dict[str, Any] = await commands.info("everything")
-        settings = await _settings(commands)
-    await _refuse_targets(str(facts.get("run_id", "")), url, target_urls)
-    _refuse_version(facts)
-    problems = [*_role_problems(facts), *_setting_problems(settings, facts)]
+        return _Looked(name, url, facts, await _settings(commands))
+
+
+async def _judge(looked: Sequence[_Looked], accept_weak: bool, target_urls: Sequence[str]) -> tuple[str, ...]:
+    """Warnings about these servers, of which the first is to be the primary. Raises StoreUnsafe."""
+    await _refuse_targets(looked, target_urls)
+    problems: list[tuple[str, str]] = []
+    for server in looked:
+        _refuse_version(server.facts)
+        found = _setting_problems(server.settings, server.facts)
+        if server is looked[0]:
+            found = [*_role_problems(server.facts), *found]
+        on = f" on {server.name}" if server.name else ""
+        problems += [(f"{problem}{on}", f"{line}{f'   # {on.strip()}' if on else ''}" if line else "")
+                     for problem, line in found]  # fmt: skip
     if not problems:
         return ()
     if accept_weak:
@@ -94,9 +164,11 @@ def _refuse_version(facts: Mapping[str, Any]) -> None:
         raise StoreUnsafe(f"this store is Redis {version}; Andon needs Redis 7.0 or newer, or Valkey")
 
 
-async def _refuse_targets(run_id: str, url: str, target_urls: Sequence[str]) -> None:
+async def _refuse_targets(looked: Sequence[_Looked], target_urls: Sequence[str]) -> None:
+    places = {_place(server.url) for server in looked if server.url}
+    ours = {str(server.facts.get("run_id", "")) for server in looked}
     for target in target_urls:
-        if (url and _place(url) == _place(target)) or await _run_id(target) == run_id:
+        if _place(target) in places or await _run_id(target) in ours:
             raise StoreUnsafe(
                 f"this store is also a trading system's Redis ({_without_credentials(target)}): Andon's load and the "
                 "system's faults would meet there. Give Andon a server of its own, or leave the store URL empty "

@@ -14,9 +14,10 @@ import pytest
 
 from bot.adapters.config_files import find_config, read_all
 from bot.adapters.redis_link import bounded, connect
-from bot.app import open_store, read_floor
+from bot.app import read_floor
 from bot.errors import ConfigError, StoreUnavailable
 from bot.house import House
+from bot.own_store import open_store
 from bot.places import read_setup
 from bot.settings import Settings
 from bot.testing import FakeClock, MemoryArchive, MemoryChat, MemoryPager, MemoryStore
