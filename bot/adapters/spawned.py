@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from bot.errors import Unknown
@@ -28,8 +28,24 @@ LAST_CHUNKS = 16  # taken after its end: it may have left somebody behind who go
 _DEFAULTS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 
 
-def start(argv: tuple[str, ...], environment: Mapping[str, str], gone: Callable[[Spawned], None]) -> Spawned:
-    """Start `argv` (its first word is a path) with this environment and nothing else; `gone` is told of its end.
+def inherited() -> tuple[int, ...]:
+    """Files that whoever started us left open for our children; Python's own never are (PEP 446)."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the listing's own, closed by now
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return tuple(found)
+
+
+def start(
+    argv: tuple[str, ...],
+    environment: Mapping[str, str],
+    gone: Callable[[Spawned], None],
+    *,
+    close: Iterable[int] = (),
+) -> Spawned:
+    """Start `argv` (its first word is a path) with this environment; `gone` is told of its end, `close` left behind.
 
     OSError: it was not started, not even in part. Unknown: it was, but could not be watched, so it was killed.
     """
@@ -46,6 +62,7 @@ def start(argv: tuple[str, ...], environment: Mapping[str, str], gone: Callable[
                 (os.POSIX_SPAWN_DUP2, write, 1),
                 (os.POSIX_SPAWN_DUP2, write, 2),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                *((os.POSIX_SPAWN_CLOSE, file) for file in close),
             ],
             setsid=True,
             setsigmask=(),

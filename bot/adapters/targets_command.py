@@ -45,6 +45,7 @@ class CommandTarget:
         self._killed = killed
         self._environment = {"PATH": PATH, "LANG": LANGUAGE, "HOME": _home()}
         self._running: set[Spawned] = set()
+        self._not_theirs: tuple[int, ...] | None = None
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -65,8 +66,10 @@ class CommandTarget:
             raise NotSent(why)
         if len(self._running) >= MAX_RUNNING:
             raise NotSent(f"{MAX_RUNNING} programs of {self.component} are running already; try when one has ended")
+        if self._not_theirs is None:
+            self._not_theirs = spawned.inherited()
         try:
-            child = spawned.start(words, self._environment, self._running.discard)
+            child = spawned.start(words, self._environment, self._running.discard, close=self._not_theirs)
         except (OSError, ValueError) as error:
             raise NotSent(f"{words[0]} could not be started: {_reason(error)}") from error
         self._running.add(child)
