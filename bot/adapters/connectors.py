@@ -22,7 +22,7 @@ from bot.adapters.connectors_breaker import Breaker
 from bot.adapters.http_target import SEND_SECONDS, HttpConnector
 from bot.adapters.targets_command import CommandTarget
 from bot.adapters.targets_process import RecordedProcess
-from bot.adapters.targets_redis import RedisReader
+from bot.adapters.targets_redis import RedisConnector
 from bot.core.reading import Reading
 from bot.core.words import Millis
 from bot.engine.action_ports import Component, ReadPoint
@@ -30,7 +30,7 @@ from bot.errors import ConfigError, TargetError
 from policies.targets import ComponentDoc, ReadDoc, TargetsDocument
 
 Place: TypeAlias = tuple[str, str]  # system, component
-Connector: TypeAlias = HttpConnector | RedisReader | CommandTarget | RecordedProcess
+Connector: TypeAlias = HttpConnector | RedisConnector | CommandTarget | RecordedProcess
 
 
 LINGER_SECONDS: Final = 45.0  # longer than an activity may run (`dispatch.ACTIVITY_SECONDS`)
@@ -144,10 +144,10 @@ class Connectors:
         assert isinstance(found, HttpConnector)
         return found
 
-    def redis(self, system: str, name: str) -> RedisReader:
+    def redis(self, system: str, name: str) -> RedisConnector:
         """The component's Redis. Raises TargetError when it is none."""
         found = self._find(system, name, "redis")
-        assert isinstance(found, RedisReader)
+        assert isinstance(found, RedisConnector)
         return found
 
     def program(self, system: str, name: str) -> CommandTarget:
@@ -234,9 +234,17 @@ def _read_point(owner: str, read: ReadDoc) -> ReadPoint:
 def _connector(
     doc: ComponentDoc, secret: SecretStr | None, send_seconds: float, killed: Callable[[], str]
 ) -> Connector:
-    breaker = Breaker(doc.name)
     if doc.connector == "redis":
-        return RedisReader(doc.name, doc.url, breaker=breaker, credentials=secret, username=doc.username)
+        return RedisConnector(
+            doc.name,
+            doc.url,
+            allow=doc.allow,
+            sentinels=doc.sentinels,
+            master=doc.master,
+            credentials=secret,
+            username=doc.username,
+            killed=killed,
+        )
     if doc.connector == "command":
         return CommandTarget(doc.name, allow=doc.allow, killed=killed)
     if doc.connector == "process":
@@ -245,7 +253,7 @@ def _connector(
         doc.name,
         doc.url,
         allow=doc.allow,
-        breaker=breaker,
+        breaker=Breaker(doc.name),
         credentials=secret,
         username=doc.username,
         send_seconds=send_seconds,

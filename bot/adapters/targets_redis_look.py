@@ -1,0 +1,138 @@
+"""From what servers and Sentinels say to one `RedisLook`: pure, used by `targets_redis`.
+
+A server can be known by several addresses (a name in targets.yaml, an IP among the Sentinels): what answers with the
+same run id is one server, under the name that the Sentinels use. So a second primary is a second server, not a second
+name, and a split brain is none that only looks like one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from bot.adapters.sentinel_words import Word, joined, newest
+from bot.engine.connector_ports import RedisLook, RedisNode
+
+Told = Mapping[str, str]  # the fields of one server's INFO; "error" alone where it gave none
+
+FAILOVER_SINCE = (6, 2)  # the version of Redis that brought FAILOVER; Valkey tells 7.2 as its Redis version
+PLAIN = "a plain failover lost 517 of 1,213 acknowledged writes in a trial"
+_LISTED = re.compile(r"ip=([^,]+),port=(\d+)")
+_PERSISTENCE = (
+    ("loading", "1", "it is still loading its data"),
+    ("rdb_last_bgsave_status", "err", "the last background save failed"),
+    ("aof_last_write_status", "err", "its append-only file cannot be written"),
+    ("aof_last_bgrewrite_status", "err", "the last rewrite of its append-only file failed"),
+)
+
+
+def fields(info: str) -> dict[str, str]:
+    """The text of INFO as fields."""
+    lines = (line.partition(":") for line in info.splitlines() if not line.startswith("#"))
+    return {name: value.strip() for name, mark, value in lines if mark}
+
+
+def followers(told: Told) -> list[str]:
+    """host:port of every replica that a primary lists."""
+    listed = (_LISTED.search(value) for name, value in told.items() if re.fullmatch(r"slave\d+", name))
+    return [joined(found[1], found[2]) for found in listed if found]
+
+
+def follows(told: Told) -> str:
+    """host:port of whom a replica follows; "" for a primary."""
+    if told.get("role") != "slave":
+        return ""
+    return joined(told.get("master_host", ""), told.get("master_port", ""))
+
+
+class Names:
+    """Which addresses are one server. The first of `addresses` that answers with a run id names it."""
+
+    def __init__(self, addresses: Iterable[str], told: Mapping[str, Told]) -> None:
+        self._names: dict[str, str] = {}
+        first: dict[str, str] = {}
+        for address in addresses:
+            identity = told.get(address, {}).get("run_id", "")
+            self._names[address] = first.setdefault(identity, address) if identity else address
+
+    def of(self, address: str) -> str:
+        """The server's one name."""
+        return self._names.get(address, address)
+
+
+def node(address: str, told: Told, names: Names, p99_us: float | None = None) -> RedisNode:
+    """One server."""
+    if "error" in told or "role" not in told:
+        return RedisNode(address=address, error=told.get("error", "it does not say its role"), p99_us=p99_us)
+    replica = told["role"] == "slave"
+    offset = told.get("slave_repl_offset") if replica else told.get("master_repl_offset")
+    return RedisNode(
+        address=address,
+        role="replica" if replica else "primary",
+        p99_us=p99_us,
+        offset=number(offset or told.get("master_repl_offset")),
+        link_up=replica and told.get("master_link_status") == "up",
+        of=names.of(follows(told)) if replica else "",
+        read_only=replica and told.get("slave_read_only") == "1",
+        persistence="; ".join(says for name, bad, says in _PERSISTENCE if told.get(name) == bad),
+        replid=told.get("master_replid", ""),
+        version=told.get("valkey_version") or told.get("redis_version", ""),
+    )
+
+
+def assemble(
+    primary: RedisNode, others: Sequence[RedisNode], words: Sequence[Word], names: Names, home: str, told: Told
+) -> RedisLook:
+    """The look: `told` is what the primary said of itself."""
+    claims = [names.of(word.primary) for word in words if not word.error]
+    claims += [one.address for one in (primary, *others) if one.role == "primary"]
+    means, why_not = how(primary.address, words, told, names)
+    return RedisLook(
+        primary=primary,
+        replicas=tuple(others),
+        claims=tuple(dict.fromkeys(claims)),
+        sentinels=len(words),
+        agreeing=sum(not word.error and names.of(word.primary) == primary.address for word in words),
+        quorum=max((word.quorum for word in words), default=0),
+        epoch=max((word.epoch for word in words), default=0),
+        means=means,
+        why_not=why_not,
+        home=names.of(home),
+    )
+
+
+def how(primary: str, words: Sequence[Word], told: Told, names: Names) -> tuple[Literal["sentinel", "server", ""], str]:
+    """How it can be failed over without losing a write, or why it cannot."""
+    state = told.get("master_failover_state", "no-failover")
+    version = told.get("redis_version", "?")
+    if state != "no-failover":
+        return "", f"a failover of {primary} is under way ({state})"
+    if _version(version) < FAILOVER_SINCE:
+        return "", f"{primary} runs Redis {version}, which cannot stop its writes for a failover (6.2 can); {PLAIN}"
+    if not words:
+        return "server", ""
+    answering = [word for word in words if not word.error]
+    if newest(answering) is None:
+        said = "; ".join(f"{word.sentinel}: {word.error}" for word in words)
+        return "", f"none of {len(words)} Sentinels answers ({said})"
+    busy = next((word for word in answering if word.failing_over), None)
+    if busy is not None:
+        return "", f"Sentinel {busy.sentinel} is failing it over already"
+    knowing = [word for word in answering if word.coordinated]
+    if not knowing:
+        return "", f"none of its {len(words)} Sentinels knows SENTINEL FAILOVER … COORDINATED; {PLAIN}"
+    if all(word.no_quorum or names.of(word.primary) != primary for word in knowing):
+        said = knowing[0].no_quorum or f"it names {knowing[0].primary}"
+        return "", f"no Sentinel can begin a failover of {primary} ({knowing[0].sentinel}: {said})"
+    return "sentinel", ""
+
+
+def number(text: str | None) -> int:
+    """A whole figure of INFO; 0 where there is none."""
+    return int(text) if text and text.isascii() and text.isdigit() else 0
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, _, rest = text.partition(".")
+    return number(major), number(rest.partition(".")[0])
