@@ -32,7 +32,7 @@ from remediations.kit import (
     canonical,
     parse,
 )
-from remediations.service_state import primary, state, until_healthy
+from remediations.service_state import HEALTH_SECONDS, primary, state, until_healthy
 
 RUN_SECONDS = 8.0  # for the program; with HEALTH_SECONDS and its end by force, below what one send may take
 
@@ -65,6 +65,9 @@ class _Frozen(ServiceRestartParams):
 
 class ServiceRestart:
     """The action; it keeps nothing between calls."""
+
+    def __init__(self, health_seconds: float = HEALTH_SECONDS) -> None:
+        self._health_seconds = health_seconds
 
     async def inspect(self, context: ActionContext, arguments: str) -> Inspection:
         """Find the primary, and how the service stands."""
@@ -112,7 +115,7 @@ class ServiceRestart:
         if reply.code != 0:
             said = " ".join(reply.output.split())[-300:] or "nothing"
             raise Unknown(f"{frozen.program} ended with {reply.code} and wrote {said}; the restart may be half done")
-        await until_healthy(context, frozen.address)
+        await until_healthy(context, frozen.address, self._health_seconds)
 
     async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
         """Whether it is healthy there now."""

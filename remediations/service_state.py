@@ -29,11 +29,11 @@ async def state(context: ActionContext, now: Millis) -> tuple[str, str, str]:
     return health, redis, next((one.error for one in readings if one.error), "")
 
 
-async def until_healthy(context: ActionContext, address: str) -> None:
+async def until_healthy(context: ActionContext, address: str, seconds: float) -> None:
     """Return when the service is healthy on `address`, or when its time is over; `read_back` tells which."""
     clock = asyncio.get_running_loop().time
     began = clock()
-    while (waited := clock() - began) < HEALTH_SECONDS:
+    while (waited := clock() - began) < seconds:
         health, redis, _ = await state(context, context.now + int(waited * 1_000))
         if (health, redis) == ("healthy", address):
             return
