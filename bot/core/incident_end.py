@@ -28,6 +28,8 @@ def is_errand(incident: Incident) -> bool:
 def in_midst(draft: Draft) -> bool:
     """Whether the current step belongs to a sequence of which a step has taken effect: then it goes on to its end."""
     incident, steps = draft.incident, draft.plan.steps
+    if incident.status in ("mitigated", "resolved", "closed"):  # it has come to its end
+        return False
     number = steps[incident.cursor].sequence if steps else 0
     earlier = {step.id for step in steps[: incident.cursor] if number and step.sequence == number}
     return any(r.step in earlier and r.episode == incident.episode and r.outcome in _DONE for r in incident.results)

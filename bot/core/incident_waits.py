@@ -17,6 +17,7 @@ from bot.core.incident_moves import (
     MAX_RESULTS,
     RECHECKS_BEFORE_PARKING,
     TURN_MS,
+    begin_soon,
     begin_step,
     end_verification,
     fail_step,
@@ -36,7 +37,7 @@ def found(draft: Draft, event: DiagnosisFound) -> Decision:
         return Ignored("a finding the plan did not ask for")
     draft.change(findings={**draft.incident.findings, event.diagnosis: event.finding})
     if draft.incident.status == "diagnosing" and draft.incident.findings.keys() >= set(draft.plan.diagnose):
-        begin_step(draft)
+        begin_soon(draft)
     return Applied(event.finding)
 
 
@@ -103,6 +104,11 @@ def _fresh_window(draft: Draft) -> Decision:
 def _try_again(draft: Draft, _: TimerFired) -> Decision:
     begin_step(draft)
     return Applied("looking at the guard again")
+
+
+def _undiagnosed(draft: Draft, _: TimerFired) -> Decision:
+    begin_soon(draft)
+    return Applied("going on without the diagnosis")
 
 
 def _verification_over(draft: Draft, _: TimerFired) -> Decision:
@@ -173,7 +179,7 @@ def _close(draft: Draft, _: TimerFired) -> Decision:
 _TIMERS: Mapping[str, Callable[[Draft, TimerFired], Decision]] = {
     "turn": _turn_over,
     "retry": _try_again,
-    "diagnosis": _try_again,
+    "diagnosis": _undiagnosed,
     "verify": _verification_over,
     "verify:again": _verify_again,
     "resolve:again": _resolve_again,

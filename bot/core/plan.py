@@ -18,12 +18,14 @@ class EvidenceDecl:
 
     kind `redis_hash`: query = key, `field` = hash field, `at_field` = hash field that holds the reading's time.
     kind `promql`: query = expression. kind `http`: query = path, `field` = dotted JSON path, `at_field` likewise.
+    kind `redis_state`: query = a figure of a look at all its servers, taken by Andon itself. kind `redis_stream`:
+    query = key; the number of its entries in the last `within_ms`. Both are of the moment of reading.
     `component`: which component of the system is asked (a name in targets.yaml).
     `over: alerts`: one reading for each distinct label set of the incident's alerts, joined by `take`.
     """
 
     name: str
-    kind: Literal["redis_hash", "promql", "http"]
+    kind: Literal["redis_hash", "promql", "http", "redis_state", "redis_stream"]
     component: str
     query: str
     field: str = ""
@@ -31,6 +33,7 @@ class EvidenceDecl:
     over: Literal["incident", "alerts"] = "incident"
     take: Literal["max", "min", "sum", "only"] = "only"
     max_age_ms: Millis = 60_000
+    within_ms: Millis = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
