@@ -1,0 +1,167 @@
+"""Other distributions' actions: the one of docs/actions.md works as written, and an unsound one stops the start."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from bot.errors import ConfigError
+from bot.extensions import ACTIONS, DIAGNOSES, gathered, installed
+from remediations import notify, var_concentration
+from remediations.catalogue import CATALOGUE
+from remediations.kit import Entry
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = re.compile(r"^<!-- file: (\S+) -->\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+HERE = "tests.integration.test_foreign_actions"
+
+
+class Desk:
+    """The distribution of the guide, built, and installed into a directory of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.site = folder / "site"
+        for name, text in FILE.findall((ROOT / "docs/actions.md").read_text(encoding="utf-8")):
+            self.write(name, text)
+
+    def write(self, name: str, text: str) -> None:
+        """A file of it."""
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def install(self) -> None:
+        """What `pip install .` does, without asking any index."""
+        options = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet"]
+        self.run("-m", "pip", "install", *options, "--target", str(self.site), ".")
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Python beside Andon and what is installed here."""
+        environment = os.environ | {"PYTHONPATH": f"{self.site}{os.pathsep}{ROOT}", "ANDON_LOG_LEVEL": "error"}
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """The guide's distribution, installed once."""
+    made = Desk(tmp_path_factory.mktemp("desk"))
+    made.install()
+    return made
+
+
+@pytest.mark.slow
+def test_the_guide_works_as_written(desk: Desk) -> None:
+    """Its files, word for word: the action passes the suite, and Andon takes it into a policy that is checked."""
+    ran = desk.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(desk.folder), "tests")
+    assert "15 passed" in ran.stdout
+    report = json.loads(desk.run("-m", "bot", "check", "desk", "--json").stdout)
+    assert report["ok"] is True
+    assert [(each["kind"], each["name"], each["distribution"]) for each in report["foreign"]] == [
+        ("action", "orders.cut_limit", "desk-actions"),
+        ("diagnosis", "orders.rejects", "desk-actions"),
+    ]
+    assert "orders.cut_limit comes from desk-actions 1.0" in desk.run("-m", "bot", "check", "desk").stdout
+
+
+@pytest.mark.slow
+def test_without_it_the_policy_is_wrong(desk: Desk) -> None:
+    """The same policy without the distribution: exit 2, and the unknown action by name."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "bot", "check", "desk"], cwd=desk.folder, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert "orders.cut_limit" in ran.stdout
+
+
+@pytest.mark.slow
+def test_an_installed_action_that_breaks_stops_the_start(tmp_path: Path) -> None:
+    """Exit 2 and one line that names the distribution and the way out."""
+    broken = Desk(tmp_path)
+    broken.write("desk_actions/cut_limit.py", '"""Broken."""\nimport no_such_module\n')
+    broken.install()
+    told = " ".join(broken.run("-m", "bot", "serve", "--config", "desk/andon.yaml", code=2).stderr.split())
+    assert "desk-actions 1.0" in told
+    assert "No module named 'no_such_module'" in told
+    assert "pip uninstall desk-actions" in told
+
+
+# --- what cannot be taken -------------------------------------------------------------------------------------------
+
+
+class OnlySends:
+    """An action without inspect and read_back."""
+
+    async def send(self, context: object, proceed: object) -> None:
+        """Nothing."""
+
+
+ENTRY = replace(notify.ENTRY, spec=replace(notify.SPEC, name="desk.say"))
+TAKEN = notify.ENTRY
+CARELESS = replace(ENTRY, spec=replace(ENTRY.spec, direction="raises"))
+ROOTLESS = replace(ENTRY, spec=replace(ENTRY.spec, delivery="absolute"))
+HALF = Entry(ENTRY.spec, ENTRY.params, OnlySends, ENTRY.example)  # type: ignore[arg-type]  # what is tested
+UNFIT = replace(ENTRY, example={"mesage": "x"})
+LOOK = replace(var_concentration.ENTRY, name="desk.look")
+
+
+def point(attribute: str, name: str = "desk.say", group: str = ACTIONS) -> EntryPoint:
+    """An entry point that leads into this file."""
+    return EntryPoint(name, f"{HERE}:{attribute}", group)
+
+
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        ([point("NOBODY")], "cannot be imported: AttributeError"),
+        ([EntryPoint("desk.say", "no_such_module_here:X", ACTIONS)], "cannot be imported: ModuleNotFoundError"),
+        ([point("notify")], "let it lead to an object made with remediations.kit.Entry"),
+        ([point("LOOK")], "let it lead to an object made with remediations.kit.Entry"),
+        ([point("ENTRY", "desk.shout")], "calls itself 'desk.say'; name its entry point the same"),
+        ([point("TAKEN", "notify")], "Andon itself has an action of that name already"),
+        ([point("CARELESS")], "it raises exposure, so its risk cannot be safe"),
+        ([point("ROOTLESS")], "so nothing can be absolute about it"),
+        ([point("HALF")], "OnlySends has no `async def read_back(self, context, proceed)`"),
+        ([point("UNFIT")], "its example does not fit its own params: message: Field required"),
+    ],
+)
+def test_what_cannot_be_taken_is_told_with_its_fix(points: list[EntryPoint], told: str) -> None:
+    """An action that is silently missing, or breaks a law, would be found out in the middle of an incident."""
+    with pytest.raises(ConfigError) as raised:
+        gathered(points, [])
+    assert told in str(raised.value)
+    assert "pip uninstall" in str(raised.value)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    """One line each, so that nobody starts Andon five times."""
+    with pytest.raises(ConfigError) as raised:
+        gathered([point("NOBODY", "a"), point("CARELESS")], [point("ENTRY", "desk.look", DIAGNOSES)])
+    assert len(str(raised.value).splitlines()) == 3
+
+
+def test_what_can_be_taken_stands_beside_ours() -> None:
+    """Ours stay as they are, theirs are added, and where they come from is known."""
+    found = gathered([point("ENTRY")], [point("LOOK", "desk.look", DIAGNOSES)])
+    assert set(found.catalogue.names()) == {*CATALOGUE.names(), "desk.say"}
+    assert set(found.catalogue.diagnoses()) == {*CATALOGUE.diagnoses(), "desk.look"}
+    assert [(each.kind, each.name) for each in found.foreign] == [("action", "desk.say"), ("diagnosis", "desk.look")]
+    assert found.catalogue.entry("desk.say") is ENTRY
+
+
+def test_nothing_is_installed_beside_a_clean_andon() -> None:
+    """The suite's own environment brings no action of its own."""
+    assert installed().foreign == ()
