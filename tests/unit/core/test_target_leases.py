@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.core.effects import PageOncall
+from bot.core.effects import PageOncall, RunStep
+from bot.core.events import StepNotSent, StepSucceeded
 from bot.core.orders import LeaseEnded, LeaseRenewed, TargetFrozen
 from bot.core.record import Applied, Denied
 from tests.unit.core.builders import MINUTE, Floor, opened, plan, step
@@ -77,3 +78,74 @@ def test_a_person_ends_it_also_while_the_component_is_frozen() -> None:
     assert floor.tell(RISK_ENGINE, again) == Denied(
         "trading.halt has no lease on trading-core:risk-engine; leases there: none"
     )
+
+
+# --- asking through an errand ------------------------------------------------------------------------------------
+
+RESUME = plan(step("1-router.resume", action="router.resume", component="router", direction="raises", risk="risky",
+                   automatic=False, verify=None, guard=""), policy="order", mode="suggest")  # fmt: skip
+PAUSE = step("1-router.pause", action="router.pause", component="router", lease_ms=15 * MINUTE, undo="router.resume",
+             undo_plan=RESUME, verify=None, guard="")  # fmt: skip
+ROUTER = "target:router"
+LEFT = '{"model":"lstm-v2","router":"paused"}'
+
+
+def paused() -> Floor:
+    floor = opened(plan(PAUSE))
+    floor.declare(floor.runs[-1])
+    floor.report(floor.runs[-1], StepSucceeded, "paused", after=LEFT)
+    return floor
+
+
+def resumes(floor: Floor) -> list[RunStep]:
+    return [run for run in floor.runs if run.step.action == "router.resume"]
+
+
+def test_a_lease_that_is_over_orders_the_way_back_and_knows_what_it_left() -> None:
+    """As an errand of its own, by nobody's hand, with the state that Andon left: the action compares."""
+    floor = paused()
+    floor.wait(15 * MINUTE - 1)
+    assert resumes(floor) == []
+    floor.wait(1)
+    (asked,) = resumes(floor)
+    assert (asked.ordered_by, asked.left, asked.requesters) == ("andon:lease", LEFT, ())
+    assert asked.incident != "inc-1"
+    assert questions(floor) == []  # the errand pages whoever must decide
+
+
+def test_the_way_back_ends_the_lease() -> None:
+    """Once resumed there is nothing to ask about, and the errand is over."""
+    floor = paused()
+    floor.wait(15 * MINUTE)
+    (asked,) = resumes(floor)
+    floor.succeed(asked)
+    assert floor.target(ROUTER).leases == {}
+    assert floor.incident(asked.incident).status == "resolved"
+    floor.wait(60 * MINUTE)
+    assert len(resumes(floor)) == 1
+
+
+def test_nobody_answered_so_the_old_question_is_withdrawn_and_a_new_one_asked() -> None:
+    """Two open questions about one lease would be two resumes."""
+    floor = paused()
+    floor.wait(15 * MINUTE)
+    floor.report(resumes(floor)[0], StepNotSent, "cannot be read")
+    floor.wait(15 * MINUTE)
+    first, second = resumes(floor)
+    assert first.incident != second.incident
+    assert floor.incident(first.incident).status == "resolved"
+
+
+def test_renewing_and_ending_withdraw_the_question() -> None:
+    """Who keeps it in force has answered."""
+    for answer in (
+        LeaseRenewed(id="r", at=0, by="demo-oncall", action="router.pause", for_ms=30 * MINUTE),
+        LeaseEnded(id="e", at=0, by="demo-oncall", action="router.pause"),
+    ):
+        floor = paused()
+        floor.wait(15 * MINUTE)
+        floor.report(resumes(floor)[0], StepNotSent, "cannot be read")
+        assert isinstance(floor.tell(ROUTER, answer), Applied)
+        assert floor.incident(resumes(floor)[0].incident).status == "resolved"
+        floor.wait(30 * MINUTE)
+        assert len(resumes(floor)) == (2 if isinstance(answer, LeaseRenewed) else 1)
