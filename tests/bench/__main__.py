@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import ingest, latency, matching, path
+from tests.bench import commands, ingest, latency, matching, path
 from tests.bench.lab import Figure, say
 
 
@@ -21,7 +21,9 @@ def main() -> int:
     """Take every figure in turn. 1 when one of them could not be taken."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="shorter and rougher: under a minute")
-    parser.add_argument("--only", choices=["matching", "ingest", "latency", "path"], help="one group of figures")
+    parser.add_argument(
+        "--only", choices=["matching", "ingest", "latency", "commands", "path"], help="one group of figures"
+    )
     chosen = parser.parse_args()
     quick: bool = chosen.quick
     started = time.perf_counter()
@@ -32,6 +34,7 @@ def main() -> int:
             "matching": lambda: matching.figures(quick=quick),
             "ingest": lambda: ingest.figures(folder, quick=quick),
             "latency": lambda: latency.figures(folder, quick=quick),
+            "commands": lambda: commands.figures(folder, quick=quick),
             "path": lambda: path.figures(folder, quick=quick),
         }
         for name, take in groups.items():

@@ -106,10 +106,18 @@ def _free_port() -> int:
 
 
 @contextmanager
-def andon(folder: Path, policies: list[Mapping[str, Any]], *, target_port: int = 9) -> Iterator[House]:
-    """`andon serve` with these policies until the block ends."""
+def andon(
+    folder: Path,
+    policies: list[Mapping[str, Any]],
+    *,
+    target_port: int = 9,
+    instead: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Iterator[House]:
+    """`andon serve` with these policies until the block ends; `instead`: by file, top-level keys that differ."""
     folder.mkdir(parents=True)
     documents = _documents(policies, target_port)
+    for name, keys in (instead or {}).items():
+        documents[name] |= keys
     for name, document in documents.items():
         (folder / name).write_text(json.dumps(document))  # JSON is YAML
     port = documents["andon.yaml"]["listen"]["port"]
