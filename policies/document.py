@@ -32,17 +32,24 @@ class PageDoc(StrictModel):
     severity: Severity = "critical"
 
 
+RedisFigure: TypeAlias = Literal["p99_us", "replica_p99_us", "replica_lag_bytes", "sentinels_agreeing", "primaries"]
+
+
 class EvidenceDoc(StrictModel):
-    """One declared, dated reading: exactly one of `redis_hash`, `promql`, `http` says where it comes from."""
+    """One declared, dated reading: exactly one of its sources (see `lint_evidence`) says where it comes from."""
 
     not_yet: ClassVar[Mapping[str, str]] = {
         "redis_timeseries": "use redis_hash on the plain-hash fallback metrics:<name>:<symbol>",
-        "redis_stream": "use redis_hash, promql or http",
     }
 
     redis_hash: str | None = Field(None, max_length=MAX_TEXT, description="The hash's key; may hold ${labels.NAME}.")
     promql: str | None = Field(None, max_length=MAX_TEXT, description="An instant query with one sample as its answer.")
     http: str | None = Field(None, max_length=MAX_TEXT, description="A path that answers with JSON.")
+    redis_state: RedisFigure | None = Field(None, description="A figure of the Redis itself, measured by Andon.")
+    redis_stream: str | None = Field(
+        None, max_length=MAX_TEXT, description="A stream's key; the reading is the number of its latest entries."
+    )
+    within: Duration = Field(0, description="redis_stream: how far back its entries are counted, like 1m.")
     field: str = Field("", description="redis_hash: the field with the value.")
     at_field: str = Field("", description="redis_hash: the field with the time of the reading.")
     json_path: str = Field("", alias="json", description="http: dotted path of the value in the answer.")

@@ -20,6 +20,7 @@ from policies.rendering import references
 
 Finding: TypeAlias = tuple[Path, str, str]  # path, message, fix
 
+MAX_WITHIN_MS = 3_600_000  # of a stream: its entries are read to be counted
 MIN_EVERY_MS = 500  # verifying more often than this would load the target it looks at
 
 
@@ -36,6 +37,8 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "redis_hash": (("field", "field"), ("at_field", "at_field")),
     "http": (("json_path", "json"), ("at_json", "at_json")),
     "promql": (),
+    "redis_state": (),
+    "redis_stream": (("within", "within"),),
 }
 _ALL_KEYS = tuple(pair for pairs in _KEYS.values() for pair in pairs)
 _UNDATED = "an undated reading can never be shown to be fresh"
@@ -48,26 +51,33 @@ def readings(policy: PolicyDoc, known: Known, setting: Setting) -> Iterator[Find
         kinds = [kind for kind in _KEYS if getattr(decl, kind) is not None]
         if len(kinds) != 1:
             said = " and ".join(kinds) or "no source"
-            yield at, f"a reading has one source; this has {said}", "keep one of redis_hash, promql, http"
+            yield at, f"a reading has one source; this has {said}", f"keep one of {', '.join(_KEYS)}"
             continue
         yield from _keys(at, decl, kinds[0])
         try:
-            planning.component_for_evidence(decl, setting)
+            asked = planning.component_for_evidence(decl, setting)
         except UnclearError as error:
             yield (*at, "component") if decl.component else at, error.message, error.fix
+        else:
+            if decl.redis_state == "sentinels_agreeing" and not asked.sentinels:
+                message = f"no Sentinels watch {asked.name}"
+                yield (*at, "redis_state"), message, "list its sentinels: in targets.yaml, or read another figure"
         yield from _query(at, decl, kinds[0], known)
 
 
 def _keys(at: Path, decl: EvidenceDoc, kind: str) -> Iterator[Finding]:
     for attribute, key in _KEYS[kind]:
         if not getattr(decl, attribute):
-            fix = f"add {key}: NAME" + (f"; {_UNDATED}" if key.startswith("at_") else "")
+            fix = "add within: 1m" if key == "within" else f"add {key}: NAME"
+            fix += f"; {_UNDATED}" if key.startswith("at_") else ""
             yield at, f"a {kind} reading needs {key}", fix
     for attribute, key in _ALL_KEYS:
         if (attribute, key) not in _KEYS[kind] and getattr(decl, attribute):
             yield (*at, key), f"{key} does not belong to a {kind} reading", "remove it"
     if decl.max_age == 0:
         yield (*at, "max_age"), "every reading is older than 0s", "write how old it may be, like 60s"
+    if kind == "redis_stream" and decl.within > MAX_WITHIN_MS:
+        yield (*at, "within"), f"{spell(decl.within)} is too long to count", f"at most {spell(MAX_WITHIN_MS)}"
     if kind == "http" and not (decl.http or "").startswith("/"):
         yield (*at, "http"), f"{decl.http!r} is not a path", "write the path only, like /api/risk/status"
 

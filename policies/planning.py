@@ -291,11 +291,15 @@ def _readings(policy: PolicyDoc, setting: Setting) -> dict[str, EvidenceDecl]:
 
 
 def _evidence(name: str, decl: EvidenceDoc, setting: Setting) -> EvidenceDecl:
-    kind: Literal["redis_hash", "promql", "http"]
+    kind: Literal["redis_hash", "promql", "http", "redis_state", "redis_stream"]
     if decl.promql is not None:
         kind, query, field, at_field = "promql", decl.promql, "", ""
     elif decl.http is not None:
         kind, query, field, at_field = "http", decl.http, decl.json_path, decl.at_json
+    elif decl.redis_state is not None:
+        kind, query, field, at_field = "redis_state", decl.redis_state, "", ""
+    elif decl.redis_stream is not None:
+        kind, query, field, at_field = "redis_stream", decl.redis_stream, "", ""
     else:
         kind, query, field, at_field = "redis_hash", decl.redis_hash or "", decl.field, decl.at_field
     return EvidenceDecl(
@@ -308,6 +312,7 @@ def _evidence(name: str, decl: EvidenceDoc, setting: Setting) -> EvidenceDecl:
         over=decl.over,
         take=decl.take or "only",
         max_age_ms=decl.max_age,
+        within_ms=decl.within,
     )
 
 

@@ -117,7 +117,7 @@ class SwitchPattern:
         source = declared(context, "redis_stream", "redis_state", "redis_hash")
         if source is None:
             return Finding(f"the plan declares no evidence from a Redis, so {STREAM} cannot be read")
-        key = source.query if source.kind == "redis_stream" else STREAM  # type: ignore[comparison-overlap]
+        key = source.query if source.kind == "redis_stream" else STREAM
         try:
             redis = context.targets.redis(context.system, source.component)
         except TargetError as error:

@@ -48,7 +48,7 @@ class Evidence:
             queries = distinct_queries(decl, alerts)
             source = f"{decl.component}: {_shown(queries)}"
             async with asyncio.timeout(READ_SECONDS):
-                samples = await self._samples(system, decl, queries)
+                samples = await self._samples(system, decl, queries, now)
             value, taken_at = joined(decl, samples)
         except TargetError as error:
             return Reading(name=decl.name, value=None, source=source, error=_short(str(error)))
@@ -64,14 +64,14 @@ class Evidence:
             name=decl.name, value=None if problem else value, taken_at=taken_at, source=source, error=problem
         )
 
-    async def _samples(self, system: str, decl: EvidenceDecl, queries: Sequence[str]) -> list[Sample]:
+    async def _samples(self, system: str, decl: EvidenceDecl, queries: Sequence[str], now: Millis) -> list[Sample]:
         """Every part's samples. The first part that fails fails the whole: a maximum over some is no maximum."""
         turns = asyncio.Semaphore(MAX_AT_ONCE)
 
         async def part(query: str) -> list[Sample]:
             async with turns:
                 try:
-                    return await ask(self._connectors, system, decl, query)
+                    return await ask(self._connectors, system, decl, query, now)
                 except TargetError as error:
                     if len(queries) == 1:
                         raise

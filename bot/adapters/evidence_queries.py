@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 from urllib.parse import quote
 
 from bot.adapters import evidence_promql
 from bot.errors import TargetError
 
+Kind: TypeAlias = Literal["redis_hash", "promql", "http", "redis_state", "redis_stream"]
+
 MAX_VALUE = 200  # characters of a label's value in a query; symbols and instances are far shorter
 PLACEHOLDER = re.compile(r"\$\{labels\.([a-zA-Z_][a-zA-Z0-9_]*)\}")
 
 
-def fill(kind: Literal["redis_hash", "promql", "http"], query: str, labels: Mapping[str, str]) -> str:
+def fill(kind: Kind, query: str, labels: Mapping[str, str]) -> str:
     """The query with its placeholders filled in. Raises TargetError for a label that is missing or does not fit."""
     values = {name: _value(labels, name) for name in label_names(query)}
     match kind:
-        case "redis_hash":
+        case "redis_hash" | "redis_stream" | "redis_state":
             filled = PLACEHOLDER.sub(lambda found: values[found[1]], query)
             rest = PLACEHOLDER.sub("", query)
         case "promql":

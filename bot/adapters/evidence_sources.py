@@ -1,4 +1,4 @@
-"""One question to one source: a Redis hash, a PromQL instant query, an HTTP document; values with their own time.
+"""One question to one source: a Redis hash or stream, Redis itself, PromQL, an HTTP document; values with their time.
 
 Called by `bot.adapters.evidence` with queries already filled in; raises TargetError's family. What these return is not
 judged yet: age, future and `take` are the reader's.
@@ -11,13 +11,14 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bot.adapters import evidence_promql, evidence_values
+from bot.adapters import evidence_promql, evidence_values, targets_redis_look
 from bot.adapters.connectors import Connectors
 from bot.adapters.http_target import HttpConnector
 from bot.core.plan import EvidenceDecl
 from bot.core.words import Millis
 from bot.errors import TargetError
 
+PINGS = 100  # for a latency: 99 of them set the 99th percentile, so that one hiccup of ours is none of theirs
 MAX_SERIES = 1_000  # of one answer; a figure over more is the rule's business, not a guard's
 TIMELESS = "it has no time of its own, so it cannot be proved fresh"
 
@@ -33,13 +34,17 @@ class Sample:
     asked: str
 
 
-async def ask(connectors: Connectors, system: str, decl: EvidenceDecl, query: str) -> list[Sample]:
-    """The samples behind one filled-in query: at least one. Raises TargetError and its children."""
+async def ask(connectors: Connectors, system: str, decl: EvidenceDecl, query: str, now: Millis) -> list[Sample]:
+    """The samples behind one filled-in query: at least one, of `now` what is measured now. Raises TargetError."""
     match decl.kind:
         case "redis_hash":
             return [await _hash(connectors, system, decl, query)]
         case "http":
             return [await _document(connectors, system, decl, query)]
+        case "redis_state":
+            return [await _state(connectors, system, decl.component, query, now)]
+        case "redis_stream":
+            return [await _stream(connectors, system, decl, query, now)]
         case "promql":
             return await _promql(connectors.prometheus(system, decl.component), query)
 
@@ -63,6 +68,20 @@ async def _hash(connectors: Connectors, system: str, decl: EvidenceDecl, key: st
     if at is None:
         raise TargetError(TIMELESS)
     return Sample(evidence_values.text_value(value), evidence_values.time_ms(at), f"{key} {field}")
+
+
+async def _state(connectors: Connectors, system: str, component: str, figure: str, now: Millis) -> Sample:
+    """A figure of all servers of a Redis, looked at now."""
+    look = await connectors.redis(system, component).look(samples=PINGS if figure.endswith("p99_us") else 0)
+    return Sample(targets_redis_look.figure(look, figure), now, figure)
+
+
+async def _stream(connectors: Connectors, system: str, decl: EvidenceDecl, key: str, now: Millis) -> Sample:
+    """How many entries a stream got lately. Its ids are its own time, so one from the future spoils the count."""
+    count, newest = await connectors.redis(system, decl.component).entries_since(key, now - decl.within_ms)
+    if newest > now + evidence_values.FUTURE_MS:
+        raise TargetError(f"the newest entry of {key} is dated {(newest - now) / 1_000:.1f} s in the future")
+    return Sample(float(count), now, key)
 
 
 async def _document(connectors: Connectors, system: str, decl: EvidenceDecl, path: str) -> Sample:

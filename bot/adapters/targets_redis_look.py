@@ -13,6 +13,7 @@ from typing import Literal
 
 from bot.adapters.sentinel_words import Word, joined, newest
 from bot.engine.connector_ports import RedisLook, RedisNode
+from bot.errors import TargetError
 
 Told = Mapping[str, str]  # the fields of one server's INFO; "error" alone where it gave none
 
@@ -126,6 +127,39 @@ def how(primary: str, words: Sequence[Word], told: Told, names: Names) -> tuple[
         said = knowing[0].no_quorum or f"it names {knowing[0].primary}"
         return "", f"no Sentinel can begin a failover of {primary} ({knowing[0].sentinel}: {said})"
     return "sentinel", ""
+
+
+def figure(look: RedisLook, name: str) -> float:
+    """One figure of a look, as evidence names it. Raises TargetError when it cannot be told."""
+    match name:
+        case "p99_us":
+            return _measured([look.primary])
+        case "replica_p99_us":
+            return _measured(look.replicas)
+        case "replica_lag_bytes":
+            broken = next((one for one in look.replicas if one.error or not one.link_up), None)
+            if broken is not None:
+                raise TargetError(f"replica {broken.address} does not follow: {broken.error or 'its link is down'}")
+            return float(max(max(look.primary.offset - one.offset, 0) for one in _some(look.replicas)))
+        case "sentinels_agreeing" if look.sentinels:
+            return float(look.agreeing)
+        case "primaries":
+            return float(len(look.claims))
+    raise TargetError(f"there is no {name} of this Redis")
+
+
+def _measured(nodes: Sequence[RedisNode]) -> float:
+    """The slowest of them; each must have answered."""
+    for one in _some(nodes):
+        if one.p99_us is None:
+            raise TargetError(f"the latency of {one.address} cannot be measured: {one.error or 'it did not answer'}")
+    return max(one.p99_us or 0.0 for one in nodes)
+
+
+def _some(nodes: Sequence[RedisNode]) -> Sequence[RedisNode]:
+    if not nodes:
+        raise TargetError("it has no replica")
+    return nodes
 
 
 def number(text: str | None) -> int:

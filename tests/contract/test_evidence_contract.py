@@ -134,6 +134,36 @@ async def test_what_is_no_evidence_says_why(shop: Shop, value: object, at: objec
     assert said in reading.error
 
 
+def live_decl(kind: Any, query: str, **more: Any) -> EvidenceDecl:
+    return EvidenceDecl(name="live", kind=kind, component="redis", query=query, **more)
+
+
+async def test_the_latest_entries_of_a_stream_are_counted(shop: Shop) -> None:
+    """By the stream's own ids and the reading clock, over pages; a stream that is gone is not a quiet one."""
+    rate = live_decl("redis_stream", "model.switch.log", within_ms=60_000)
+    assert "has no stream 'model.switch.log'" in (await one(shop.evidence, rate)).error
+    async with shop.redis.pipeline() as pipe:
+        for at in [NOW - 60_001, *(NOW - 60_000 + number for number in range(1_003)), NOW]:
+            pipe.xadd("model.switch.log", {"to": "lstm"}, id=f"{at}-1")
+        await pipe.execute()
+    reading = await one(shop.evidence, rate)
+    assert (reading.value, reading.taken_at) == (1_004, NOW)
+    assert (await one(shop.evidence, rate, now=NOW + 120_000)).value == 0
+    assert "6.0 s in the future" in (await one(shop.evidence, rate, now=NOW - 6_000)).error
+
+
+async def test_figures_of_a_redis_are_measured_now(shop: Shop) -> None:
+    """Its latency and its primaries; what it has not, a replica or Sentinels, is an error and no zero."""
+    p99 = await one(shop.evidence, live_decl("redis_state", "p99_us"))
+    assert isinstance(p99.value, float)
+    assert 1 < p99.value < 500_000
+    assert p99.taken_at == NOW
+    assert (await one(shop.evidence, live_decl("redis_state", "primaries"))).value == 1
+    for figure in ("replica_p99_us", "replica_lag_bytes"):
+        assert "it has no replica" in (await one(shop.evidence, live_decl("redis_state", figure))).error
+    assert "no sentinels_agreeing" in (await one(shop.evidence, live_decl("redis_state", "sentinels_agreeing"))).error
+
+
 async def test_the_worst_symbol_counts_and_the_oldest_time(shop: Shop) -> None:
     """`over: alerts` reads each distinct label set; `take` joins them; one old part makes the whole old."""
     for symbol, value, age in [("A", 1.9, 3), ("B", 2.4, 1), ("C", 0.5, 2)]:
@@ -233,7 +263,7 @@ async def test_the_var_diagnosis_names_the_symbol_and_the_runbook_s_fix(shop: Sh
     for symbol, var, position in [("BTC-USD", 2.4, 410_000), ("ETH-USD", 1.2, 260_000)]:
         await shop.put(symbol, var)
         await shop.redis.hset(f"metrics:position_size_usd:{symbol}", mapping={"value": position, "timestamp": NOW})
-    look = CATALOGUE.diagnosis("risk.var_concentration")
+    look = CATALOGUE.diagnosis("risk.var_pattern")
     assert look is not None
 
     async def finding(*symbols: str) -> str:
@@ -243,13 +273,12 @@ async def test_the_var_diagnosis_names_the_symbol_and_the_runbook_s_fix(shop: Sh
         )  # fmt: skip
         return (await look.look(context)).summary
 
-    assert await finding("BTC-USD", "ETH-USD") == (
-        "one symbol is high: BTC-USD (VaR 2.40 %, position $410,000); "
-        "likely a concentrated position; the runbook's fix is a lower position limit for that symbol"
-    )
+    found = await finding("BTC-USD", "ETH-USD")
+    assert found.startswith("1 of 2 symbols are high: BTC-USD (VaR 2.40 %, position $410,000), ETH-USD (VaR 1.20 %")
+    assert found.endswith("a single symbol has high VaR: BTC-USD at 2.40 %, next is 1.20 %")
     await shop.put("ETH-USD", 2.1)
-    assert (await finding("BTC-USD", "ETH-USD")).startswith("all 2 alerting symbols are high: BTC-USD (VaR 2.40 %")
-    assert "(1 more not read)" in await finding("BTC-USD", "GONE")
+    assert "all symbols are elevated: 2 of 2, the lowest at 2.10 %" in await finding("BTC-USD", "ETH-USD")
+    assert "1 more not read" in await finding("BTC-USD", "GONE")
 
 
 # --- Prometheus ----------------------------------------------------------------------------------------------------

@@ -122,6 +122,17 @@ EXPECTED = {
         "add a policy that matches it, or give it severity: critical",
     ),
     "51-no-grace": (6, "schedules[0].grace", "0s is no grace", "from 1s to 1d"),
+    "60-two-sources": (8, "policies[0].evidence.var", "this has promql and redis_stream", "keep one of"),
+    "61-stream-without-a-window": (8, "policies[0].evidence.var", "needs within", "add within: 1m"),
+    "62-unknown-figure": (8, "policies[0].evidence.var.redis_state", "p99_us", "p99_us"),
+    "63-figure-without-sentinels": (
+        8,
+        "policies[0].evidence.var.redis_state",
+        "no Sentinels watch redis",
+        "list its sentinels",
+    ),
+    "64-window-of-a-figure": (8, "policies[0].evidence.var.within", "does not belong to a redis_state", "remove it"),
+    "65-window-of-a-day": (8, "policies[0].evidence.var.within", "is too long to count", "at most 1h"),
 }
 
 PEOPLE_EXPECTED = {
@@ -168,6 +179,11 @@ TARGETS_EXPECTED = {
     "09-pidfile-of-an-api": (8, "pidfile", "pidfile means nothing for a http component", "remove it"),
     "10-api-without-an-address": (4, "", "does not say where router is reached", "add url: http://host:port"),
     "11-path-with-dots": (4, "allow[0]", "is not the plain path of a program", "/usr/local/bin/restart-service"),
+    "12-redis-verb-without-a-key": (8, "allow[0]", "'HSET' does not name one key", "HSET metrics:*"),
+    "13-redis-command-that-may-not-be": (8, "allow[0]", "CONFIG is not a command that Andon may be", "FAILOVER"),
+    "14-redis-every-key": (8, "allow[0]", "'*' is neither a key nor the beginning of one", "HSET metrics:*"),
+    "15-redis-read-in-the-list": (8, "allow[0]", "only reads, and reads need no line", "remove it"),
+    "16-redis-verb-in-small-letters": (8, "allow[0]", "'publish' is not in capitals", "write PUBLISH"),
 }  # paths are within the file's only component
 
 
