@@ -27,8 +27,9 @@ READS = frozenset({
     "PUBSUB NUMSUB", "PUBSUB NUMPAT",
     "EXISTS", "TYPE", "TTL", "PTTL", "GET", "STRLEN", "HGET", "HMGET", "HGETALL", "HLEN", "HEXISTS", "HSTRLEN",
     "LLEN", "LINDEX", "SCARD", "SISMEMBER", "ZCARD", "ZSCORE", "ZCOUNT", "XLEN", "XRANGE", "XREVRANGE", "XINFO STREAM",
+    "TS.RANGE",
 })  # fmt: skip
-_RANGES = frozenset({"XRANGE", "XREVRANGE"})
+_RANGES = frozenset({"XRANGE", "XREVRANGE", "TS.RANGE"})
 
 
 def line_problem(line: str) -> tuple[str, str] | None:

@@ -24,6 +24,7 @@ from remediations import (
     redis_command,
     redis_failback,
     redis_failover,
+    redis_latency,
     redis_publish,
     reduce_kelly,
     router_pause,
@@ -31,7 +32,7 @@ from remediations import (
     router_resume,
     service_restart,
     trading_halt,
-    var_concentration,
+    var_pattern,
 )
 from remediations.kit import DiagnosisEntry, Entry
 from remediations.params import canonical, check, parse
@@ -59,7 +60,8 @@ def _actions() -> dict[str, Entry]:
 
 def _diagnoses() -> dict[str, DiagnosisEntry]:
     return {
-        "risk.var_concentration": var_concentration.ENTRY,
+        "redis.latency": redis_latency.ENTRY,
+        "risk.var_pattern": var_pattern.ENTRY,
         "router.switch_pattern": model_switching.ENTRY,
     }
 

@@ -26,7 +26,7 @@ from remediations.kit import (
     canonical,
 )
 
-LOOK_SECONDS = 3.0  # all reads of a diagnosis together; the dispatcher cuts the whole look off after 5 s
+LOOK_SECONDS = 2.0  # all reads of a diagnosis together; the dispatcher cuts the whole look off after 5 s
 MAX_TEXT = 60  # characters of a name that a target or alert gave: a symbol, model or command is far shorter
 MAX_SUMMARY = 900  # characters of the sentence; cause and fix follow it in the record's 2,000
 MAX_DETAIL = 1_900  # characters of the figures as JSON: the record keeps 2,000, and nothing of what is longer

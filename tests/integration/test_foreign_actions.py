@@ -15,7 +15,7 @@ import pytest
 
 from bot.errors import ConfigError
 from bot.extensions import ACTIONS, DIAGNOSES, gathered, installed
-from remediations import notify, var_concentration
+from remediations import notify, var_pattern
 from remediations.catalogue import CATALOGUE
 from remediations.kit import Entry
 
@@ -115,7 +115,7 @@ CARELESS = replace(ENTRY, spec=replace(ENTRY.spec, direction="raises"))
 ROOTLESS = replace(ENTRY, spec=replace(ENTRY.spec, delivery="absolute"))
 HALF = Entry(ENTRY.spec, ENTRY.params, OnlySends, ENTRY.example)  # type: ignore[arg-type]  # what is tested
 UNFIT = replace(ENTRY, example={"mesage": "x"})
-LOOK = replace(var_concentration.ENTRY, name="desk.look")
+LOOK = replace(var_pattern.ENTRY, name="desk.look")
 
 
 def point(attribute: str, name: str = "desk.say", group: str = ACTIONS) -> EntryPoint:

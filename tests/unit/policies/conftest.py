@@ -69,7 +69,7 @@ class StubCatalogue:
         return tuple(sorted(self.actions))
 
     def diagnoses(self) -> tuple[str, ...]:
-        return ("risk.var_concentration",)
+        return ("risk.var_pattern",)
 
     def spec(self, action: str) -> ActionSpec | None:
         return self.actions[action][0] if action in self.actions else None
