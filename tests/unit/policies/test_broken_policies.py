@@ -133,6 +133,15 @@ EXPECTED = {
     ),
     "64-window-of-a-figure": (8, "policies[0].evidence.var.within", "does not belong to a redis_state", "remove it"),
     "65-window-of-a-day": (8, "policies[0].evidence.var.within", "is too long to count", "at most 1h"),
+    "70-sequence-of-one": (7, "policies[0].plan[0].sequence", "at least 2 items", ""),
+    "71-wait-for-nothing": (9, "policies[0].plan[1].wait", "nothing comes after this wait", "put it before"),
+    "72-ungated-step": (
+        10,
+        "policies[0].plan[0].sequence[1].action",
+        "nothing says that it went well",
+        "give it verify:",
+    ),
+    "73-unknown-key-in-a-sequence": (11, "policies[0].plan[0].sequence[1].for", "unknown key 'for'", "known: wait"),
 }
 
 PEOPLE_EXPECTED = {
