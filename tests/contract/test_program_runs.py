@@ -251,6 +251,16 @@ async def test_sigterm_comes_first(script: Callable[[str], str], tmp_path: Path)
     assert (tmp_path / "tidied").read_text() == "tidy\n"
 
 
+async def test_a_child_that_outlives_its_ended_program_is_killed(script: Callable[[str], str], tmp_path: Path) -> None:
+    """The program obeys SIGTERM at once, what it started does not: a time-out leaves neither."""
+    program = script(f"(trap '' TERM; echo > {tmp_path}/armed; sleep 60; sleep 60) & echo $! > {tmp_path}/child; wait")
+    with pytest.raises(Unknown, match="was killed"):
+        await target(program).run(program, [], seconds=0.3)
+    assert (tmp_path / "armed").exists()
+    child = int((tmp_path / "child").read_text())
+    await until(lambda: is_gone(child))
+
+
 async def test_a_hundred_megabytes_are_read_and_forgotten(script: Callable[[str], str]) -> None:
     """The end of the output is kept, the rest never stays in memory and never blocks the program."""
     program = script("head -c 100000000 /dev/zero | tr '\\0' 'x'; echo; echo the end")
