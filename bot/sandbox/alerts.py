@@ -1,24 +1,25 @@
-"""Where no Alertmanager runs: the sandbox raises its own VaRBreach alert and posts the same webhooks itself.
+"""Where no Alertmanager runs: the sandbox raises its own alerts and posts the same webhooks itself.
 
-Hung onto `TradingCore.listen` by `__main__` when a webhook URL is given. The rule is deploy/prometheus's (VaR over
-1.8 % fires, otherwise resolved), the payload Alertmanager's v4 with its fingerprint, groupKey and year-1 end time, the
-manners Alertmanager's too: a snapshot of the whole group on every change and every repeat interval, 5xx and transport
-errors retried with growing pauses, 4xx not. `copies` 2 posts everything twice, as a highly available pair may.
+Hung onto `TradingCore.listen` and `Probe.listen` by `assembly` when a webhook URL is given. The rules are
+`alert_rules` (deploy/prometheus's), the payload Alertmanager's v4 with its fingerprint, groupKey and year-1 end time,
+the manners Alertmanager's too: one group for each alertname, a snapshot of the whole group on every change and every
+repeat interval, 5xx and transport errors retried with growing pauses, 4xx not. `copies` 2 posts everything twice, as a
+highly available pair may.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import aiohttp
 
 from bot.core.words import Millis
+from bot.sandbox.alert_rules import LATENCY_HIGH, SYSTEM, VAR_BREACH, Condition, LatencyHigh, var_breach
 from bot.sandbox.model import Reading
 
-THRESHOLD_PCT = 1.8  # 90 % of the 2.0 % limit; the same number as in deploy/prometheus/rules/trading-core.yml
 REPEAT_MS = 300_000  # deploy/alertmanager's repeat_interval, on the sandbox's clock
 FIRST_PAUSE = 0.4  # seconds of real time before the first retry; Alertmanager's is 0.35 to 0.41
 PAUSE_GROWTH = 1.5
@@ -48,15 +49,52 @@ def rfc3339(at: Millis) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Tracked:
-    """One symbol's alert: since when it fires, and when it ended (None: it still fires)."""
+    """One alert: since when it fires, and when it ended (None: it still fires)."""
 
-    reading: Reading
+    condition: Condition
     starts_at: Millis
     ends_at: Millis | None = None
 
 
+class _Group:
+    """The alerts of one rule, as they were last seen, and when they were last told."""
+
+    def __init__(self, alertname: str) -> None:
+        self.alertname = alertname
+        self.tracked: dict[str, _Tracked] = {}
+        self.changed = False
+        self._posted_at: Millis | None = None
+
+    @property
+    def firing(self) -> list[str]:
+        """Keys of the alerts that fire."""
+        return [key for key, alert in self.tracked.items() if alert.ends_at is None]
+
+    def see(self, found: Iterable[Condition], now: Millis) -> None:
+        """What fires now; everything else has ended."""
+        conditions = {condition.key: condition for condition in found}
+        for key, condition in conditions.items():
+            known = self.tracked.get(key)
+            if known is None or known.ends_at is not None:
+                self.tracked[key] = _Tracked(condition, now)
+                self.changed = True
+        for key in self.firing:
+            if key not in conditions:
+                self.tracked[key] = replace(self.tracked[key], ends_at=now)
+                self.changed = True
+        if self.tracked and self._posted_at is not None and now - self._posted_at >= REPEAT_MS:
+            self.changed = True
+
+    def told(self, what: dict[str, _Tracked], now: Millis) -> None:
+        """A snapshot was taken: alerts that it told to be over are forgotten."""
+        self._posted_at = now
+        for key, alert in what.items():
+            if alert.ends_at is not None and self.tracked.get(key) == alert:
+                del self.tracked[key]
+
+
 class AlertPoster:
-    """Evaluates the rule on every reading and posts the group. `run` does the posting; give it a task of its own."""
+    """Evaluates the rules on every reading and posts the groups. `run` does the posting; give it a task of its own."""
 
     def __init__(
         self, url: str, now: Callable[[], Millis], *, token: str = "", copies: int = 1, generator_url: str = ""
@@ -68,9 +106,9 @@ class AlertPoster:
             self._headers["Authorization"] = f"Bearer {token}"
         self._copies = copies
         self._generator_url = generator_url
-        self._tracked: dict[str, _Tracked] = {}
-        self._changed = asyncio.Event()
-        self._posted_at: Millis | None = None
+        self._groups = {name: _Group(name) for name in (VAR_BREACH, LATENCY_HIGH)}
+        self._latency = LatencyHigh()
+        self._wake = asyncio.Event()
         self._posts = 0
         self._failures = 0
         self._last = ""
@@ -84,50 +122,48 @@ class AlertPoster:
             "posts": self._posts,
             "failures": self._failures,
             "last": self._last,
-            "firing": [name for name, alert in self._tracked.items() if alert.ends_at is None],
+            "firing": [key for group in self._groups.values() for key in group.firing],
         }
 
     async def observe(self, readings: tuple[Reading, ...]) -> None:
-        """Apply the rule to new readings and wake the poster if an alert started or ended, or is due to be repeated."""
-        now = self._now()
-        for reading in readings:
-            known = self._tracked.get(reading.symbol)
-            fires = reading.var_pct > THRESHOLD_PCT
-            if fires and (known is None or known.ends_at is not None):
-                self._tracked[reading.symbol] = _Tracked(reading, now)
-                self._changed.set()
-            elif known is not None and known.ends_at is None:
-                if not fires:
-                    self._changed.set()
-                self._tracked[reading.symbol] = replace(known, reading=reading, ends_at=None if fires else now)
-        if self._tracked and self._posted_at is not None and now - self._posted_at >= REPEAT_MS:
-            self._changed.set()
+        """Apply the VaR rule to new readings and wake the poster where an alert started, ended or is to be repeated."""
+        self._see(VAR_BREACH, var_breach(readings))
+
+    async def observe_latency(self, p99_us: float | None) -> None:
+        """The same for the latency rule and a new measure."""
+        found = self._latency.look(p99_us)
+        if found is not None:
+            self._see(LATENCY_HIGH, found)
+
+    def _see(self, alertname: str, found: tuple[Condition, ...]) -> None:
+        group = self._groups[alertname]
+        group.see(found, self._now())
+        if group.changed:
+            self._wake.set()
 
     async def run(self) -> None:
-        """Post the group whenever it changed, for ever."""
+        """Post every group whenever it changed, for ever."""
         async with aiohttp.ClientSession(timeout=POST_TIMEOUT, headers=self._headers) as session:
             while True:
-                await self._changed.wait()
-                self._changed.clear()
-                if self._tracked:
-                    await self._deliver(session)
+                await self._wake.wait()
+                self._wake.clear()
+                for group in self._groups.values():
+                    if group.changed and group.tracked:
+                        await self._deliver(session, group)
 
-    async def _deliver(self, session: aiohttp.ClientSession) -> None:
-        """Post today's snapshot until it is taken or refused, then forget the alerts it told to be over."""
+    async def _deliver(self, session: aiohttp.ClientSession, group: _Group) -> None:
+        """Post today's snapshot until it is taken or refused."""
         pause = FIRST_PAUSE
         while True:
-            body = self.payload()
-            told = dict(self._tracked)
+            group.changed = False
+            body, told = self._payload(group), dict(group.tracked)
             answers = [await self._post(session, body) for _ in range(self._copies)]
             if all(status < 500 and status != 0 for status in answers):
                 break
             self._failures += 1
             await asyncio.sleep(pause)
             pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
-        self._posted_at = self._now()
-        for name, alert in told.items():
-            if alert.ends_at is not None and self._tracked.get(name) == alert:
-                del self._tracked[name]
+        group.told(told, self._now())
 
     async def _post(self, session: aiohttp.ClientSession, body: dict[str, object]) -> int:
         """One webhook; the HTTP status, or 0 when there was none."""
@@ -140,47 +176,35 @@ class AlertPoster:
             self._last = f"{type(problem).__name__}: {problem}"
             return 0
 
-    def payload(self) -> dict[str, object]:
+    def _payload(self, group: _Group) -> dict[str, object]:
         """The group as it stands, in Alertmanager's webhook format 4."""
-        alerts = [self._alert(alert) for _, alert in sorted(self._tracked.items())]
-        labels = [alert["labels"] for alert in alerts]
-        annotations = [alert["annotations"] for alert in alerts]
-        firing = any(alert.ends_at is None for alert in self._tracked.values())
+        alerts = [self._alert(alert) for _, alert in sorted(group.tracked.items())]
         return {
             "version": "4",
-            "groupKey": '{}:{alertname="VaRBreach", system="trading-core"}',
+            "groupKey": f'{{}}:{{alertname="{group.alertname}", system="{SYSTEM}"}}',
             "truncatedAlerts": 0,
-            "status": "firing" if firing else "resolved",
+            "status": "firing" if group.firing else "resolved",
             "receiver": "andon",
-            "groupLabels": {"alertname": "VaRBreach", "system": "trading-core"},
-            "commonLabels": _common(labels),
-            "commonAnnotations": _common(annotations),
+            "groupLabels": {"alertname": group.alertname, "system": SYSTEM},
+            "commonLabels": _common(alert["labels"] for alert in alerts),
+            "commonAnnotations": _common(alert["annotations"] for alert in alerts),
             "externalURL": self._generator_url,
             "alerts": alerts,
         }
 
     def _alert(self, alert: _Tracked) -> dict[str, object]:
-        symbol = alert.reading.symbol
-        labels = {
-            "alertname": "VaRBreach",
-            "instance": "sandbox",
-            "job": "trading-core",
-            "severity": "critical",
-            "symbol": symbol,
-            "system": "trading-core",
-        }
         return {
             "status": "firing" if alert.ends_at is None else "resolved",
-            "labels": labels,
-            "annotations": {"summary": f"VaR of {symbol} is over {THRESHOLD_PCT} % (90 % of the 2.0 % limit)"},
+            "labels": alert.condition.labels,
+            "annotations": {"summary": alert.condition.summary},
             "startsAt": rfc3339(alert.starts_at),
             "endsAt": _NOT_ENDED if alert.ends_at is None else rfc3339(alert.ends_at),
             "generatorURL": self._generator_url,
-            "fingerprint": fingerprint(labels),
+            "fingerprint": fingerprint(alert.condition.labels),
         }
 
 
-def _common(of: list[object]) -> dict[str, str]:
+def _common(of: Iterable[object]) -> dict[str, str]:
     """What all of several label sets share."""
     sets = [dict(labels) for labels in of if isinstance(labels, dict)]
     first, *rest = sets or [{}]

@@ -20,7 +20,7 @@ PATIENCE = 5.0  # seconds a child has to end after SIGTERM before it is killed
 POLL_SECONDS = 0.05  # how often a condition outside this process is looked at
 TAIL_LINES = 40  # of a log, when something went wrong
 
-_TETHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py")))  # neither site nor package: fast
+TETHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py")))  # neither site nor package: fast
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Child:
         """Start `command`; output goes to `log`, except standard output when a `ready_line` is to be read from it."""
         with log.open("ab") as file:
             process = await asyncio.create_subprocess_exec(
-                *_TETHER,
+                *TETHER,
                 str(os.getpid()),
                 *command,
                 stdin=asyncio.subprocess.PIPE,

@@ -15,7 +15,8 @@ from typing import Literal, TypeAlias
 
 from bot.core.words import Millis
 
-Author: TypeAlias = Literal["api", "desk", "fault"]
+Author: TypeAlias = Literal["api", "desk", "fault", "redis"]
+Value: TypeAlias = float | bool | str
 
 # In memory only; the file keeps everything. A demo makes a few hundred, a drill that polls for hours some 10,000.
 MAX_ENTRIES = 50_000
@@ -39,7 +40,8 @@ class Request:
 class Effect:
     """Something changed from `before` to `after`.
 
-    `author`: the runbook's API (the one Andon uses), a person at the trading desk, or an injected fault.
+    `author`: the runbook's API (the one Andon uses), a person at the trading desk, an injected fault, or Redis and its
+    Sentinels. `owner`: as the API's caller named itself, where it has to.
     """
 
     kind: Literal["effect"] = "effect"
@@ -47,9 +49,10 @@ class Effect:
     at: Millis
     author: Author
     what: str
-    before: float | bool
-    after: float | bool
+    before: Value
+    after: Value
     reason: str = ""
+    owner: str = ""
 
 
 Entry: TypeAlias = Request | Effect
@@ -70,13 +73,16 @@ class Ledger:
             Request(seq=self._next(), at=self._now(), what=what, status=status, body=body, key=key, fence=fence)
         )
 
-    def effect(self, what: str, *, author: Author, before: float | bool, after: float | bool, reason: str = "") -> None:
+    def effect(
+        self, what: str, *, author: Author, before: Value, after: Value, reason: str = "", owner: str = ""
+    ) -> None:
         """Write down a change of state."""
         self._append(
             Effect(
-                seq=self._next(), at=self._now(), author=author, what=what, before=before, after=after, reason=reason
+                seq=self._next(), at=self._now(), author=author, what=what, before=before, after=after, reason=reason,
+                owner=owner,
             )
-        )
+        )  # fmt: skip
 
     def entries(self, kind: str = "") -> list[dict[str, object]]:
         """Everything remembered, oldest first; only requests or only effects when `kind` says so."""

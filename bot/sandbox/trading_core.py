@@ -1,6 +1,6 @@
-"""The simulated trading-core as one live system: model, ledger, and its own real Valkey with the runbook's hashes.
+"""The risk of the simulated trading-core as one live system: model, ledger, and the runbook's hashes in its own Valkey.
 
-`server` puts the runbook's HTTP API in front of it; `__main__` starts both. Every `REFRESH_SECONDS` of real time, and
+`api_risk` puts the runbook's HTTP API in front of it; `assembly` makes both. Every `REFRESH_SECONDS` of real time, and
 at once after every change, it publishes `metrics:var_pct:<symbol>` and `metrics:position_size_usd:<symbol>`
 (`value`, and `timestamp` in milliseconds of the sandbox's clock) — the runbook's fallback for its TimeSeries keys.
 """
@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from redis.asyncio import Redis
-
 from bot.core.words import Millis
 from bot.sandbox.ledger import Author, Ledger
 from bot.sandbox.model import Reading, RiskModel
+from bot.sandbox.store import Command, Store
 
 REFRESH_SECONDS = 0.2  # real time: fresh enough for a live chart and for evidence on a clock scaled up to 60 times
 
@@ -24,13 +23,13 @@ Listener = Callable[[tuple[Reading, ...]], Awaitable[None]]
 class TradingCore:
     """The system under the API. One event loop owns it; `run` keeps it alive until cancelled."""
 
-    def __init__(self, model: RiskModel, ledger: Ledger, valkey: Redis, now: Callable[[], Millis]) -> None:
+    def __init__(self, model: RiskModel, ledger: Ledger, store: Store, now: Callable[[], Millis]) -> None:
         self.ledger = ledger
         self.now = now
         self.updated_at = now()
         self.trading = True
         self._model = model
-        self._valkey = valkey
+        self._store = store
         self._listeners: list[Listener] = []
 
     @property
@@ -116,14 +115,12 @@ class TradingCore:
     async def _publish(self) -> None:
         self.updated_at = self.now()
         readings = self._model.readings
-        pipeline = self._valkey.pipeline(transaction=True)
+        stamp = str(self.updated_at)
+        commands: list[Command] = []
         for reading in readings:
-            stamp = str(self.updated_at)
-            pipeline.hset(f"metrics:var_pct:{reading.symbol}", mapping={"value": reading.var_pct, "timestamp": stamp})
-            pipeline.hset(
-                f"metrics:position_size_usd:{reading.symbol}",
-                mapping={"value": reading.position_usd, "timestamp": stamp},
-            )
-        await pipeline.execute()
+            for name, value in (("var_pct", reading.var_pct), ("position_size_usd", reading.position_usd)):
+                key = f"metrics:{name}:{reading.symbol}"
+                commands.append(("HSET", key, "value", value, "timestamp", stamp))
+        await self._store.write(commands)  # what a failover does not take, the next round publishes
         for listener in self._listeners:
             await listener(readings)

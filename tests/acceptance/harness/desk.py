@@ -21,7 +21,7 @@ from typing import Any
 import aiohttp
 
 from bot.client import Api, Place, connect
-from bot.sandbox.alerts import THRESHOLD_PCT
+from bot.sandbox.alert_rules import VAR_PCT
 from bot.sandbox.children import Child, python, until
 from tests.acceptance.harness import services
 from tests.acceptance.harness.binaries import binary
@@ -32,7 +32,7 @@ ONCALL, APPROVER, SECOND, VISITOR = PEOPLE = ("demo-oncall", "demo-approver", "d
 WITHIN = 15.0  # seconds for one thing to happen on a busy machine; most take a tenth of one
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 HALT, CUT = "POST /api/stop-trading", "POST /api/risk/emergency-reduce"
-OVER_PCT = THRESHOLD_PCT * 3  # what is left after a cut to 0.1 is still over
+OVER_PCT = VAR_PCT * 3  # what is left after a cut to 0.1 is still over
 Json = dict[str, Any]
 
 
@@ -332,7 +332,7 @@ def policy(name: str, alertname: str, *, plan: list[Json] | None = None, ladder:
 def halt(name: str = "action", **more: Any) -> Json:
     """A step that halts trading while VaR is over its limit; its reason names the case. A rung's step is a `run`."""
     why = {"reason": "VaR over its limit (${labels.case})"}
-    return {name: "trading.halt", "with": why, "guard": f"evidence.var > {THRESHOLD_PCT}", **more}
+    return {name: "trading.halt", "with": why, "guard": f"evidence.var > {VAR_PCT}", **more}
 
 
 def cut(name: str = "action", **more: Any) -> Json:

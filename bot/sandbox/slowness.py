@@ -1,0 +1,116 @@
+"""Latency that is real: each cause makes one Valkey server, or the way to it, slow for everybody who asks.
+
+Nothing is pretended in a figure: a PING takes long because the server does not get to it. `faults` runs one of these
+at a time, until it is cancelled; each leaves the server as it was.
+
+* `slow_commands`: a client that keeps the server busy, 12 ms at a time; SLOWLOG shows it.
+* `clients`: hundreds of connections that all ask at once, each for something cheap; CLIENT LIST shows them.
+* `memory`: `maxmemory` is nearly used up and the server stands still for moments, as one that swaps does. The moments
+  are CLIENT PAUSEs: a server cannot be made to swap without starving the machine it runs on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from bot.sandbox.topology import Node
+
+SLEEP = "0.012"  # seconds of one slow command: over the 5 ms of the alert, far under a Sentinel's patience
+STALL_MS = "12"  # of one standstill of a server that swaps
+STALL_GAP = 0.004  # seconds in which it answers between two of them
+CROWD = 300  # connections
+CROWD_GAP = 0.02  # seconds between two rounds of all of them
+HEADROOM = 1.06  # maxmemory over what is used: 94 % used
+BALLAST_BYTES = 32 * 1024 * 1024  # so that the headroom is megabytes, and writes go on
+SPARE_CONNECTIONS = 40  # left free for everybody else while the crowd is there
+AGAIN_SECONDS = 0.1  # after an error: the server is restarting, or down
+_BALLAST, _BOOK = "sandbox:ballast", "sandbox:book"
+_BOOK_BYTES = 400_000  # counting its bits takes some 30 us
+_ASK = f"*2\r\n$8\r\nBITCOUNT\r\n${len(_BOOK)}\r\n{_BOOK}\r\n".encode()
+
+
+async def slow_commands(node: Node) -> None:
+    """One client, one slow command after the other."""
+    async with _client(node) as client:
+        while True:
+            await _quietly(client, "DEBUG", "SLEEP", SLEEP)
+
+
+async def memory(node: Node) -> None:
+    """Nearly full, and standing still every few milliseconds."""
+    async with _client(node) as client:
+        await _quietly(client, "SETRANGE", _BALLAST, str(BALLAST_BYTES - 1), "x")
+        info = await client.info("memory")
+        await _quietly(client, "CONFIG", "SET", "maxmemory", str(int(info["used_memory"] * HEADROOM)))
+        try:
+            while True:
+                await _quietly(client, "CLIENT", "PAUSE", STALL_MS, "ALL")
+                await asyncio.sleep(STALL_GAP)
+        finally:
+            await _quietly(client, "CONFIG", "SET", "maxmemory", "0")
+            await _quietly(client, "CLIENT", "UNPAUSE")
+            await _quietly(client, "DEL", _BALLAST)  # of no use where the server is a replica by now
+
+
+async def clients(node: Node) -> None:
+    """A crowd that asks in chorus, with hardly a connection left for others."""
+    async with _client(node) as client:
+        await _quietly(client, "SETRANGE", _BOOK, str(_BOOK_BYTES - 1), "x")
+        connected = int((await client.info("clients"))["connected_clients"])
+        before = str((await client.config_get("maxclients"))["maxclients"])
+        await _quietly(client, "CONFIG", "SET", "maxclients", str(connected + CROWD + SPARE_CONNECTIONS))
+        try:
+            with _crowd(node) as crowd:
+                while True:
+                    for one in crowd:
+                        _ask(one)
+                    await asyncio.sleep(CROWD_GAP)
+        finally:
+            await _quietly(client, "CONFIG", "SET", "maxclients", before)
+
+
+@contextlib.contextmanager
+def _crowd(node: Node) -> Iterator[list[socket.socket]]:
+    """Raw connections: hundreds of clients of a library would slow the sandbox instead of the server."""
+    host, _, port = node.address.rpartition(":")
+    with contextlib.ExitStack() as stack:
+        crowd = []
+        for _ in range(CROWD):
+            one = stack.enter_context(socket.create_connection((host, int(port)), 1.0))
+            one.setblocking(False)
+            crowd.append(one)
+        yield crowd
+
+
+def _ask(one: socket.socket) -> None:
+    """Take what was answered since, and ask again; a connection that was closed asks nobody."""
+    with contextlib.suppress(OSError):
+        one.recv(4_096)
+    with contextlib.suppress(OSError):
+        one.send(_ASK)
+
+
+@contextlib.asynccontextmanager
+async def _client(node: Node) -> AsyncIterator[Any]:
+    client: Any = Redis.from_url(node.url, socket_timeout=2.0, retry=Retry(NoBackoff(), 0), decode_responses=True)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def _quietly(client: Any, *command: str) -> None:
+    """One command; a server that is away or does not take it changes nothing."""
+    try:
+        await client.execute_command(*command)
+    except (RedisError, OSError):
+        await asyncio.sleep(AGAIN_SECONDS)
