@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "docs")) if path not in sys.path]
 
-import compose_files  # noqa: E402  # the two lines above make these importable wherever this is started
+import action_pages  # noqa: E402  # the two lines above make these importable wherever this is started
+import compose_files  # noqa: E402
 import reference_pages  # noqa: E402
 import state_diagrams  # noqa: E402
 
@@ -31,9 +32,11 @@ def generated() -> dict[str, str]:
     machines = state_diagrams.machines()
     files = {f"configs/schemas/{name}": text for name, text in schemas(CATALOGUE).items()}
     files |= {f"docs/diagrams/{machine.name}.mmd": state_diagrams.mermaid(machine) for machine in machines}
-    files |= {
-        f"docs/reference/actions/{name}.md": page for name, page in reference_pages.action_pages(CATALOGUE).items()
-    }
+    for room, pages in (
+        ("actions", action_pages.action_pages(CATALOGUE)),
+        ("diagnoses", action_pages.diagnosis_pages(CATALOGUE)),
+    ):
+        files |= {f"docs/reference/{room}/{name}.md": page for name, page in pages.items()}
     files |= compose_files.compose_files(ROOT)
     files["docs/reference/openapi.json"] = openapi.text()
     files["docs/reference/cli.md"] = reference_pages.cli_page(cli.app)
