@@ -141,4 +141,8 @@ ENTRY = Entry(
     params=RouterResumeParams,
     action=RouterResume,
     example={"reason": "the routing rule was mended"},
+    refuses={
+        "somebody else paused it": "the router was paused by ops, not by Andon; who paused it resumes it",
+        "it was changed since": "since Andon paused the router, its model went from …; whoever did that resumes it",
+    },
 )

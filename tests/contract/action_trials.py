@@ -36,12 +36,12 @@ def _trading(state: str = "on") -> HttpWorld:
     return HttpWorld({"trading": state}, {"POST /api/stop-trading": _put(trading="off")}, role="risk")
 
 
-def _router(state: str, owner: str) -> HttpWorld:
+def _router(state: str, owner: str, model: str = "BTC-USD lstm-v2") -> HttpWorld:
     def turned(word: str) -> Callable[[State, State], None]:
         return lambda state, body: state.update(router=word, owner=body["owner"] if word == "paused" else "")
 
     return HttpWorld(
-        {"router": state, "model": "BTC-USD lstm-v2", "owner": owner},
+        {"router": state, "model": model, "owner": owner},
         {"POST /api/router/pause": turned("paused"), "POST /api/router/resume": turned("running")},
         role="router",
     )
@@ -69,10 +69,18 @@ TRIALS: dict[str, Trial] = {
         },
         hostile=({"kelly_fraction": 1.01, "reason": "x"}, {"kelly_fraction": -0.1, "reason": "x"}),
     ),
-    "router.pause": Trial(entry=router_pause.ENTRY, world=lambda: _router("running", "")),
+    "router.pause": Trial(
+        entry=router_pause.ENTRY,
+        world=lambda: _router("running", ""),
+        refusals={"its state reads oddly": lambda: _router("odd", "")},
+    ),
     "router.resume": Trial(
         entry=router_resume.ENTRY,
         world=lambda: _router("paused", "andon"),
+        refusals={
+            "somebody else paused it": lambda: _router("paused", "ops"),
+            "it was changed since": lambda: _router("paused", "andon", "BTC-USD gru-v1"),
+        },
         left='{"model":"BTC-USD lstm-v2","owner":"andon","router":"paused"}',
     ),
     "trading.halt": Trial(

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 import bot
+from remediations.catalogue import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("bot", "handlers", "remediations", "policies")
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 50
+MAX_ACTION_LINES = 149  # one file holds one action: declaration, params, inspect, send, read_back
 VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"})
 # Paths of somebody's own machine, and where somebody's own packages come from.
 PRIVATE = re.compile(r"/(?:root|work|home/\w+|Users/\w+)/|--(?:extra-)?index-url|trusted-host")
@@ -51,6 +53,14 @@ def test_modules_fit_on_a_few_screens() -> None:
     """A module that outgrows 400 lines holds two ideas."""
     sizes = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules()}
     assert {name: lines for name, lines in sizes.items() if lines > MAX_MODULE_LINES} == {}
+
+
+def test_an_action_is_one_file_of_less_than_150_lines() -> None:
+    """Whoever is to trust an action reads it whole; what several share has a module of its own."""
+    files = {path.name: path.read_text() for path in (ROOT / "remediations").glob("*.py")}
+    actions = {name: len(text.splitlines()) for name, text in files.items() if "\nENTRY = Entry(" in text}
+    assert len(actions) == len(CATALOGUE.names())
+    assert {name: lines for name, lines in actions.items() if lines > MAX_ACTION_LINES} == {}
 
 
 def test_functions_fit_on_a_screen() -> None:
