@@ -15,15 +15,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from bot.adapters import targets_credentials
+from bot.adapters.sentinels import Sentinels, Server
+from bot.adapters.sentinels import place as url_at
 from bot.engine.stream_views import StreamView
 from bot.errors import NotSent, Rejected, TargetError, Unknown
 from policies.sources import StreamSource
@@ -31,7 +31,6 @@ from policies.targets import ComponentDoc, TargetsDocument
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 3.0  # of one command; a blocking read gets its own wait on top
-SENTINEL_SECONDS = 1.0  # one Sentinel's answer; the next is asked then
 ASK_AGAIN_SECONDS = 5.0  # who is primary; an old one is demoted some ten seconds after a failover
 MAX_CONNECTIONS = 64  # to one foreign server: each of its streams holds one while it waits
 
@@ -44,7 +43,7 @@ class _Line:
 
     document: ComponentDoc
     client: Any  # redis-py's annotations of replies only hinder
-    address: tuple[str, int] | None = None  # the primary, behind Sentinels
+    address: Server | None = None  # the primary, behind Sentinels
     asked_at: float = 0.0
 
 
@@ -55,7 +54,7 @@ class RedisStreams:
         self._document = document
         self._environment = environment
         self._lines: dict[Place, _Line] = {}
-        self._sentinels: dict[Place, Sentinel] = {}
+        self._sentinels: dict[Place, Sentinels] = {}
         self._opening = asyncio.Lock()
 
     def replace(self, document: TargetsDocument) -> None:
@@ -147,32 +146,22 @@ class RedisStreams:
             await line.client.aclose()
             await line.client.connection_pool.disconnect()
         watchers = self._sentinels.pop(place, None)
-        for watcher in watchers.sentinels if watchers is not None else ():
-            await watcher.aclose()
+        if watchers is not None:
+            await watchers.close()
 
-    async def _primary(self, place: Place, document: ComponentDoc) -> tuple[str, int]:
+    async def _primary(self, place: Place, document: ComponentDoc) -> Server:
         """Whom the Sentinels call primary. Raises MasterNotFoundError, which is a RedisError."""
         if place not in self._sentinels:
-            addresses = [_address(sentinel) for sentinel in document.sentinels]
-            self._sentinels[place] = Sentinel(  # type: ignore[no-untyped-call]  # redis-py did not annotate it
-                addresses,
-                sentinel_kwargs={
-                    "socket_timeout": SENTINEL_SECONDS,
-                    "socket_connect_timeout": SENTINEL_SECONDS,
-                    "retry": Retry(NoBackoff(), 0),
-                    "decode_responses": True,
-                },
-            )
-        found: tuple[str, int] = await self._sentinels[place].discover_master(document.master)
-        return found
+            self._sentinels[place] = Sentinels(document.sentinels, document.master, url=document.url)
+        return (await self._sentinels[place].primary()).server
 
-    def _connect(self, place: Place, document: ComponentDoc, address: tuple[str, int] | None) -> Any:
+    def _connect(self, place: Place, document: ComponentDoc, address: Server | None) -> Any:
         secret = targets_credentials.resolve(document.credentials, self._environment, owner=" of ".join(place[::-1]))
         login = {"password": secret.get_secret_value()} if secret is not None else {}
         if document.username:
             login["username"] = document.username
         pool = BlockingConnectionPool.from_url(
-            _url(document.url, address),
+            document.url if address is None else url_at(document.url, address),
             max_connections=MAX_CONNECTIONS,
             timeout=ANSWER_SECONDS,
             socket_timeout=None,  # every exchange has its own time limit
@@ -185,16 +174,3 @@ class RedisStreams:
             **login,
         )
         return Redis.from_pool(pool)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def _url(url: str, address: tuple[str, int] | None) -> str:
-    """The component's address, or the primary's in its place: scheme, database and options stay."""
-    if address is None:
-        return url
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return urlsplit(url)._replace(netloc=f"{host}:{address[1]}").geturl()
