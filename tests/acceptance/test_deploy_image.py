@@ -24,7 +24,7 @@ def from_context(stage: Stage) -> list[str]:
 
 
 def test_everything_that_is_copied_is_in_the_build_context() -> None:
-    """A source that does not exist, or that .dockerignore keeps out, fails only at the build, in front of somebody else."""
+    """A source that does not exist, or that .dockerignore keeps out, fails only at the build, elsewhere."""
     files, (build, _) = context(), stages()
     sources = from_context(build)
     assert [source for source in sources if not any(covers(source, path) for path in files)] == []
