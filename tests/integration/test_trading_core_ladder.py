@@ -19,7 +19,7 @@ from bot.core.events import AlertsReceived, Budget
 from bot.core.incident import Incident
 from bot.core.orders import ApprovalVoted, OperatorAcked, PolicyArmed
 from bot.core.words import SYSTEM_TARGET, Millis
-from bot.engine.action_ports import HttpReply
+from bot.engine.action_ports import HttpReply, ReadPoint
 from bot.engine.dispatch import Dispatch
 from bot.engine.engine import Engine
 from bot.engine.judge import Hands
@@ -32,6 +32,7 @@ from remediations.catalogue import CATALOGUE
 
 SYSTEM = "trading-core"
 CUT, HALT = "POST /api/risk/emergency-reduce", "POST /api/stop-trading"
+PAUSE, RESUME = "POST /api/router/pause", "POST /api/router/resume"
 UNSIGNED = 'policy: var-breach, by: "", until: ""'
 SIGNED = 'policy: var-breach, by: demo-approver, until: "2023-12-31T00:00:00Z"'  # the twins' clock begins in 2023-11
 ONCALL = "trading-oncall"
@@ -50,12 +51,18 @@ class Floor:
 
     def __init__(self, *, signed: bool) -> None:
         self.clock, self.store, self.chat = FakeClock(), MemoryStore(), MemoryChat()
-        self.evidence, self.targets = MemoryEvidence({"var": 2.4}), MemoryTargets()
+        self.evidence, self.targets = MemoryEvidence({"var": 2.4, "switches": 60.0}), MemoryTargets()
         self.paged: list[tuple[float, str]] = []
         self.sent: list[tuple[float, str]] = []
         risk = self.targets.add(SYSTEM, "risk-engine", role="risk", floors={"kelly_fraction": 0.05})
         risk.answers = {CUT: HttpReply(200, b"{}"), HALT: HttpReply(200, b"{}")}
         risk.on_send = self._take_effect
+        fields = ("router", "model", "owner")
+        reads = {name: ReadPoint("http", "/api/router/status", name, "model-router") for name in fields}
+        router = self.targets.add(SYSTEM, "model-router", role="router", reads=reads)
+        router.answers = {PAUSE: HttpReply(200, b"{}"), RESUME: HttpReply(200, b"{}")}
+        router.on_send = self._take_effect
+        self.set_router(router="running", model="BTC-USD lstm-v2", owner="desk")
         self._set("kelly_fraction", 0.25)
         self._set("trading", "on")
         loaded = load(_shipped(signed), CATALOGUE, now=START)
@@ -75,11 +82,17 @@ class Floor:
     def _set(self, field: str, value: float | str) -> None:
         self.targets.fields[SYSTEM, "risk-engine", field] = value
 
+    def set_router(self, **fields: str) -> None:
+        for name, value in fields.items():
+            self.targets.fields[SYSTEM, "model-router", name] = value
+
     def _take_effect(self, request: SentRequest) -> None:
         what = f"{request.method} {request.path}"
         self.sent.append((self.seconds, what))
         if what == CUT:
             self._set("kelly_fraction", 0.1)
+        elif what in (PAUSE, RESUME):
+            self.set_router(router="paused" if what == PAUSE else "running", owner="andon")
         else:
             self._set("trading", "off")
 
@@ -256,19 +269,73 @@ async def test_a_breach_that_the_cut_ends_calls_nobody() -> None:
         assert [each.status for each in await core.incidents()] == ["closed"]
 
 
+async def test_model_switching_pauses_the_router_and_asks_after_a_quarter_of_an_hour() -> None:
+    """Row T1: paused at 0:00, verified once the last minute has fewer than 15 switches, nobody paged. At 15:00 people
+    are asked whether it may go on, and one yes resumes it."""
+    async with floor() as core:
+        await core.fire("ExcessiveModelSwitching", "warning")
+        assert core.sent == [(0, PAUSE)]
+        await core.until(45)
+        core.evidence.values["switches"] = 14.0
+        await core.until(48)
+        await core.fire("ExcessiveModelSwitching", "warning", over=True)
+        await core.until(899)
+        assert (core.paged, core.sent) == ([], [(0, PAUSE)])
+        await core.until(901)
+        assert core.paged == [(900, ONCALL)]
+        switching, resume = await core.incidents()
+        assert (switching.status, resume.status) == ("resolved", "awaiting_approval")
+        assert resume.approval is not None
+        assert "router paused → running" in resume.approval.why
+        await core.approve("demo-approver")
+        assert core.sent == [(0, PAUSE), (901, RESUME)]
+
+
+async def test_a_router_that_the_desk_took_over_is_never_resumed() -> None:
+    """The desk pauses it as well, under its own name: at 15:00 the errand is refused with the reason, and not sent."""
+    async with floor() as core:
+        await core.fire("ExcessiveModelSwitching", "warning")
+        await core.until(100)
+        core.set_router(owner="desk")
+        await core.until(1000)
+        assert core.sent == [(0, PAUSE)]
+        resume = (await core.incidents())[-1]
+        assert resume.status == "parked"
+        assert "paused by desk, not by Andon" in resume.why
+
+
+async def test_a_resume_that_nobody_answers_is_not_sent() -> None:
+    """Silence is no yes: the router stays paused, and the question is asked anew when as much time has passed."""
+    async with floor() as core:
+        await core.fire("ExcessiveModelSwitching", "warning")
+        await core.until(20)
+        core.evidence.values["switches"] = 0.0
+        await core.until(40 * MINUTE)
+        assert core.sent == [(0, PAUSE)]
+
+
+async def test_switching_that_is_over_is_not_paused() -> None:
+    """The alert counts five minutes, the guard the last one: a burst that has passed freezes no model."""
+    async with floor() as core:
+        core.evidence.values["switches"] = 12.0
+        await core.fire("ExcessiveModelSwitching", "warning")
+        await core.until(120)
+        assert core.sent == []
+
+
 async def test_model_switching_calls_quant_at_five_minutes_and_pm_with_quant_at_fifteen() -> None:
-    """Row T1: the on-call has the first five minutes; quant is told in its channel both times."""
+    """Row T1: switching goes on under the pause, so the on-call is called at 1:30; quant is told both times."""
     async with floor() as core:
         await core.fire("ExcessiveModelSwitching", "warning")
         await core.until(299.999)
-        assert core.paged == [(0, ONCALL)]
+        assert core.paged == [(90, ONCALL)]
         await core.until(899.999)
         assert core.paged[1:] == [(300, "quant")]
         assert len(core.chat.texts("#quant-emergency")) == 1
         await core.until(900)
-        assert core.paged[2:] == [(900, "pm")]
+        assert (900, "pm") in core.paged[2:]
         assert len(core.chat.texts("#quant-emergency")) == 2
-        assert core.sent == []
+        assert core.sent == [(0, PAUSE)]
 
 
 async def test_model_switching_that_somebody_has_seen_climbs_no_further() -> None:
@@ -278,5 +345,7 @@ async def test_model_switching_that_somebody_has_seen_climbs_no_further() -> Non
         await core.until(6 * MINUTE)
         (incident,) = await core.incidents()
         await core.engine.tell(SYSTEM, incident.id, OperatorAcked(id="ack", at=core.clock.now(), by="demo-oncall"))
+        await core.until(14 * MINUTE)
+        assert core.paged == [(90, ONCALL), (300, "quant")]
         await core.until(60 * MINUTE)
-        assert core.paged == [(0, ONCALL), (300, "quant")]
+        assert "pm" not in {service for _, service in core.paged}

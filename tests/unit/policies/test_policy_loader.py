@@ -50,7 +50,13 @@ def test_the_shipped_ladders_are_the_runbooks() -> None:
     assert halt.step is not None
     assert (halt.step.automatic, halt.step.guard, halt.until) == (False, "evidence.var > 1.8", "resolved")
     assert [(w.policy, w.action) for w in loaded.waiting_for_signature] == [("var-breach", "trading.halt")]
-    assert (switching.steps, [r.after_ms for r in switching.ladder]) == ((), [300_000, 900_000])
+    assert [r.after_ms for r in switching.ladder] == [300_000, 900_000]
+    (pause,) = switching.steps
+    assert (pause.action, pause.component, pause.automatic) == ("router.pause", "model-router", True)
+    assert (pause.lease_ms, pause.undo) == (900_000, "router.resume")
+    assert pause.undo_plan is not None
+    (resume,) = pause.undo_plan.steps
+    assert (resume.action, resume.component, resume.automatic) == ("router.resume", "model-router", False)
 
 
 def test_the_shipped_stream_rule_opens_t1(alert: Callable[..., Alert]) -> None:
