@@ -27,6 +27,7 @@ from policies import redis_commands
 
 FOLLOW_SECONDS = 1.0  # how old the Sentinels' word may be for a read; an old primary serves on for ten seconds
 FAILOVER_MS = 5_000  # for the server's own FAILOVER: writes stand still while it waits for the replica
+MEASURE_SECONDS = 1.0  # for the latency of all servers: a slow one needs few round trips to be known as slow
 MAX_SERVERS = 16  # addresses known for one component; more than that are not one Redis
 MAX_VALUE = 65_536  # bytes of one field's value; a figure is a few
 MAX_PAGES = 10  # of a stream, when its entries are counted
@@ -134,9 +135,11 @@ class RedisConnector:
         known = {names.of(one) for one in [*_named(words), *looking.followers(told[primary])]}
         known |= {names.of(one) for one, said in told.items() if "role" in said}
         others = [one for one in told if one in known and one != primary]
-        p99 = {one: await self._server(one).p99_us(samples) for one in (primary, *others) if samples and _up(told, one)}
+        measured = [one for one in (primary, *others) if samples and _up(told, one)]  # one after another: undisturbed
+        p99 = {one: await self._server(one).p99_us(samples, MEASURE_SECONDS / len(measured)) for one in measured}
         nodes = [looking.node(one, told[one], names, p99.get(one)) for one in (primary, *others)]
         self._others = tuple(others[:MAX_SERVERS])
+        await self._forget(told)
         return looking.assemble(nodes[0], nodes[1:], words, names, self.home, told[primary])
 
     # --- acting ------------------------------------------------------------------------------------------------------
@@ -264,6 +267,12 @@ class RedisConnector:
             name = self.component if address == self.home else f"{self.component} at {address}"
             self._servers[address] = Server(name, self._url_at(address), login=self._login, killed=self._killed)
         return self._servers[address]
+
+    async def _forget(self, told: dict[str, looking.Told]) -> None:
+        """Close what nobody names any more, once there is too much of it."""
+        if len(self._servers) > MAX_SERVERS:
+            for address in [one for one in self._servers if one not in told and one != self._primary]:
+                await self._servers.pop(address).close()
 
     def _url_at(self, address: str) -> str:
         if address == self.home:

@@ -24,7 +24,6 @@ from bot.errors import NotSent, Rejected, Unknown
 
 TIMEOUT_SECONDS = 0.8  # one command or one connect; two attempts fit into the reader's 2 s
 SEND_SECONDS = 4.0  # one command with an effect, connecting included; as for an HTTP API
-MEASURE_SECONDS = 0.5  # for all round trips to one server: a slow one needs few to be known as slow
 MAX_CONNECTIONS = 8  # to somebody else's Redis, whose clients are limited
 MAX_TEXT = 262_144  # characters of a reply; more is cut off (a CLIENT LIST of a thousand clients still fits)
 MAX_ITEMS = 5_000  # of a reply, nested ones included
@@ -112,17 +111,18 @@ class Server:
         finally:
             await connection.disconnect(nowait=True)
 
-    async def p99_us(self, samples: int) -> float | None:
-        """The 99th percentile of the round trips of PINGs, in microseconds; None: not one came back.
+    async def p99_us(self, samples: int, within: float) -> float | None:
+        """The 99th percentile of the round trips of up to `samples` PINGs, in microseconds; None: not one came back.
 
-        Measured on a connection of its own. A PING without an answer counts with the time that was waited for it.
+        Measured on a connection of its own, at most `within` seconds. A PING without an answer counts with the
+        time that was waited for it.
         """
         clock = asyncio.get_running_loop().time
         connection = self._client.connection_pool.make_connection()
         taken: list[float] = []
         began = None
         try:
-            async with asyncio.timeout(MEASURE_SECONDS):
+            async with asyncio.timeout(within):
                 await connection.connect()
                 for _ in range(samples):
                     began = clock()

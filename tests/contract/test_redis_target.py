@@ -65,6 +65,12 @@ async def floor(tmp_path: Path) -> AsyncIterator[Topology]:
         yield made
 
 
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[Topology]:
+    async with topology(tmp_path, sentinels=0) as made:
+        yield made
+
+
 async def test_a_coordinated_failover_from_look_to_look(floor: Topology):
     """Every figure before it, the request, and every figure after; reads and sends go to the new primary at once."""
     async with on(floor) as target:
@@ -161,21 +167,21 @@ async def test_one_server_under_two_names_is_one(tmp_path: Path):
         assert [node.address for node in look.replicas] == [floor.replicas[0].address]
 
 
-async def test_a_server_that_is_no_primary_gets_no_command(floor: Topology):
+async def test_a_server_that_is_no_primary_gets_no_command(pair: Topology):
     """The Sentinels' word is checked with the server itself on the very connection of the command."""
-    async with on(floor, sentinels=[], master="", url=floor.replicas[0].url) as target:
+    async with connected(pair.replicas[0].url) as target:
         assert await target.send("SET", "andon:canary", "x") == "OK"  # whom the replica follows
-        assert await ask(floor.primary, "GET", "andon:canary") == "x"
+        assert await ask(pair.primary, "GET", "andon:canary") == "x"
     async with raw_server(_playing(b"*1\r\n$5\r\nslave\r\n")) as (url, _), connected(_redis(url)) as target:
         server = target._server(target.home)
         with pytest.raises(NotSent, match="no primary any more"):
             await server.act(("SET", "andon:canary", "x"), as_primary=True)
 
 
-async def test_only_allowed_commands_leave(floor: Topology):
+async def test_only_allowed_commands_leave(pair: Topology):
     """By verb and key; reads by their own table; a stopped Andon sends nothing."""
     stopped = ""
-    async with connected(floor.primary.url, killed=lambda: stopped) as target:
+    async with connected(pair.primary.url, killed=lambda: stopped) as target:
         for command in (["SET", "other", "x"], ["DEL", "andon:canary"], ["CONFIG", "SET", "a", "b"], ["FLUSHALL"], []):
             with pytest.raises(NotSent):
                 await target.send(*command)
@@ -194,7 +200,7 @@ async def test_only_allowed_commands_leave(floor: Topology):
             await target.send("PUBLISH", "param.reload", "{}")
         look = await target.look()
         with pytest.raises(NotSent, match="stopped by demo-oncall"):
-            await target.fail_over(look, floor.replicas[0].address)
+            await target.fail_over(look, pair.replicas[0].address)
 
 
 async def test_nobody_listens_means_not_sent():
