@@ -1,4 +1,4 @@
-"""`andon serve` on somebody's own Redis: refused where it could lose writes, with the lines that mend it."""
+"""`andon serve` on somebody's own Redis: refused where it could lose writes, at work through its failovers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bot.sandbox.children import until
+from bot.sandbox.topology import ask
 from tests.acceptance.harness.binaries import binary
+from tests.acceptance.harness.own_store import MASTER, WITHIN, StoreHouse, open_store_house
 from tests.acceptance.harness.services import free_port
+
+BACK_S = 6.0  # from the old primary's end of service to an alert acted on: the Sentinels tell of it within 2 s
+ELECTED_S = 15.0  # more after a crash, until there is a new primary: 2 to 3 s; a split vote costs 4 s each
 
 
 @pytest.fixture
@@ -93,3 +99,57 @@ async def opens(andon: asyncio.subprocess.Process) -> str:
             assert line, f"it ended instead: {told}"
             told += line.decode()
     return told
+
+
+async def fail_over(house: StoreHouse) -> None:
+    """The store's primary hands over to a replica; returns in that moment."""
+    told = await ask(house.servers.sentinels[0], "SENTINEL", "FAILOVER", MASTER, "COORDINATED")
+    assert told == "OK", told
+
+    async def demoted() -> bool:
+        role = await ask(house.servers.primary, "ROLE")
+        return bool(role) and role[0] == "slave"
+
+    await until("the primary hands over", demoted, within=WITHIN)
+
+
+async def crash(house: StoreHouse) -> None:
+    """The store's primary is killed, and stays away."""
+    await house.servers.stop(house.servers.primary, crash=True)
+
+
+@pytest.mark.parametrize(
+    ("lose", "bound"), [(fail_over, BACK_S), (crash, ELECTED_S + BACK_S)], ids=["coordinated", "kill -9"]
+)
+async def test_andon_works_on_through_a_failover_of_its_own_store(lose, bound):
+    """Alerts come in all the time, a question is open and a timer armed: whatever was answered with 2xx runs once or is
+    handed to a person, the question is answered during the failover and the timer fires, each once; the process stays.
+    """
+    clock = asyncio.get_running_loop().time
+    async with open_store_house() as house:
+        await house.alert("Ask", "ask-1")
+        card = await house.question("ask-1")
+        async with house.alerting():
+            await house.ran("work-5")
+            await house.alert("Wait", "wait-1")
+            await lose(house)
+            lost_at = clock()
+            vote = {"approval": card["approval"], "digest": card["digest"]}
+            await house.ask("POST", f"/incidents/{card['incident']}/approve", vote)
+            await house.alert("Work", "after")
+            await house.ran("after")
+            back_after = clock() - lost_at
+            await house.ran("ask-1")
+        ends = await house.settled()
+        waiting = (await house.incidents())["wait-1"]["id"]
+
+        async def paged() -> bool:
+            return house.pages(waiting) > 0
+
+        await until("the ladder pages", paged, within=WITHIN)
+        assert house.pages(waiting) == 1
+        assert set(house.runs().values()) == {1}, house.runs().most_common(3)
+        assert sum(end == "ran" for end in ends.values()) > len(ends) // 2, ends
+        assert back_after < bound
+        assert house.andon.running
+        assert (await house.ask("GET", "/audit/verify"))["ok"]
