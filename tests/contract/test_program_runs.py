@@ -296,16 +296,21 @@ async def test_whoever_it_leaves_behind_is_not_waited_for(script: Callable[[str]
     os.kill(service, 9)
 
 
-async def test_a_run_nobody_waits_for_any_more_is_ended(script: Callable[[str], str], tmp_path: Path) -> None:
-    """A cancelled run, and one that is under way when Andon stops: ended and reaped all the same."""
-    program = script(f"echo $$ > {tmp_path}/pid; exec sleep 60")
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+async def test_a_run_nobody_waits_for_any_more_is_ended(how: str, script: Callable[[str], str], tmp_path: Path) -> None:
+    """A cancelled run, and one that is under way when Andon stops: ended and reaped, with nobody waiting."""
+    program = script(f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec sleep 60")
     tools = target(program)
     async with asyncio.TaskGroup() as group:
         run = group.create_task(tools.run(program, [], seconds=10))
         await until((tmp_path / "pid").exists)
-        run.cancel()
-    await tools.close()
-    assert is_gone(int((tmp_path / "pid").read_text() or "0"))
+        if how == "cancelled":
+            run.cancel()
+        else:
+            await tools.close()
+    pid = int((tmp_path / "pid").read_text())
+    await until(lambda: not Path(f"/proc/{pid}").exists())
+    assert run.cancelled() or run.result() == ProgramReply(-15, "")
 
 
 # --- from targets.yaml to the action ------------------------------------------------------------------------------
