@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench docs image lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,12 @@ bench: $(VENV)/.ready ## measure: JSON lines with figure, value, unit, ratio, ta
 
 docs: $(VENV)/.ready ## regenerate schemas, state diagrams, action pages, CLI reference
 	@$(BIN)/python docs/generate.py
+
+image: $(VENV)/.ready ## carry out the Dockerfile's steps in clean virtual environments (needs a package index, not Docker)
+	@$(BIN)/python -m pytest -v tests/acceptance/image_steps.py $(ARGS)
+
+lock: ## renew the image's locks (ARGS="--upgrade" for newer versions of everything)
+	@PYTHON=$(PYTHON) deploy/lock.sh $(ARGS)
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
