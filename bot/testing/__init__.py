@@ -7,7 +7,9 @@ twin passes the same contract suite as the real one.
 from bot.testing.alertmanager import MemoryAlertmanager
 from bot.testing.archive import MemoryArchive
 from bot.testing.clock import FakeClock
+from bot.testing.local_targets import MemoryProcess, MemoryProgram
 from bot.testing.people import MemoryChat, MemoryPager
+from bot.testing.redis_twin import MemoryRedis
 from bot.testing.store import MemoryJournal, MemoryStore
 from bot.testing.targets import MemoryEvidence, MemoryHttpTarget, MemoryTargets, SentRequest
 
@@ -20,6 +22,9 @@ __all__ = [
     "MemoryHttpTarget",
     "MemoryJournal",
     "MemoryPager",
+    "MemoryProcess",
+    "MemoryProgram",
+    "MemoryRedis",
     "MemoryStore",
     "MemoryTargets",
     "SentRequest",

@@ -66,6 +66,7 @@ def test_the_guide_works_as_written(desk: Desk) -> None:
     """Its files, word for word: the action passes the suite, and Andon takes it into a policy that is checked."""
     ran = desk.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(desk.folder), "tests")
     assert "30 passed" in ran.stdout
+    desk.run("-W", "error", "-c", "from tests import worlds; worlds.store().snapshot(); worlds.feed().snapshot()")
     report = json.loads(desk.run("-m", "bot", "check", "desk", "--json").stdout)
     assert report["ok"] is True
     assert [(each["kind"], each["name"], each["distribution"]) for each in report["foreign"]] == [
