@@ -1,14 +1,17 @@
-"""The stores the contract suite runs on: the twin in memory, the embedded Valkey, and Debian's Redis 7.0.
+"""The stores the contract suite runs on: the twin in memory, the embedded Valkey, Debian's Redis 7.0, and Valkey with a
+replica behind Sentinels.
 
 Servers are started once a module; each test has a prefix of its own, so tests do not see each other's keys.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -22,9 +25,11 @@ from redis.exceptions import BusyLoadingError, ConnectionError
 from redis.retry import Retry
 
 from bot.adapters.embedded import EmbeddedValkey
+from bot.adapters.redis_primary import Behind
 from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
 from bot.engine.ports import Store
+from bot.sandbox.topology import Topology, topology
 from bot.testing import MemoryStore
 
 KEY = bytes(range(32))
@@ -94,7 +99,16 @@ def valkey_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("andon")
 
 
-@pytest.fixture(params=["memory", "valkey", "redis-7.0"])
+@pytest.fixture(scope="module")
+def behind_sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+    """A primary, its replica and three Sentinels, with the settings that Andon demands; on a loop of their own."""
+    servers = topology(tmp_path_factory.mktemp("sentinels"), on_disk=True)
+    with ThreadPoolExecutor(1) as thread, asyncio.Runner() as runner:
+        yield thread.submit(runner.run, servers.__aenter__()).result()
+        thread.submit(runner.run, servers.__aexit__(None, None, None)).result()
+
+
+@pytest.fixture(params=["memory", "valkey", "redis-7.0", "sentinels"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """A store under test, once for each kind."""
     if request.param == "memory":
@@ -114,20 +128,30 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         finally:
             await embedded.stop()
         return
+    if request.param == "sentinels":
+        servers: Topology = request.getfixturevalue("behind_sentinels")
+        behind = Behind(sentinels=tuple(servers.sentinel_addresses), master=servers.master)
+        async with _over(servers.primary.url, behind) as made:
+            yield made
+        return
     async with _over(request.getfixturevalue("redis_url")) as made:
         yield made
 
 
 class _over:
-    """The store of replica `a` on the server at `url`, under a prefix of its own."""
+    """The store of replica `a` on the server at `url`, or `behind` Sentinels, under a prefix of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, behind: Behind | None = None) -> None:
         self._url = url
+        self._behind = behind
         self._prefix = next(_PREFIXES)
         self._opened: list[RedisStore] = []
 
     async def _replica(self, name: str) -> Store:
-        store = RedisStore(self._url, replica=name, sealer=Sealer(KEY), prefix=self._prefix)
+        store = RedisStore(
+            self._url, replica=name, sealer=Sealer(KEY), prefix=self._prefix, behind=self._behind,
+            wait_replicas=int(self._behind is not None),
+        )  # fmt: skip
         self._opened.append(store)
         await store.open()
         return store

@@ -95,6 +95,17 @@ async def test_a_commit_from_an_old_version_changes_nothing_and_names_what_is_st
     assert len(await store.audit(SHARD, "inc-1")) == 2
 
 
+async def test_a_commit_from_another_history_of_the_same_version_is_refused(bench: Bench) -> None:
+    """A failover may forget a commit that a replica of Andon still remembers: the same number is not the same record."""
+    store = bench.store
+    await put(store, incident())
+    before = (await store.load(SHARD, ["inc-1"]))["inc-1"]
+    remembered = replace(before, head="0" * len(before.head))
+    refused = await store.commit(SHARD, Commit(changes=(change(replace(incident(), why="forgotten"), remembered),)))
+    assert refused == Conflict(stale=("inc-1",))
+    assert len(await store.audit(SHARD, "inc-1")) == 1
+
+
 async def test_an_incident_key_is_claimed_once_and_moves_only_from_where_it_points(bench: Bench) -> None:
     """Two openings of one problem cannot both happen; a later one must know the earlier."""
     store = bench.store
