@@ -96,7 +96,7 @@ async def test_a_commit_from_an_old_version_changes_nothing_and_names_what_is_st
 
 
 async def test_a_commit_from_another_history_of_the_same_version_is_refused(bench: Bench) -> None:
-    """A failover may forget a commit that a replica of Andon still remembers: the same number is not the same record."""
+    """A failover may forget a commit that a replica of Andon still remembers: the same number, another record."""
     store = bench.store
     await put(store, incident())
     before = (await store.load(SHARD, ["inc-1"]))["inc-1"]
