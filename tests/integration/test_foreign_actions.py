@@ -13,13 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import ConfigError
+from bot.adapters.config_files import read_all
+from bot.configuration import Floor
+from bot.engine.action_ports import Unfit
+from bot.errors import ConfigError, InputError
 from bot.extensions import ACTIONS, DIAGNOSES, gathered, installed
+from bot.house import House
+from bot.places import read_setup
+from bot.testing import FakeClock, MemoryArchive, MemoryChat, MemoryPager, MemoryStore
+from policies import loader
 from remediations import notify, var_pattern
 from remediations.catalogue import CATALOGUE
 from remediations.kit import Entry
 
 ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs/andon.yaml"
 FILE = re.compile(r"^<!-- file: (\S+) -->\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HERE = "tests.integration.test_foreign_actions"
 
@@ -162,6 +170,21 @@ def test_what_can_be_taken_stands_beside_ours() -> None:
     assert set(found.catalogue.diagnoses()) == {*CATALOGUE.diagnoses(), "desk.look"}
     assert [(each.kind, each.name) for each in found.foreign] == [("action", "desk.say"), ("diagnosis", "desk.look")]
     assert found.catalogue.entry("desk.say") is ENTRY
+
+
+async def test_a_running_andon_knows_it(tmp_path: Path) -> None:
+    """Orders are judged by its params and run its code, in the very house that policies are checked for."""
+    catalogue = gathered([point("ENTRY")], []).catalogue
+    loaded = loader.load(read_all(CONFIGS, read_setup(CONFIGS)), catalogue, now=FakeClock().now())
+    house = House(
+        floor=Floor(CONFIGS, loaded, catalogue=catalogue), store=MemoryStore(), clock=FakeClock(), folder=tmp_path,
+        replica="r1", chat=MemoryChat(), pager=MemoryPager(), archive=MemoryArchive(),
+    )  # fmt: skip
+    with pytest.raises(InputError, match="message"):
+        house.order_plan("trading-core", "desk.say", "", {}, "")
+    plan = house.order_plan("trading-core", "desk.say", "", {"message": "hello"}, "")
+    assert await house.inspect("trading-core", plan) == Unfit("no chat is connected")
+    await house.close()
 
 
 def test_nothing_is_installed_beside_a_clean_andon() -> None:
