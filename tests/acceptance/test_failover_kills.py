@@ -1,0 +1,60 @@
+"""Row T3 with `andon serve` killed at each point of the failover: it happens exactly once, and nobody forgets it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.harness.failover import FailoverFloor, open_failover_floor
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+async def _ends_well(floor: FailoverFloor) -> None:
+    """Failed over once, the services on the new primary, no acknowledged write lost, the audit whole."""
+    incident = await floor.incident(status="closed", within=60)
+    assert [result["outcome"] for result in incident["results"]].count("unknown") == 0
+    assert await floor.failovers() == 1
+    for name, health in (await floor.services()).items():
+        assert (health["status"], health["redis"]) == ("healthy", floor.replica.address), name
+    writes = await floor.sandbox("GET", "/ledger/writes")
+    assert writes["lost"] == 0
+    assert writes["acknowledged"] > 0
+    code, verdict = await floor.command("audit", "verify")
+    assert (code, verdict["problems"]) == (0, [])
+
+
+async def test_killed_right_after_the_request_it_proves_that_it_was_done() -> None:
+    """The Sentinel took it, its answer never came, Andon died: the successor sees epoch and roles, and goes on."""
+    async with open_failover_floor("answer") as floor:
+        await floor.slow()
+        await floor.wires.held.wait()
+        await floor.kill_andon()
+        floor.wires.hold = ""
+        await floor.start_andon()
+        await _ends_well(floor)
+        assert floor.wires.requests == 1
+
+
+async def test_killed_in_the_read_back_it_reads_again_and_goes_on() -> None:
+    """The roles had changed and the canary was out: the successor fails nothing over a second time."""
+    async with open_failover_floor() as floor:
+        await floor.slow()
+        await floor.canary_written()
+        await floor.kill_andon()
+        await floor.start_andon()
+        await _ends_well(floor)
+        assert floor.wires.requests == 1
+
+
+async def test_killed_before_the_request_left_a_person_decides() -> None:
+    """The intent was declared and nothing proves that it was not sent: never sent again by itself, never forgotten."""
+    async with open_failover_floor("request") as floor:
+        await floor.slow()
+        await floor.wires.held.wait()
+        await floor.kill_andon()
+        floor.wires.hold = ""
+        await floor.start_andon()
+        incident = await floor.incident(status="parked")
+        print(incident["status"], incident["why"], incident["results"])
+        assert await floor.failovers() == 0
+        assert floor.wires.requests == 1
