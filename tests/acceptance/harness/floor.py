@@ -165,15 +165,26 @@ class Floor:
         return "\n".join(child.tail() for child in children.values())
 
     def hasten(self, waits: Mapping[str, str]) -> None:
-        """The rungs of every shipped ladder at other times: those `after` a key come after its value."""
+        """Shipped waits replaced: rungs by their `5m`, leases by `lease 15m`, counted times by `within 1m`."""
         for path in (self.place.directory / "policies").glob("*.yaml"):
             document = yaml.safe_load(path.read_text(encoding="utf-8"))
-            for rung in (rung for policy in document["policies"] for rung in policy.get("ladder", [])):
-                rung["after"] = waits.get(rung["after"], rung["after"])
+            for policy in document["policies"]:
+                parts = (*policy.get("ladder", []), *policy.get("plan", []), *policy.get("evidence", {}).values())
+                for part in parts:
+                    for key in ("after", "lease", "within"):
+                        if key in part:
+                            part[key] = waits.get(part[key] if key == "after" else f"{key} {part[key]}", part[key])
+            path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    def hear_no_streams(self) -> None:
+        """Andon counts no streams: what fires comes from Prometheus."""
+        for path in (self.place.directory / "policies").glob("*.yaml"):
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            document.pop("streams", None)
             path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
     async def start(
-        self, stack: AsyncExitStack, *, alertmanagers: int, answer_ms: int, ladder: Mapping[str, str]
+        self, stack: AsyncExitStack, *, alertmanagers: int, answer_ms: int, ladder: Mapping[str, str], streams: bool
     ) -> None:
         """Start everything, to be ended in reverse order with `stack`."""
         options = ("--with-parent", "--valkey-dir", str(self.folder / "valkey"), "--answer-ms", str(answer_ms))
@@ -189,6 +200,8 @@ class Floor:
         self._sandbox_url = ready["url"]
         demo_config.write_with(self.place, {"http": ready["url"], "redis": ready["valkey_url"]})
         self.hasten(ladder)
+        if not streams:
+            self.hear_no_streams()
         stack.push_async_callback(self.end_andon)
         await self.start_andon()
         await self._start_monitoring(stack, alertmanagers, ready["url"].removeprefix("http://"))
@@ -215,10 +228,12 @@ async def open_floor(
     close: str = "3s",
     answer_ms: int = 0,
     ladder: Mapping[str, str] | None = None,
+    streams: bool = True,
 ) -> AsyncIterator[Floor]:
     """A floor in real time, with the shipped policies' hold and close shortened; cleared away afterwards.
 
-    `answer_ms`: how long the trading system takes to answer. `ladder`: shipped times of rungs, and those here.
+    `answer_ms`: how long the trading system takes to answer. `ladder`: shipped waits, as `hasten` knows them, and those
+    here. `streams`: whether Andon counts the trading system's streams itself.
     """
     services.require(alertmanagers)
     folder = Path(tempfile.mkdtemp(prefix="andon-floor-"))  # short: a unix socket's path has some 100 bytes
@@ -233,7 +248,9 @@ async def open_floor(
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
             floor = Floor(folder, place, session)
             try:
-                await floor.start(stack, alertmanagers=alertmanagers, answer_ms=answer_ms, ladder=ladder or {})
+                await floor.start(
+                    stack, alertmanagers=alertmanagers, answer_ms=answer_ms, ladder=ladder or {}, streams=streams
+                )
                 yield floor
             except BaseException as problem:
                 problem.add_note(floor.logs())
