@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from bot.adapters.sentinel_words import Word, joined, newest
@@ -19,7 +20,7 @@ Told = Mapping[str, str]  # the fields of one server's INFO; "error" alone where
 
 FAILOVER_SINCE = (6, 2)  # the version of Redis that brought FAILOVER; Valkey tells 7.2 as its Redis version
 PLAIN = "a plain failover lost 517 of 1,213 acknowledged writes in a trial"
-_LISTED = re.compile(r"ip=([^,]+),port=(\d+)")
+_LISTED = re.compile(r"ip=([^,]+),port=(\d+),state=(\w+)")
 _PERSISTENCE = (
     ("loading", "1", "it is still loading its data"),
     ("rdb_last_bgsave_status", "err", "the last background save failed"),
@@ -34,10 +35,10 @@ def fields(info: str) -> dict[str, str]:
     return {name: value.strip() for name, mark, value in lines if mark}
 
 
-def followers(told: Told) -> list[str]:
-    """host:port of every replica that a primary lists."""
+def followers(told: Told, *, online: bool = False) -> list[str]:
+    """host:port of every replica that a primary lists; `online`: only of those that it sends to."""
     listed = (_LISTED.search(value) for name, value in told.items() if re.fullmatch(r"slave\d+", name))
-    return [joined(found[1], found[2]) for found in listed if found]
+    return [joined(found[1], found[2]) for found in listed if found and (found[3] == "online" or not online)]
 
 
 def follows(told: Told) -> str:
@@ -86,6 +87,10 @@ def assemble(
     primary: RedisNode, others: Sequence[RedisNode], words: Sequence[Word], names: Names, home: str, told: Told
 ) -> RedisLook:
     """The look: `told` is what the primary said of itself."""
+    online = {names.of(one) for one in followers(told, online=True)}
+    others = [
+        one if one.of != primary.address or one.address in online else replace(one, link_up=False) for one in others
+    ]
     claims = [names.of(word.primary) for word in words if not word.error]
     claims += [one.address for one in (primary, *others) if one.role == "primary"]
     means, why_not = how(primary.address, words, told, names)

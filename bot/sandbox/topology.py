@@ -145,9 +145,17 @@ class Topology:
         logs = sorted(node.folder.glob("*.log"))
         return "\n".join(log.read_text(encoding="utf-8", errors="replace")[-1_000:] for log in logs)
 
-    async def _following(self) -> bool:
+    async def _connected(self) -> bool:
+        """The replicas have their copy."""
         told = [await ask(node, "ROLE") for node in self.replicas]
         return all(role and role[0] == "slave" and role[3] == "connected" for role in told)
+
+    async def _following(self) -> bool:
+        """One server is primary, all others follow it, and it has heard so from each of them."""
+        told = [await ask(node, "ROLE") or [""] for node in (self.primary, *self.replicas)]
+        primaries = [role for role in told if role[0] == "master"]
+        connected = [role for role in told if role[0] == "slave" and role[3] == "connected"]
+        return len(primaries) == 1 and len(primaries[0][2]) == len(connected) == len(told) - 1
 
     async def _agreeing(self) -> bool:
         return all([await self._knows_all(sentinel) for sentinel in self.sentinels])
@@ -213,7 +221,7 @@ async def topology(
     )
     try:
         await asyncio.gather(*(made.start(node) for node in servers))
-        await until("the replicas follow their primary", made._following, within=CONVERGED_S)
+        await until("the replicas are connected", made._connected, within=CONVERGED_S)  # a Sentinel looks again in 10 s
         await asyncio.gather(*(made.start(node) for node in watchers))
         await made.converge()
         yield made

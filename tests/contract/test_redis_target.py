@@ -27,7 +27,7 @@ SYSTEM = "trading-core"
 async def connected(url: str, killed: Callable[[], str] = lambda: "", **more: object) -> AsyncIterator[RedisConnector]:
     component = {"name": "redis", "role": "store", "connector": "redis", "url": url, "allow": ALLOW, **more}
     document = TargetsDocument.model_validate({"systems": {SYSTEM: {"components": [component]}}})
-    connectors = Connectors(document, {}, killed=killed)
+    connectors = Connectors(document, {"PASSWORD": "s3cret"}, killed=killed)
     try:
         yield connectors.redis(SYSTEM, "redis")
     finally:
@@ -201,6 +201,38 @@ async def test_only_allowed_commands_leave(pair: Topology):
         look = await target.look()
         with pytest.raises(NotSent, match="stopped by demo-oncall"):
             await target.fail_over(look, pair.replicas[0].address)
+
+
+async def test_the_least_rights_are_enough(tmp_path: Path):
+    """A user with what the operations page lists can look, measure, count and send; a missing right is named."""
+    async with topology(tmp_path, replicas=0, sentinels=0) as floor:
+        rights = [
+            "on",
+            ">s3cret",
+            "-@all",
+            "+client|setname",
+            "+info",
+            "+role",
+            "+ping",
+            "+hmget",
+            "+exists",
+            "+xrange",
+            "+xrevrange",
+            "+set",
+        ]
+        await ask(floor.primary, "ACL", "SETUSER", "andon", "~andon:canary", "~switches", *rights)
+        await ask(floor.primary, "XADD", "switches", "5-0", "to", "lstm")
+        login = {"username": "andon", "credentials": "env:PASSWORD"}
+        async with connected(floor.primary.url, **login) as target:
+            assert (await target.look(samples=3)).primary.p99_us
+            assert await target.entries_since("switches", 1) == (1, 5)
+            assert await target.send("SET", "andon:canary", "x") == "OK"
+            assert target.by_hand("SET", "andon:canary", "x x") == (
+                f'REDISCLI_AUTH="$CREDENTIAL" redis-cli -h 127.0.0.1 -p {floor.primary.port} --user andon '
+                "SET andon:canary 'x x'"
+            )
+            with pytest.raises(Rejected, match="publish"):
+                await target.send("PUBLISH", "param.reload", "{}")
 
 
 async def test_nobody_listens_means_not_sent():
