@@ -25,6 +25,7 @@ SAFE = {
     "appendfsync": "always",
     "no-appendfsync-on-rewrite": "no",
     "maxmemory-policy": "noeviction",
+    "protected-mode": "no",  # with it, nobody in another container could even log in
 }
 SERVICES = compose()["services"]
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?$")
