@@ -1,0 +1,100 @@
+"""The diagnoses over the real connector on a real Valkey: replies are as they are read, and each trouble is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from bot.adapters.connectors import Connectors
+from bot.core.plan import EvidenceDecl
+from bot.engine.action_ports import ActionContext, Finding
+from bot.sandbox import slowness
+from bot.sandbox.topology import Node, topology
+from policies.targets import TargetsDocument
+from remediations.diagnosis_kit import told
+from remediations.model_switching import SwitchPattern
+from remediations.redis_latency import COMMANDS_SLOW, CROWD, MEMORY, NETWORK, RedisLatency
+
+SYSTEM = "trading-core"
+WITHIN = 15.0
+Trouble = Callable[[Node], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def shop(folder: Path) -> AsyncIterator[tuple[Node, ActionContext]]:
+    """A Valkey, and a diagnosis's context with a connector to it."""
+    async with topology(folder, sentinels=0) as floor:
+        component = {"name": "redis", "role": "store", "connector": "redis", "url": floor.primary.url}
+        document = TargetsDocument.model_validate({"systems": {SYSTEM: {"components": [component]}}})
+        connectors = Connectors(document, {})
+        rate = EvidenceDecl(name="rate", kind="redis_stream", component="redis", query="model.switch.log")
+        try:
+            yield (
+                floor.primary,
+                ActionContext(system=SYSTEM, component="", targets=connectors, now=0, declared={"rate": rate}),
+            )
+        finally:
+            await connectors.close()
+
+
+async def told_within(context: ActionContext, cause: str) -> Finding:
+    """The finding, once it has this cause: a trouble takes a moment to show."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            found = await RedisLatency().look(context)
+            if found.cause == cause:
+                return found
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cause", "figure"),
+    [
+        (slowness.slow_commands, COMMANDS_SLOW.cause, "DEBUG"),
+        (slowness.clients, CROWD.cause, "clients are connected"),
+        (slowness.memory, MEMORY.cause, "% of maxmemory"),
+    ],
+)
+async def test_each_trouble_is_told_by_the_server_s_own_figures(
+    tmp_path: Path, trouble: Trouble, cause: str, figure: str
+) -> None:
+    """Real slow commands, a real crowd, a server that is nearly full."""
+    async with shop(tmp_path) as (node, context):
+        async with asyncio.TaskGroup() as troubles:
+            task = troubles.create_task(trouble(node))
+            try:
+                found = await told_within(context, cause)
+            finally:
+                task.cancel()
+        assert figure in found.summary
+
+
+async def test_a_quick_server_points_at_the_network(tmp_path: Path) -> None:
+    """Every read is answered and understood, and nothing of the server's own speaks."""
+    async with shop(tmp_path) as (_, context):
+        found = await told_within(context, NETWORK.cause)
+        detail = told(found.detail)
+        assert detail["not_read"] == []
+        assert isinstance(detail["clients"], (int, float))
+        assert isinstance(detail["machine_share"], (int, float))
+
+
+async def test_the_switch_log_is_read_as_it_is_written(tmp_path: Path) -> None:
+    """Entries come back with their fields; a key of another kind is said to be unreadable."""
+    async with shop(tmp_path) as (node, context):
+        client: Any = Redis.from_url(node.url)
+        for number in range(80):
+            old, new = ("lstm", "gru") if number % 2 else ("gru", "lstm")
+            fields = {"symbol": "BTC-USD", "from": old, "to": new, "confidence": "0.52", "latency_ms": "20"}
+            await client.xadd("model.switch.log", fields)
+        found = await SwitchPattern().look(context)
+        assert (found.cause, told(found.detail)["count"]) == ("confidence threshold too low", 60)
+        await client.delete("model.switch.log")
+        await client.set("model.switch.log", "x")
+        assert "WRONGTYPE" in (await SwitchPattern().look(context)).summary
+        await client.aclose()
