@@ -65,7 +65,7 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
         house = House(
             floor=floor, store=store, clock=clock, folder=folder, replica=replica,
             chat=TerminalChat(), pager=TerminalPager(),
-            archive=open_archive(setup, folder),
+            archive=open_archive(setup, folder), replicated=lambda: store.standing,
         )  # fmt: skip
         stack.push_async_callback(house.close)
         await house.begin()

@@ -81,6 +81,7 @@ class House:
         chat: Chat,
         pager: Pager,
         archive: Archive,
+        replicated: Callable[[], str] = lambda: "",
     ) -> None:
         self._floor = floor
         self._metrics = Metrics()
@@ -88,6 +89,7 @@ class House:
         self._clock = clock
         self._replica = replica
         self._archive = archive
+        self._replicated = replicated  # what the store says of its replicas; "" when it has none to ask
         setup = floor.loaded.andon
         self._journal = FileJournal(folder / "journal" / "intents.jsonl")
         self._connectors = Connectors(floor.loaded.targets, os.environ, killed=self._journal.killed)
@@ -225,6 +227,8 @@ class House:
             self._switchboard.check(),
             Check("pages", True, self.pager.standing),
         ]
+        if self._replicated():
+            found.append(Check("replicas", True, self._replicated()))
         if self._heartbeat is not None:
             found.append(Check("heartbeat", True, self._heartbeat.standing))
         return found

@@ -148,9 +148,9 @@ class RedisLink:
         return self._current.commands
 
     @property
-    def is_alone(self) -> bool:
-        """Whether replicas should confirm writes, and none does at the moment."""
-        return self._replicas.is_alone
+    def standing(self) -> str:
+        """Whether replicas confirm what is written, in words; "" where none is asked."""
+        return self._replicas.standing
 
     @property
     def _current(self) -> Line:

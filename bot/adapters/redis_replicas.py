@@ -36,6 +36,15 @@ class Replicas:
         """Whether writes are on the primary only."""
         return self._alone_at is not None
 
+    @property
+    def standing(self) -> str:
+        """In words, for `/readyz`; "" where no replica is asked."""
+        if not self._wanted:
+            return ""
+        if self.is_alone:
+            return "no replica confirms writes: alerts are taken, and nothing is acted upon; bring a replica back"
+        return f"writes are confirmed by {self._wanted} of them"
+
     def wait(self, *, needed: bool) -> tuple[tuple[bytes, int, int], ...]:
         """The command that goes with a write, if one does."""
         return ((b"WAIT", self._wanted, WAIT_MS),) if self._wanted and (needed or not self.is_alone) else ()

@@ -65,6 +65,11 @@ class RedisStore(RedisReads):
         """Give back every connection."""
         await self._link.close()
 
+    @property
+    def standing(self) -> str:
+        """Whether replicas confirm what is written, in words; "" where none is asked."""
+        return self._link.standing
+
     # --- queues ---------------------------------------------------------------------------------------------------
 
     async def append(self, shard: str, entries: Sequence[InboxEntry]) -> None:
