@@ -96,7 +96,7 @@ async def test_what_may_be_read_and_sent(bench: Bench):
     assert await target.send("DEL", "metrics:var") == 1
 
 
-@pytest.mark.parametrize("bench", ["memory", "valkey"], indirect=True)
+@pytest.mark.parametrize("bench", ["memory", "valkey alone"], indirect=True)
 async def test_a_replica_that_is_down(bench: Bench):
     """It is still listed, with an error and without a latency; asked itself, it gets nothing."""
     (replica,) = (await bench.target.look()).replicas
@@ -107,6 +107,7 @@ async def test_a_replica_that_is_down(bench: Bench):
         await bench.target.read("GET", "andon:canary", at=replica.address)
 
 
+@pytest.mark.parametrize("bench", ["memory", "memory alone", "valkey alone"], indirect=True)
 async def test_who_is_no_replica_does_not_become_primary(bench: Bench):
     """Whatever is asked: nothing leaves."""
     look = await bench.target.look()
