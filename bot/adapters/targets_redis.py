@@ -134,6 +134,7 @@ class RedisConnector:
             raise NotSent(f"no primary of {self.component} answers ({primary}: {why})")
         known = {names.of(one) for one in [*_named(words), *looking.followers(told[primary])]}
         known |= {names.of(one) for one, said in told.items() if "role" in said}
+        known |= {names.of(one) for one in self._others if not words}  # a primary forgets who is down; Sentinels do not
         others = [one for one in told if one in known and one != primary]
         measured = [one for one in (primary, *others) if samples and _up(told, one)]  # one after another: undisturbed
         p99 = {one: await self._server(one).p99_us(samples, MEASURE_SECONDS / len(measured)) for one in measured}

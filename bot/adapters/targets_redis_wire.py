@@ -8,6 +8,7 @@ from its first byte on an answer is needed to know what became of it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
@@ -117,7 +118,7 @@ class Server:
         Measured on a connection of its own, at most `within` seconds. A PING without an answer counts with the
         time that was waited for it.
         """
-        clock = asyncio.get_running_loop().time
+        clock = time.perf_counter  # the loop's own clock may only know milliseconds
         connection = self._client.connection_pool.make_connection()
         taken: list[float] = []
         began = None
