@@ -77,8 +77,8 @@ def test_it_runs_as_nobody_special_and_is_told_by_signals() -> None:
     assert "RUN" not in names
     assert "ADD" not in names
     assert names.index("USER") > max(number for number, name in enumerate(names) if name == "COPY")
-    assert final.only("ENTRYPOINT").words == ["andon"]
-    assert final.only("CMD").words == ["serve"]
+    assert final.only("ENTRYPOINT").text == '["andon"]'
+    assert final.only("CMD").text == '["serve"]'
     assert final.only("STOPSIGNAL").text == "SIGTERM"
 
 
