@@ -54,6 +54,8 @@ def _rows(decision: Json, now: Millis) -> Iterator[tuple[str, Text]]:
         yield "arguments", clean(", ".join(f"{name}={plain(value)}" for name, value in sorted(arguments.items())))
     for found in decision["readings"]:
         yield "evidence", reading(found, now)
+    for name, found in sorted(decision["findings"].items()):
+        yield "finding", Text.assemble(clean(name, "bold"), ": ", clean(found))
     if decision["guard"]:
         untold = decision["guard_untold"]
         yield (

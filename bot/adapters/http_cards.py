@@ -51,6 +51,7 @@ def card(services: Services, shard: str, incident: Incident, caller: str) -> Car
         "guard_untold": terms.blind,
         "verify": step.verify.until if step.verify is not None else "",
         "readings": [asdict(reading) for reading in asked.readings],
+        "findings": dict(incident.findings),
         "votes": [asdict(vote) for vote in asked.votes],
         "quorum": terms.quorum,
         "missing": max(0, terms.quorum - len(voted)),

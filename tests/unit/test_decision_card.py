@@ -16,7 +16,7 @@ CARD: dict[str, Any] = {
     "digest": "d", "policy": "var-breach", "policy_hash": "h" * 64, "policy_changed": False, "action": "trading.halt",
     "component": "", "risk": "critical", "direction": "lowers", "delivery": "absolute", "why": "VaR stays high",
     "arguments": "{}", "before": '{"trading":true,"orders":3}', "wanted": '{"trading":false}', "pins": "{}",
-    "guard": "evidence.var > 1.8", "guard_untold": False, "verify": "", "readings": [],
+    "guard": "evidence.var > 1.8", "guard_untold": False, "verify": "", "readings": [], "findings": {},
     "votes": [{"by": "demo-approver", "at": NOW - 1_000}], "quorum": 2, "missing": 1, "may_still_vote": ["demo-second"],
     "requesters": [], "break_glass": "", "asked_at": NOW - 60_000, "expires_at": NOW + 90_000,
     "silence": "nothing is sent and cro is paged", "by_hand": "",
@@ -64,6 +64,14 @@ def test_evidence_has_its_age_or_its_reason() -> None:
     text = card(readings=readings)
     assert "var = 2.5 (redis), 7 s old" in text
     assert "book: no answer in time" in text
+
+
+def test_what_a_diagnosis_found_stands_beside_the_evidence() -> None:
+    """Cause and fix are read before a yes, as one harmless line whatever stands in them."""
+    found = "the last 60 switches took 3 s; likely cause: bad routing rule threshold; suggested fix: \x1b[2Jupdate"
+    text = card(findings={"router.switch_pattern": found})
+    assert "router.switch_pattern: the last 60 switches took 3 s; likely cause: bad routing rule threshold" in text
+    assert "\x1b" not in text
 
 
 def test_time_that_is_over_is_said() -> None:
