@@ -7,7 +7,8 @@ who the person is, arming and three waits are replaced; matchers, evidence, guar
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 
 import configs
 from bot.errors import ConfigError
+from bot.sandbox import ctl
 
 PERSON = "demo-oncall"  # a role, held by whoever runs the demo
 APPROVER = "demo-approver"  # a role too: the second person, known by a token
@@ -28,7 +30,8 @@ class Place:
     """Where the configuration is written, and what it points at.
 
     `urls`: by connector (`http`, `redis`, `prometheus`), the address of every component of trading-core that uses it.
-    `hold`, `close`, `cooldown`: shorter waits for every policy; "" leaves them as shipped.
+    `sentinels`, `master`: who watches its Redis; none: nobody does. Programs restart services of the sandbox at `http`.
+    `hold`, `close`, `cooldown`, `lease`: shorter waits for every policy; "" leaves them as shipped.
     `port`: the webhooks' TCP port. `token_file`: holds the bearer token of the webhooks; None asks for none.
     `tokens`: by person, the file with their token for the operators' API; who is not in people.yaml is added to it.
     """
@@ -37,10 +40,13 @@ class Place:
     data_dir: Path
     port: int
     urls: Mapping[str, str]
+    sentinels: tuple[str, ...] = ()
+    master: str = ""
     token_file: Path | None = None
     hold: str = ""
     close: str = ""
     cooldown: str = ""
+    lease: str = ""
     tokens: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -77,6 +83,12 @@ def write_with(place: Place, urls: Mapping[str, str]) -> Path:
     return write(replace(place, urls=urls))
 
 
+def write_for(place: Place, ready: Mapping[str, Any]) -> Path:
+    """`write`, for the sandbox that printed this ready line: its API, its Redis, its Sentinels."""
+    urls = {**place.urls, "http": str(ready["url"]), "redis": str(ready["valkey_url"])}
+    return write(replace(place, urls=urls, sentinels=tuple(ready["sentinels"]), master=str(ready["master"])))
+
+
 def environment(place: Place) -> dict[str, str]:
     """The variables that make any `andon` command use this place."""
     return {**os.environ, "ANDON_CONFIG": str(place.andon_yaml), "ANDON_SOCKET": str(place.socket)}
@@ -85,9 +97,17 @@ def environment(place: Place) -> dict[str, str]:
 def _shorten(policy: dict[str, Any], place: Place) -> None:
     """Replace a policy's waits in place."""
     policy |= {key: wait for key, wait in (("hold", place.hold), ("close", place.close)) if wait}
-    for step in policy.get("plan", []):
-        if place.cooldown and "cooldown" in step:
-            step["cooldown"] = place.cooldown
+    for step in _steps(policy.get("plan", [])):
+        step |= {
+            key: wait for key, wait in (("cooldown", place.cooldown), ("lease", place.lease)) if key in step and wait
+        }
+
+
+def _steps(plan: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every step of a plan, those in sequences too."""
+    for step in plan:
+        yield step
+        yield from _steps(step.get("sequence", []))
 
 
 def _people(document: dict[str, Any], place: Place) -> dict[str, Any]:
@@ -103,9 +123,15 @@ def _people(document: dict[str, Any], place: Place) -> dict[str, Any]:
 
 
 def _targets(document: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Names, roles, reads and what is allowed stay as shipped, except the program that restarts a service."""
     for component in document["systems"][SYSTEM]["components"]:
-        if component["connector"] in place.urls:
-            component["url"] = place.urls[component["connector"]]
+        kind = component["connector"]
+        if kind in place.urls:
+            component["url"] = place.urls[kind]
+        if kind == "redis":
+            component |= {"sentinels": list(place.sentinels), "master": place.master}
+        if kind == "command" and "http" in place.urls:
+            component["allow"] = [f"{sys.executable} -I {ctl.__file__} {place.urls['http']} restart"]
     return document
 
 

@@ -35,6 +35,7 @@ from bot.sandbox.children import Child, python, until
 SCALE = 15.0  # a restart of the bot takes three seconds: 45 there, half of what verification may take
 HOLD, CLOSE, COOLDOWN = "30s", "90s", "90s"  # shipped: 2m, 30m, 10m; a demo of half an hour would bore
 COOLDOWN_MS = 90_000
+LEASE = "90s"  # shipped: 15m; six seconds to watch a pause before people are asked
 COPIES = 2  # every alert comes twice, as from a highly available pair of Alertmanagers; it must not matter
 RESPONSE_MS = 40_000  # VaR follows Kelly with this lag: some 30 s until it is under 1.6 %, two seconds to watch
 READY_WITHIN = 60.0  # seconds; usually three, but the first start of a fresh install compiles everything
@@ -194,7 +195,7 @@ class Stage:
         stack.push_async_callback(child.end)
         ready = json.loads(await child.first_line(READY_WITHIN))
         self.sandbox_url = ready["url"]
-        config.write_with(self.place, {"http": ready["url"], "redis": ready["valkey_url"]})
+        config.write_for(self.place, ready)
 
     async def sandbox(self, method: str, path: str, body: object = None) -> Any:
         """One request to the simulated trading-core."""
@@ -320,7 +321,7 @@ async def open_stage(scale: float = SCALE) -> AsyncIterator[Stage]:
     folder = Path(tempfile.mkdtemp(prefix="andon-demo-"))
     place = Place(
         directory=folder / "configs", data_dir=folder / "data", port=_free_port(), urls={},
-        hold=HOLD, close=CLOSE, cooldown=COOLDOWN, tokens=_tokens(folder),
+        hold=HOLD, close=CLOSE, cooldown=COOLDOWN, lease=LEASE, tokens=_tokens(folder),
     )  # fmt: skip
     anchor = wall_ms()
     stage = Stage(folder, ScaledClock(scale, anchor), scale, f"{scale:g}@{anchor}", place)

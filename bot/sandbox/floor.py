@@ -37,5 +37,6 @@ class Floor:
         self.routing.mend()
         self.routing.resume(author="desk", owner="desk", reason=reason)
         changed = await self.risk.restore(reason=reason)
-        await self.faults.replica("up")
+        if self.faults.replica_state != "up":
+            await self.faults.replica("up")
         return changed

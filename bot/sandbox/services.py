@@ -14,20 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from bot.core.words import Millis
 from bot.sandbox.ledger import Ledger
-from bot.sandbox.store import Store
+from bot.sandbox.store import Store, client, in_time
 
 NAMES = ("risk-harmoniser", "strategist")
 WRITE_SECONDS = 0.01  # real time between two writes of one service: some 90 a second
 AGAIN_SECONDS = 0.1  # after a write that failed
 START_SECONDS = 0.3  # a restart takes that long before the first write: health has something to wait for
-ANSWER_SECONDS = 1.0
 MAX_WRITES = 8_000_000  # bits of one bitmap, a megabyte: a day; then the next one begins
 
 Status: TypeAlias = Literal["starting", "healthy", "down"]
@@ -94,13 +90,13 @@ class Service:
         """Live from restart to restart, for ever."""
         while True:
             self._restarted.clear()
-            client = _client(self.address)
+            connection = client(self.address)
             try:
                 await self._pause(START_SECONDS)
                 while not self._restarted.is_set():
-                    await self._write(client)
+                    await self._write(connection)
             finally:
-                await client.aclose()
+                await connection.aclose()
 
     async def account(self, store: Store) -> Account:
         """Acknowledged writes against what the primary has. Raises RedisError or OSError when it cannot be asked."""
@@ -115,14 +111,14 @@ class Service:
     def _key(self) -> str:
         return f"writes:{self.name}:{self._bitmap.number}"
 
-    async def _write(self, client: Any) -> None:
+    async def _write(self, connection: Any) -> None:
         if self._bitmap.begun >= MAX_WRITES:
             self._bitmap = _Bitmap(self._bitmap.number + 1)
             self.writes = 0
         bitmap, sequence = self._bitmap, self._bitmap.begun
         bitmap.begun += 1
         try:
-            await client.execute_command("SETBIT", self._key, sequence, 1)
+            await in_time(connection.execute_command("SETBIT", self._key, sequence, 1))  # never tried again
         except (RedisError, OSError):  # read-only by now, or gone: nothing was acknowledged
             if not self._restarted.is_set():
                 self.status = "down"
@@ -139,12 +135,3 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):  # wait_for of Python 3.11 may swallow a cancellation here
                 await self._restarted.wait()
-
-
-def _client(address: str) -> Any:
-    """A connection to this one server and no other; a lost write is not tried again, for then nobody could count."""
-    host, _, port = address.rpartition(":")
-    return Redis(
-        host=host, port=int(port), socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )  # fmt: skip

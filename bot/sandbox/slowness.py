@@ -17,15 +17,17 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from bot.sandbox import store
 from bot.sandbox.topology import Node
 
 SLEEP = "0.012"  # seconds of one slow command: over the 5 ms of the alert, far under a Sentinel's patience
 STALL_MS = "12"  # of one standstill of a server that swaps
+QUICK_HZ, USUAL_HZ = (
+    "200",
+    "10",
+)  # how often the server sees that a pause is over; at ten a second, stalls would be long
 STALL_GAP = 0.004  # seconds in which it answers between two of them
 CROWD = 300  # connections
 CROWD_GAP = 0.02  # seconds between two rounds of all of them
@@ -40,33 +42,35 @@ _ASK = f"*2\r\n$8\r\nBITCOUNT\r\n${len(_BOOK)}\r\n{_BOOK}\r\n".encode()
 
 async def slow_commands(node: Node) -> None:
     """One client, one slow command after the other."""
-    async with _client(node) as client:
+    async with _connected(node) as client:
         while True:
             await _quietly(client, "DEBUG", "SLEEP", SLEEP)
 
 
 async def memory(node: Node) -> None:
     """Nearly full, and standing still every few milliseconds."""
-    async with _client(node) as client:
+    async with _connected(node) as client:
         await _quietly(client, "SETRANGE", _BALLAST, str(BALLAST_BYTES - 1), "x")
         info = await client.info("memory")
         await _quietly(client, "CONFIG", "SET", "maxmemory", str(int(info["used_memory"] * HEADROOM)))
+        await _quietly(client, "CONFIG", "SET", "hz", QUICK_HZ)
         try:
             while True:
                 await _quietly(client, "CLIENT", "PAUSE", STALL_MS, "ALL")
                 await asyncio.sleep(STALL_GAP)
         finally:
             await _quietly(client, "CONFIG", "SET", "maxmemory", "0")
+            await _quietly(client, "CONFIG", "SET", "hz", USUAL_HZ)
             await _quietly(client, "CLIENT", "UNPAUSE")
             await _quietly(client, "DEL", _BALLAST)  # of no use where the server is a replica by now
 
 
 async def clients(node: Node) -> None:
     """A crowd that asks in chorus, with hardly a connection left for others."""
-    async with _client(node) as client:
+    async with _connected(node) as client:
         await _quietly(client, "SETRANGE", _BOOK, str(_BOOK_BYTES - 1), "x")
         connected = int((await client.info("clients"))["connected_clients"])
-        before = str((await client.config_get("maxclients"))["maxclients"])
+        before = int((await client.config_get("maxclients"))["maxclients"])
         await _quietly(client, "CONFIG", "SET", "maxclients", str(connected + CROWD + SPARE_CONNECTIONS))
         try:
             with _crowd(node) as crowd:
@@ -75,7 +79,7 @@ async def clients(node: Node) -> None:
                         _ask(one)
                     await asyncio.sleep(CROWD_GAP)
         finally:
-            await _quietly(client, "CONFIG", "SET", "maxclients", before)
+            await _quietly(client, "CONFIG", "SET", "maxclients", str(before))
 
 
 @contextlib.contextmanager
@@ -100,17 +104,17 @@ def _ask(one: socket.socket) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _client(node: Node) -> AsyncIterator[Any]:
-    client: Any = Redis.from_url(node.url, socket_timeout=2.0, retry=Retry(NoBackoff(), 0), decode_responses=True)
+async def _connected(node: Node) -> AsyncIterator[Any]:
+    connection = store.client(node.address)
     try:
-        yield client
+        yield connection
     finally:
-        await client.aclose()
+        await connection.aclose()
 
 
 async def _quietly(client: Any, *command: str) -> None:
     """One command; a server that is away or does not take it changes nothing."""
     try:
-        await client.execute_command(*command)
+        await store.in_time(client.execute_command(*command))
     except (RedisError, OSError):
         await asyncio.sleep(AGAIN_SECONDS)

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from bot.sandbox.topology import Node, Topology, ask
+from bot.sandbox.topology import Node, Topology
 
 FOLLOW_SECONDS = 0.2  # between two questions to the Sentinels; they need over a second for a failover
 ANSWER_SECONDS = 2.0  # for one write; a slow server of the faults takes 20 ms
 _GONE = "equal or smaller"  # XADD's error for an id that the stream has already: an earlier try was taken after all
 
 Command: TypeAlias = tuple[str | int | float, ...]
+
+T = TypeVar("T")
 
 
 class Store:
@@ -32,7 +34,8 @@ class Store:
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
         self._servers = {node.address: node for node in (topology.primary, *topology.replicas)}
-        self._clients = {address: _client(node) for address, node in self._servers.items()}
+        self._clients = {address: client(address) for address in self._servers}
+        self._sentinels = [client(node.address) for node in topology.sentinels]
         self._primary = topology.primary.address
         self._moved: list[Callable[[str, str], None]] = []
 
@@ -58,10 +61,11 @@ class Store:
     async def follow(self) -> None:
         """Ask the Sentinels who is primary, for ever."""
         while True:
-            for sentinel in self._topology.sentinels:
-                told = await ask(sentinel, "SENTINEL", "GET-PRIMARY-ADDR-BY-NAME", self._topology.master)
-                if told is not None:
-                    self._is_primary(f"{told[0]}:{told[1]}")
+            for sentinel in self._sentinels:
+                with contextlib.suppress(RedisError, OSError):
+                    question = ("SENTINEL", "GET-PRIMARY-ADDR-BY-NAME", self._topology.master)
+                    host, port = await in_time(sentinel.execute_command(*question))
+                    self._is_primary(f"{host.decode()}:{port.decode()}")
                     break
             await asyncio.sleep(FOLLOW_SECONDS)
 
@@ -73,20 +77,20 @@ class Store:
             pipeline = self._clients[self._primary].pipeline(transaction=True)
             for command in commands:
                 pipeline.execute_command(*command)
-            answers = await pipeline.execute(raise_on_error=False)
+            answers = await in_time(pipeline.execute(raise_on_error=False))
         except (RedisError, OSError):  # it is read-only by now, or gone: the Sentinels will say who is primary
             return False
         return all(not isinstance(answer, ResponseError) or _GONE in str(answer) for answer in answers)
 
     async def read(self, *command: str) -> Any:
         """One command on the primary, bytes as they are. Raises RedisError or OSError."""
-        return await self._clients[self._primary].execute_command(*command)
+        return await in_time(self._clients[self._primary].execute_command(*command))
 
     async def close(self) -> None:
         """Give back the connections."""
-        for client in self._clients.values():
+        for each in (*self._clients.values(), *self._sentinels):
             with contextlib.suppress(RedisError, OSError):
-                await client.aclose()
+                await each.aclose()
 
     def _is_primary(self, address: str) -> None:
         if address == self._primary or address not in self._servers:
@@ -96,8 +100,21 @@ class Store:
             moved(before, address)
 
 
-def _client(node: Node) -> Any:
-    """One that fails at once instead of trying again by itself; redis-py's annotations of replies only hinder."""
-    return Redis.from_url(
-        node.url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, retry=Retry(NoBackoff(), 0)
-    )
+def client(address: str) -> Any:
+    """A client of this one server that fails at once instead of trying again by itself; use it with `in_time`.
+
+    It has no time limit of its own: redis-py's is `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that
+    comes at the wrong moment, and tasks that write all the time meet that moment. (redis-py's annotations of replies
+    only hinder.)
+    """
+    host, _, port = address.rpartition(":")
+    return Redis(
+        host=host, port=int(port), socket_timeout=None, socket_connect_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )  # fmt: skip
+
+
+async def in_time(answer: Awaitable[T]) -> T:
+    """The answer, or TimeoutError (an OSError) after ANSWER_SECONDS."""
+    async with asyncio.timeout(ANSWER_SECONDS):
+        return await answer

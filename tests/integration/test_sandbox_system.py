@@ -26,7 +26,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
     async def go(*options: str) -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot.sandbox", "--valkey-dir", str(tmp_path / "valkey"), *options,
+            sys.executable, "-m", "bot.sandbox", "--alone", "--valkey-dir", str(tmp_path / "valkey"), *options,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         processes.append(process)
