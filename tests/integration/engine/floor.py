@@ -207,13 +207,16 @@ class Floor:
         self.plan = plan
         self.separate = False
         self.ahead_ms = 0
+        self.wait_replicas = 0
         self.roster = ROSTER
         self.risk = RiskEngine()
         self.people = Notebook()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, replica: str = "r1") -> None:
-        self.store = RedisStore(self._url, replica=replica, sealer=Sealer(KEY))
+        self.store = RedisStore(
+            self._url, replica=replica, sealer=Sealer(KEY), wait_replicas=self.wait_replicas
+        )  # fmt: skip
         await self.store.open()
         self.engine = Engine(
             store=self.store, book=OnePolicy(self.plan, self.separate, self.roster), text=event_text,

@@ -28,6 +28,19 @@ async def test_an_intent_that_grew_old_before_it_left_is_not_sent(floor, breach,
     assert floor.risk.requests == []
 
 
+async def test_an_intent_that_no_replica_has_is_not_acted_upon(floor, breach):
+    """The store should have a replica and has none: alerts are taken, nothing is sent, and a human is called."""
+    await floor.kill()
+    floor.wait_replicas = 1
+    await floor.start()
+    await floor.fire(breach)
+    incident = await floor.status("parked")
+    assert "0 of 1 replicas confirmed it" in incident.why
+    await floor.quiet()
+    assert floor.risk.requests == []
+    assert floor.store.standing.startswith("no replica confirms writes")
+
+
 async def test_what_is_taken_up_again_must_still_be_guarded(floor, breach):
     """Killed between intent and send, and the evidence is stale at the restart: nothing is sent, a human decides."""
     hang = Hang()
