@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -114,7 +115,9 @@ async def test_a_failover_without_sentinels_is_the_servers_own(tmp_path: Path):
 async def test_sentinels_that_know_no_coordination_offer_no_way(tmp_path: Path):
     """A Sentinel of Redis 7.0 would lose writes, so there are no means; the reason and the command say what is left."""
     binary = shutil.which("redis-server")
-    assert binary, "redis-server is missing; install it: apt-get install redis-server"
+    if binary is None:
+        missing = "redis-server is missing; install it: apt-get install redis-server"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
     async with topology(tmp_path, sentinel_binary=binary) as floor, on(floor) as target:
         look = await target.look()
         assert (look.means, look.agreeing) == ("", 3)
