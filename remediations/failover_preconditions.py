@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from remediations.kit import RedisLook, RedisNode
 
-SAMPLES = 50  # PINGs a server: with 5 ms each a quarter of a second; their 99th percentile is the worst but none
+SAMPLES = 200  # PINGs a server, as far as they fit into half a second: two that our own machine delayed do not count
 MAX_BEHIND = 1_048_576  # bytes a replica may lag: writes stop while it catches up, and 1 MiB takes well under a second
 BUSY_SHARE = 0.8  # of maxclients: past this the clients themselves are the likely cause, and they would move along
 
@@ -141,8 +141,9 @@ def figures(look: RedisLook, fit: Sequence[RedisNode], now: Load) -> Mapping[str
     return {
         "primary": look.primary.address, "replica": to.address, "fit": may, "epoch": look.epoch, "means": look.means,
         "history": look.primary.replid, "offset": look.primary.offset, "behind_bytes": behind_bytes(look, to),
-        "primary_p99_us": look.primary.p99_us, "replica_p99_us": to.p99_us, "primaries": len(look.claims),
+        "primary_p99_us": _whole(look.primary.p99_us), "replica_p99_us": _whole(to.p99_us),
         "replica_link": "up" if to.link_up else "down", "replica_persistence": to.persistence or "sound",
+        "primaries": len(look.claims),
         "sentinels": look.sentinels, "sentinels_agreeing": look.agreeing, "quorum": look.quorum,
         "clients": now.clients, "max_clients": now.max_clients,
     }  # fmt: skip
@@ -151,6 +152,10 @@ def figures(look: RedisLook, fit: Sequence[RedisNode], now: Load) -> Mapping[str
 def behind_bytes(look: RedisLook, node: RedisNode) -> int:
     """How far it lags; the two offsets are read a moment apart, so under load this is never exactly zero."""
     return max(0, look.primary.offset - node.offset)
+
+
+def _whole(us: float | None) -> int | None:
+    return None if us is None else round(us)
 
 
 def _number(text: str) -> int:

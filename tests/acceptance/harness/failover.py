@@ -19,10 +19,11 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
+import yaml
 
 from bot.demo import config as demo_config
 from bot.demo.config import Place
-from bot.sandbox.children import Child, python, until
+from bot.sandbox.children import Child, Unmet, python, until
 from bot.sandbox.topology import HOST, Node, ask
 from tests.acceptance.harness.floor import STEP_WITHIN, TIMEOUT, TOKEN, Floor
 from tests.acceptance.harness.services import START_WITHIN, free_port
@@ -120,8 +121,18 @@ class FailoverFloor(Floor):
         self.wires = Wires()
         self.wires.hold = hold
         demo_config.write_for(self.place, {**ready, "sentinels": await self.wires.open(stack, ready["sentinels"])})
+        self._shorten()
         stack.push_async_callback(self.end_andon)
         await self.start_andon()
+
+    def _shorten(self) -> None:
+        """The wait between the two services, to save the tests time; and a busy test machine is slow at 5 ms, too."""
+        path = self.place.directory / "policies" / "trading-core.yaml"
+        document = yaml.safe_load(path.read_text())
+        (latency,) = [policy for policy in document["policies"] if policy["name"] == "redis-latency"]
+        failover, _, wait, _ = latency["plan"][0]["sequence"]
+        failover["with"]["slow_us"], wait["wait"] = 10_000, "1s"
+        path.write_text(yaml.safe_dump(document, sort_keys=False))
 
     async def slow(self) -> None:
         """The primary becomes slow, by itself."""
@@ -131,6 +142,17 @@ class FailoverFloor(Floor):
         """How often the Sentinels have changed the primary: their epoch, which began at 0."""
         said = await ask(self.sentinel, "SENTINEL", "MASTER", self.place.master or "trading-core")
         return int(dict(zip(said[::2], said[1::2], strict=True))["config-epoch"])
+
+    async def held(self) -> None:
+        """Return when the request, or its answer, is held back."""
+
+        async def look() -> bool:
+            return self.wires.held.is_set()
+
+        try:
+            await until("a request for a failover is held", look, within=STEP_WITHIN)
+        except Unmet as problem:
+            raise Unmet(f"{problem}; {await self.api('GET', '/incidents?all=1')}") from None
 
     async def canary_written(self) -> None:
         """Return as soon as Andon has written its canary: it is reading back."""
