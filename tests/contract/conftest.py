@@ -99,7 +99,7 @@ def valkey_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("andon")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def behind_sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
     """A primary, its replica and three Sentinels, with the settings that Andon demands; on a loop of their own."""
     servers = topology(tmp_path_factory.mktemp("sentinels"), on_disk=True)
