@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from remediations.kit import RedisLook, RedisNode
+from remediations.kit import RedisLook, RedisNode, RedisTarget
 
 SAMPLES = 200  # PINGs a server, as far as they fit into half a second: two that our own machine delayed do not count
 MAX_BEHIND = 1_048_576  # bytes a replica may lag: writes stop while it catches up, and 1 MiB takes well under a second
@@ -147,6 +147,21 @@ def figures(look: RedisLook, fit: Sequence[RedisNode], now: Load) -> Mapping[str
         "sentinels": look.sentinels, "sentinels_agreeing": look.agreeing, "quorum": look.quorum,
         "clients": now.clients, "max_clients": now.max_clients,
     }  # fmt: skip
+
+
+def by_hand(target: RedisTarget, look: RedisLook, to: RedisNode) -> str:
+    """The same, for a person."""
+    if look.means == "sentinel":
+        return target.by_hand("SENTINEL", "FAILOVER", "COORDINATED")
+    host, _, port = to.address.rpartition(":")
+    return target.by_hand("FAILOVER", "TO", host, port, "TIMEOUT", "10000", at=look.primary.address)
+
+
+def instead(target: RedisTarget, look: RedisLook, to: RedisNode) -> str:
+    """What a person can still do where the Sentinels know no coordinated failover: it is for them to weigh."""
+    if look.means or not look.sentinels or to.error:
+        return ""
+    return f"; by hand, at that risk: {target.by_hand('SENTINEL', 'FAILOVER')}"
 
 
 def behind_bytes(look: RedisLook, node: RedisNode) -> int:

@@ -19,7 +19,17 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 
-from remediations.kit import JsonText, NotSent, ReadBack, RedisLook, RedisTarget, Rejected, TargetError, canonical
+from remediations.kit import (
+    JsonText,
+    NotSent,
+    ReadBack,
+    RedisLook,
+    RedisTarget,
+    Rejected,
+    TargetError,
+    Unknown,
+    canonical,
+)
 
 CANARY = "andon:canary"  # a key that nobody else uses; its allow line is "SET andon:canary"
 CANARY_SECONDS = 3_600  # it goes by itself
@@ -84,6 +94,17 @@ async def settle(target: RedisTarget, before: dict[str, object], seconds: float)
     except TimeoutError:
         pass
     return seen
+
+
+async def announce(target: RedisTarget, channel: str, primary: str) -> None:
+    """Tell whoever listens where the primary is now; for systems that nobody else tells (no Sentinels).
+
+    Unknown when that did not go out: the look afterwards then proves the failover itself, and this reason is told.
+    """
+    try:
+        await target.send("PUBLISH", channel, canonical({"primary": primary}))
+    except TargetError as error:
+        raise Unknown(f"failed over, but {channel} was not told the new address: {error}") from error
 
 
 async def read_back(target: RedisTarget, recorded: JsonText, token: str) -> ReadBack:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from remediations.failover_preconditions import SAMPLES, candidates, doubts, figures, load, refusal
-from remediations.failover_proof import SETTLE_SECONDS, read_back, settle
+from remediations.failover_preconditions import SAMPLES, by_hand, candidates, doubts, figures, instead, load, refusal
+from remediations.failover_proof import SETTLE_SECONDS, announce, read_back, settle
 from remediations.kit import (
     ActionContext,
     ActionSpec,
@@ -27,9 +27,6 @@ from remediations.kit import (
     Params,
     Proceed,
     ReadBack,
-    RedisLook,
-    RedisNode,
-    RedisTarget,
     Text,
     Unfit,
     Unknown,
@@ -59,6 +56,9 @@ class FailoverParams(Params):
 
     reason: Annotated[Text, Field(description="Kept in the audit.")]
     slow_us: Annotated[int, Field(ge=10, le=10_000_000, description="p99 of a PING from here, microseconds.")] = SLOW_US
+    announce: Annotated[
+        str, Field(pattern=r"^[^\s*?\[\]\x00-\x1f\x7f]{0,200}$", description="A channel that is told the new address.")
+    ] = ""
 
 
 class RedisFailover:
@@ -80,14 +80,14 @@ class RedisFailover:
         before = canonical(figures(look, found, now))
         why = refusal(look, found, asked.slow_us, now)
         if why:
-            return Unfit(f"{why}{_instead(target, look, to)}", before)
+            return Unfit(f"{why}{instead(target, look, to)}", before)
         if to.p99_us is None:
             return CannotTell(f"the latency of {to.address} cannot be measured")
         return Proceed(
             before=before,
             wanted=canonical({"primary": to.address}),
             arguments=canonical(asked.model_dump()),
-            by_hand=_by_hand(target, look, to),
+            by_hand=by_hand(target, look, to),
             ask=doubts(look, to, asked.slow_us, now),
         )
 
@@ -109,26 +109,13 @@ class RedisFailover:
         seen = await settle(target, before, SETTLE_SECONDS)
         if seen.missing:
             raise Unknown(f"accepted, but after {SETTLE_SECONDS:g} s {seen.missing}")
+        if asked.announce:
+            await announce(target, asked.announce, str(seen.after["primary"]))
 
     async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
         """Prove it by roles, epoch, offset and a write; see `failover_proof` for what proves what."""
         target = context.targets.redis(context.system, context.component)
         return await read_back(target, proceed.before, f"{context.intent} {context.now}")
-
-
-def _by_hand(target: RedisTarget, look: RedisLook, to: RedisNode) -> str:
-    """The same, for a person."""
-    if look.means == "sentinel":
-        return target.by_hand("SENTINEL", "FAILOVER", "COORDINATED")
-    host, _, port = to.address.rpartition(":")
-    return target.by_hand("FAILOVER", "TO", host, port, "TIMEOUT", "10000", at=look.primary.address)
-
-
-def _instead(target: RedisTarget, look: RedisLook, to: RedisNode) -> str:
-    """What a person can still do where the Sentinels know no coordinated failover: it is for them to weigh."""
-    if look.means or not look.sentinels or to.error:
-        return ""
-    return f"; by hand, at that risk: {target.by_hand('SENTINEL', 'FAILOVER')}"
 
 
 ENTRY = Entry(

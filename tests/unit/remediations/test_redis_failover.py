@@ -236,3 +236,17 @@ async def test_failback_goes_home_only_and_is_always_asked_about() -> None:
     found = await inspect(nowhere, RedisFailback)
     assert isinstance(found, Unfit)
     assert f"no replica is at home ({A})" in found.why
+
+
+async def test_the_new_address_is_announced_where_a_channel_is_named() -> None:
+    """After the roles have changed, once; where it cannot be told, the failover counts and the reason is kept."""
+    twin, told = redis(SERVER), json.dumps({"announce": "param.reload", "reason": "x", "slow_us": 5_000})
+    found = await RedisFailover().inspect(context(twin), told)
+    assert isinstance(found, Proceed)
+    await RedisFailover().send(context(twin), found)
+    assert twin.sent[1:] == [("PUBLISH", "param.reload", json.dumps({"primary": B}, separators=(",", ":")))]
+    twin = redis(SERVER)
+    twin.allow.remove("PUBLISH param.reload")
+    with pytest.raises(Unknown, match=r"param\.reload was not told the new address"):
+        await RedisFailover().send(context(twin), found)
+    assert (await RedisFailover().read_back(context(twin), found)).as_wanted is True
