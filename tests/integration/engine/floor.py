@@ -84,7 +84,8 @@ class RiskEngine:
             await self.after_send()
 
     async def read_back(self, context: object, proceed: Proceed) -> ReadBack:
-        return ReadBack(json.dumps({"kelly_fraction": self.kelly}), True, f"Kelly is {self.kelly}")
+        is_cut = self.kelly <= json.loads(proceed.arguments)["kelly_fraction"]
+        return ReadBack(json.dumps({"kelly_fraction": self.kelly}), is_cut, f"Kelly is {self.kelly}")
 
     def action(self, name: str) -> RiskEngine:
         return self
