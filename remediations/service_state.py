@@ -34,7 +34,8 @@ async def until_healthy(context: ActionContext, address: str, seconds: float) ->
     clock = asyncio.get_running_loop().time
     began = clock()
     while (waited := clock() - began) < seconds:
-        health, redis, _ = await state(context, context.now + int(waited * 1_000))
+        now = context.clock() if context.clock is not None else context.now + int(waited * 1_000)
+        health, redis, _ = await state(context, now)
         if (health, redis) == ("healthy", address):
             return
         await asyncio.sleep(POLL_SECONDS)

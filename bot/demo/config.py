@@ -1,12 +1,14 @@
 """The shipped configuration, bent to a place where everything runs on loopback under one roof.
 
 Used by the demo and by the acceptance floor: both run the very files of `configs/`. Only addresses, the data directory,
-who the person is, arming and three waits are replaced; matchers, evidence, guards, steps and verification never are.
+who the person is, arming and four waits are replaced; matchers, evidence, steps and verification never are. One figure
+may be: from which latency on a Redis is slow, since a demo shares its machine with everything else that runs there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +25,10 @@ PERSON = "demo-oncall"  # a role, held by whoever runs the demo
 APPROVER = "demo-approver"  # a role too: the second person, known by a token
 VISITOR = "demo-visitor"  # somebody known who stands in no roster; only the demo has them
 SYSTEM = "trading-core"
+MEASURE_EVERY = "15s"  # on the demo's clock, one real second: PINGs for half a second, whatever the clock says
+SHIPPED_US = 5_000  # the runbook's limit for the p99 of Redis, in the shipped policy
+
+_LATENCY = re.compile(r"(evidence\.latency [<>] )(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,7 @@ class Place:
     `urls`: by connector (`http`, `redis`, `prometheus`), the address of every component of trading-core that uses it.
     `sentinels`, `master`: who watches its Redis; none: nobody does. Programs restart services of the sandbox at `http`.
     `hold`, `close`, `cooldown`, `lease`: shorter waits for every policy; "" leaves them as shipped.
+    `latency_us`: another limit than the shipped 5,000 us for a slow Redis, in the same proportions; 0 leaves it.
     `port`: the webhooks' TCP port. `token_file`: holds the bearer token of the webhooks; None asks for none.
     `tokens`: by person, the file with their token for the operators' API; who is not in people.yaml is added to it.
     """
@@ -47,6 +54,7 @@ class Place:
     close: str = ""
     cooldown: str = ""
     lease: str = ""
+    latency_us: int = 0
     tokens: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -97,10 +105,26 @@ def environment(place: Place) -> dict[str, str]:
 def _shorten(policy: dict[str, Any], place: Place) -> None:
     """Replace a policy's waits in place."""
     policy |= {key: wait for key, wait in (("hold", place.hold), ("close", place.close)) if wait}
+    measures = any("redis_state" in each for each in policy.get("evidence", {}).values())
     for step in _steps(policy.get("plan", [])):
-        step |= {
-            key: wait for key, wait in (("cooldown", place.cooldown), ("lease", place.lease)) if key in step and wait
-        }
+        if place.latency_us and measures:
+            _relax(step, place.latency_us)
+        for key, wait in (("cooldown", place.cooldown), ("lease", place.lease)):
+            if key in step and wait:
+                step[key] = wait
+
+
+def _relax(step: dict[str, Any], limit_us: int) -> None:
+    """Every figure of the evidence `latency` and of the failover's own limit, in proportion; looks as far apart as
+    measuring takes, which no scaled clock shortens."""
+    verify = step.get("verify", {})
+    for where, key in ((step, "guard"), (verify, "until")):
+        if key in where:
+            where[key] = _LATENCY.sub(lambda m: f"{m[1]}{int(m[2]) * limit_us // SHIPPED_US}", where[key])
+    if verify:
+        verify["every"] = MEASURE_EVERY
+    if step.get("action") == "redis.failover":
+        step["with"] |= {"slow_us": limit_us}
 
 
 def _steps(plan: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -35,6 +35,8 @@ from bot.sandbox.children import Child, python, until
 SCALE = 15.0  # a restart of the bot takes three seconds: 45 there, half of what verification may take
 HOLD, CLOSE, COOLDOWN = "30s", "90s", "90s"  # shipped: 2m, 30m, 10m; a demo of half an hour would bore
 COOLDOWN_MS = 90_000
+LATENCY_US = 20_000  # shipped: 5,000; on a busy laptop a PING may well take that long
+STALL_MS = 40  # how slow a fault makes Redis: over that limit, and Andon's diagnosis still gets its answers
 LEASE = "90s"  # shipped: 15m; six seconds to watch a pause before people are asked
 COPIES = 2  # every alert comes twice, as from a highly available pair of Alertmanagers; it must not matter
 RESPONSE_MS = 40_000  # VaR follows Kelly with this lag: some 30 s until it is under 1.6 %, two seconds to watch
@@ -187,6 +189,7 @@ class Stage:
             python(
                 "bot.sandbox", "--with-parent", "--valkey-dir", str(self.folder / "sandbox"),
                 "--clock", self._clock_text, "--response-ms", str(RESPONSE_MS), "--copies", str(COPIES), "--watchdog",
+                "--latency-us", str(LATENCY_US), "--stall-ms", str(STALL_MS),
                 "--webhook", f"http://127.0.0.1:{self.place.port}/webhooks/alertmanager",
             ),
             self.folder / "sandbox.log",
@@ -321,7 +324,7 @@ async def open_stage(scale: float = SCALE) -> AsyncIterator[Stage]:
     folder = Path(tempfile.mkdtemp(prefix="andon-demo-"))
     place = Place(
         directory=folder / "configs", data_dir=folder / "data", port=_free_port(), urls={},
-        hold=HOLD, close=CLOSE, cooldown=COOLDOWN, lease=LEASE, tokens=_tokens(folder),
+        hold=HOLD, close=CLOSE, cooldown=COOLDOWN, lease=LEASE, latency_us=LATENCY_US, tokens=_tokens(folder),
     )  # fmt: skip
     anchor = wall_ms()
     stage = Stage(folder, ScaledClock(scale, anchor), scale, f"{scale:g}@{anchor}", place)

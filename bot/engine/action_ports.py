@@ -120,6 +120,7 @@ class ActionContext:
     alerts: tuple[Alert, ...] = ()
     declared: Mapping[str, EvidenceDecl] = field(default_factory=dict)  # the plan's evidence, for diagnoses
     evidence: EvidenceReader | None = None  # how a diagnosis reads; None: it can only look at the alerts
+    clock: Callable[[], Millis] | None = None  # the time as it goes on, for whoever waits; None: real time since `now`
     say: Callable[[str], Awaitable[str]] | None = None  # posts to the incident's channel; DeliveryError when not taken
 
 

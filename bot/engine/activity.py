@@ -344,6 +344,7 @@ class Activity:
             now=self._hands.engine.clock.now(), intent=effect.id, fence=effect.fence, left=effect.left,
             alerts=effect.alerts,
             declared=effect.plan.evidence, evidence=self._hands.evidence, say=self._say,
+            clock=self._hands.engine.clock.now,
         )  # fmt: skip
 
     async def _say(self, text: str) -> str:

@@ -19,9 +19,11 @@ from pathlib import Path
 
 from bot.adapters.clock import ScaledClock, SystemClock
 from bot.errors import ConfigError
+from bot.sandbox.alert_rules import LATENCY_US
 from bot.sandbox.assembly import Options, listening, open_floor, tasks_of
 from bot.sandbox.floor import Floor
 from bot.sandbox.server import build
+from bot.sandbox.slowness import MAX_STALL_MS, STALL_MS
 from bot.sandbox.watchdog import Watchdog
 
 
@@ -35,6 +37,11 @@ def _arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7, help="seed of the noise")
     parser.add_argument("--response-ms", type=int, default=3_000, help="how fast VaR follows Kelly, on its clock")
     parser.add_argument("--answer-ms", type=int, default=0, help="how long every answer of its API takes, real time")
+    parser.add_argument("--latency-us", type=float, default=LATENCY_US, help="RedisLatencyHigh fires over this p99")
+    parser.add_argument(
+        "--stall-ms", type=int, default=STALL_MS, choices=range(1, MAX_STALL_MS + 1), metavar="MS",
+        help="how long a slow Redis stands still at a time",
+    )  # fmt: skip
     parser.add_argument("--webhook", default="", help="post alerts there, where no Alertmanager runs")
     parser.add_argument("--webhook-token-file", type=Path, help="file with the bearer token for --webhook")
     parser.add_argument("--watchdog", action="store_true", help="also post the alert that always fires, every minute")
@@ -85,7 +92,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         folder=arguments.valkey_dir, ledger=arguments.ledger, seed=arguments.seed, response_ms=arguments.response_ms,
         alone=arguments.alone, webhook=arguments.webhook, token=file.read_text().strip() if file else "",
-        copies=arguments.copies,
+        copies=arguments.copies, latency_us=arguments.latency_us, stall_ms=arguments.stall_ms,
     )  # fmt: skip
 
 

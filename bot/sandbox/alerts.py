@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from bot.core.words import Millis
-from bot.sandbox.alert_rules import LATENCY_HIGH, SYSTEM, VAR_BREACH, Condition, LatencyHigh, var_breach
+from bot.sandbox.alert_rules import LATENCY_HIGH, LATENCY_US, SYSTEM, VAR_BREACH, Condition, LatencyHigh, var_breach
 from bot.sandbox.model import Reading
 
 REPEAT_MS = 300_000  # deploy/alertmanager's repeat_interval, on the sandbox's clock
@@ -97,8 +97,9 @@ class AlertPoster:
     """Evaluates the rules on every reading and posts the groups. `run` does the posting; give it a task of its own."""
 
     def __init__(
-        self, url: str, now: Callable[[], Millis], *, token: str = "", copies: int = 1, generator_url: str = ""
-    ) -> None:
+        self, url: str, now: Callable[[], Millis], *, token: str = "", copies: int = 1, generator_url: str = "",
+        latency_us: float = LATENCY_US,
+    ) -> None:  # fmt: skip
         self._url = url
         self._now = now
         self._headers = {"User-Agent": "Alertmanager/0.25.0 (andon sandbox)"}
@@ -107,7 +108,7 @@ class AlertPoster:
         self._copies = copies
         self._generator_url = generator_url
         self._groups = {name: _Group(name) for name in (VAR_BREACH, LATENCY_HIGH)}
-        self._latency = LatencyHigh()
+        self._latency = LatencyHigh(latency_us)
         self._wake = asyncio.Event()
         self._posts = 0
         self._failures = 0

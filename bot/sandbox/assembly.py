@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.core.words import Millis
+from bot.sandbox.alert_rules import LATENCY_US
 from bot.sandbox.alerts import AlertPoster
 from bot.sandbox.faults import Faults
 from bot.sandbox.floor import Floor
@@ -24,6 +25,7 @@ from bot.sandbox.probe import Probe
 from bot.sandbox.router import ModelRouter
 from bot.sandbox.routing import Routing
 from bot.sandbox.services import NAMES, Service
+from bot.sandbox.slowness import STALL_MS
 from bot.sandbox.store import Store
 from bot.sandbox.topology import HOST, topology
 from bot.sandbox.trading_core import TradingCore
@@ -42,6 +44,8 @@ class Options:
     webhook: str = ""
     token: str = ""
     copies: int = 1
+    latency_us: float = LATENCY_US
+    stall_ms: int = STALL_MS
 
 
 @contextlib.asynccontextmanager
@@ -61,7 +65,7 @@ async def open_floor(options: Options, now: Callable[[], Millis]) -> AsyncIterat
                 routing=Routing(router, ledger, store, now),
                 services={name: Service(name, address, ledger, now) for name in NAMES},
                 store=store,
-                faults=Faults(store, probe, ledger),
+                faults=Faults(store, probe, ledger, stall_ms=options.stall_ms),
                 probe=probe,
                 ledger=ledger,
                 poster=_poster(options, now),
@@ -78,7 +82,7 @@ async def open_floor(options: Options, now: Callable[[], Millis]) -> AsyncIterat
 def _poster(options: Options, now: Callable[[], Millis]) -> AlertPoster | None:
     if not options.webhook:
         return None
-    return AlertPoster(options.webhook, now, token=options.token, copies=options.copies)
+    return AlertPoster(options.webhook, now, token=options.token, copies=options.copies, latency_us=options.latency_us)
 
 
 def tasks_of(floor: Floor, watchdog: Watchdog | None) -> list[Coroutine[Any, Any, None]]:

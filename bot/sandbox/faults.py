@@ -25,7 +25,7 @@ Role: TypeAlias = Literal["primary", "replica"]
 
 CAUSES: tuple[Cause, ...] = ("slow_commands", "clients", "network", "memory")
 REPLICA_STATES: tuple[ReplicaState, ...] = ("up", "down", "stale")
-_ON_SERVER: Mapping[Cause, Callable[[Node], Awaitable[None]]] = {
+_ON_SERVER: Mapping[Cause, Callable[[Node, int], Awaitable[None]]] = {
     "slow_commands": slowness.slow_commands,
     "clients": slowness.clients,
     "memory": slowness.memory,
@@ -40,12 +40,13 @@ class CannotBe(Exception):
 class Faults:
     """What is wrong with the Redis now. One event loop owns it."""
 
-    def __init__(self, store: Store, probe: Probe, ledger: Ledger) -> None:
+    def __init__(self, store: Store, probe: Probe, ledger: Ledger, *, stall_ms: int = slowness.STALL_MS) -> None:
         self.cause: Cause | None = None
         self.replica_state: ReplicaState = "up"
         self._store = store
         self._probe = probe
         self._ledger = ledger
+        self._stall_ms = stall_ms
         self._node: Node | None = None  # that is slow
         self._replica: Node | None = None  # that is down or stale
         self._changed = asyncio.Event()
@@ -117,11 +118,11 @@ class Faults:
         if cause == "network":
             await self._far_away(node)
         else:
-            await _ON_SERVER[cause](node)
+            await _ON_SERVER[cause](node, self._stall_ms)
 
     async def _far_away(self, node: Node) -> None:
         """The probe goes the long way for as long as this is the primary."""
-        async with wire(node.address) as detour:
+        async with wire(node.address, self._stall_ms / 2_000) as detour:
             self._probe.aim(detour)
             try:
                 await asyncio.Event().wait()

@@ -3,7 +3,7 @@
 Nothing is pretended in a figure: a PING takes long because the server does not get to it. `faults` runs one of these
 at a time, until it is cancelled; each leaves the server as it was.
 
-* `slow_commands`: a client that keeps the server busy, 12 ms at a time; SLOWLOG shows it.
+* `slow_commands`: a client that keeps the server busy, `stall_ms` at a time; SLOWLOG shows it.
 * `clients`: hundreds of connections that all ask at once, each for something cheap; CLIENT LIST shows them.
 * `memory`: `maxmemory` is nearly used up and the server stands still for moments, as one that swaps does. The moments
   are CLIENT PAUSEs: a server cannot be made to swap without starving the machine it runs on.
@@ -22,8 +22,8 @@ from redis.exceptions import RedisError
 from bot.sandbox import store
 from bot.sandbox.topology import Node
 
-SLEEP = "0.012"  # seconds of one slow command: over the 5 ms of the alert, far under a Sentinel's patience
-STALL_MS = "12"  # of one standstill of a server that swaps
+STALL_MS = 12  # of one slow command or standstill: over the 5 ms of the alert, far under a Sentinel's patience
+MAX_STALL_MS = 200  # more would let Sentinels doubt the server
 QUICK_HZ, USUAL_HZ = (
     "200",
     "10",
@@ -36,18 +36,18 @@ BALLAST_BYTES = 32 * 1024 * 1024  # so that the headroom is megabytes, and write
 SPARE_CONNECTIONS = 40  # left free for everybody else while the crowd is there
 AGAIN_SECONDS = 0.1  # after an error: the server is restarting, or down
 _BALLAST, _BOOK = "sandbox:ballast", "sandbox:book"
-_BOOK_BYTES = 400_000  # counting its bits takes some 30 us
+_BOOK_BYTES = 400_000  # counting its bits takes some 30 us; more of it for longer stalls
 _ASK = f"*2\r\n$8\r\nBITCOUNT\r\n${len(_BOOK)}\r\n{_BOOK}\r\n".encode()
 
 
-async def slow_commands(node: Node) -> None:
+async def slow_commands(node: Node, stall_ms: int) -> None:
     """One client, one slow command after the other."""
     async with _connected(node) as client:
         while True:
-            await _quietly(client, "DEBUG", "SLEEP", SLEEP)
+            await _quietly(client, "DEBUG", "SLEEP", f"{stall_ms / 1_000:g}")
 
 
-async def memory(node: Node) -> None:
+async def memory(node: Node, stall_ms: int) -> None:
     """Nearly full, and standing still every few milliseconds."""
     async with _connected(node) as client:
         await _quietly(client, "SETRANGE", _BALLAST, str(BALLAST_BYTES - 1), "x")
@@ -56,7 +56,7 @@ async def memory(node: Node) -> None:
         await _quietly(client, "CONFIG", "SET", "hz", QUICK_HZ)
         try:
             while True:
-                await _quietly(client, "CLIENT", "PAUSE", STALL_MS, "ALL")
+                await _quietly(client, "CLIENT", "PAUSE", str(stall_ms), "ALL")
                 await asyncio.sleep(STALL_GAP)
         finally:
             await _quietly(client, "CONFIG", "SET", "maxmemory", "0")
@@ -65,10 +65,10 @@ async def memory(node: Node) -> None:
             await _quietly(client, "DEL", _BALLAST)  # of no use where the server is a replica by now
 
 
-async def clients(node: Node) -> None:
+async def clients(node: Node, stall_ms: int) -> None:
     """A crowd that asks in chorus, with hardly a connection left for others."""
     async with _connected(node) as client:
-        await _quietly(client, "SETRANGE", _BOOK, str(_BOOK_BYTES - 1), "x")
+        await _quietly(client, "SETRANGE", _BOOK, str(_BOOK_BYTES * stall_ms // STALL_MS - 1), "x")
         connected = int((await client.info("clients"))["connected_clients"])
         before = int((await client.config_get("maxclients"))["maxclients"])
         await _quietly(client, "CONFIG", "SET", "maxclients", str(connected + CROWD + SPARE_CONNECTIONS))

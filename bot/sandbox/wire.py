@@ -12,12 +12,10 @@ from collections.abc import AsyncIterator
 
 from bot.sandbox.topology import HOST
 
-DELAY = 0.006  # seconds each way
-
 
 @contextlib.asynccontextmanager
-async def wire(address: str) -> AsyncIterator[str]:
-    """A relay to `address` on a free port; yields its own address."""
+async def wire(address: str, delay: float) -> AsyncIterator[str]:
+    """A relay to `address` on a free port, `delay` seconds each way; yields its own address."""
     host, _, port = address.rpartition(":")
 
     async def relay(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
@@ -27,8 +25,8 @@ async def wire(address: str) -> AsyncIterator[str]:
             back.close()
             return
         async with asyncio.TaskGroup() as both:
-            both.create_task(_carry(near, onwards))
-            both.create_task(_carry(far, back))
+            both.create_task(_carry(near, onwards, delay))
+            both.create_task(_carry(far, back, delay))
 
     server = await asyncio.start_server(relay, HOST, 0)
     try:
@@ -37,11 +35,11 @@ async def wire(address: str) -> AsyncIterator[str]:
         server.close()
 
 
-async def _carry(from_: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+async def _carry(from_: asyncio.StreamReader, to: asyncio.StreamWriter, delay: float) -> None:
     """Everything, late; the end too."""
     with contextlib.suppress(OSError):  # either end may be gone
         while piece := await from_.read(65_536):
-            await asyncio.sleep(DELAY)
+            await asyncio.sleep(delay)
             to.write(piece)
             await to.drain()
     to.close()
