@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
@@ -59,9 +59,10 @@ class Sentinels:
         login = {"username": username or None, "password": password or None}
         self._clients: tuple[Any, ...] = tuple(
             Redis.from_pool(
-                ConnectionPool.from_url(
+                BlockingConnectionPool.from_url(  # who asks while others do waits; it is not said that nobody answers
                     f"{scheme}://{address}?{query}",
                     max_connections=MAX_CONNECTIONS,
+                    timeout=SENTINEL_SECONDS,
                     socket_connect_timeout=SENTINEL_SECONDS,
                     socket_timeout=None,  # `_one` bounds it all
                     retry=Retry(NoBackoff(), 0),

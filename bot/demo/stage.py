@@ -210,17 +210,19 @@ class Stage:
         """Make a symbol's VaR jump."""
         await self.sandbox("POST", "/faults/var", {"symbol": symbol, "var_pct": var_pct})
 
-    async def calm(self) -> None:
-        """People at the desk put everything back, Kelly too, which Andon never raises by itself."""
-        await self.sandbox("POST", "/desk/restore")
+    async def calm(self, only: str = "") -> None:
+        """People at the desk put everything back, Kelly too, which Andon never raises by itself; or only the risk."""
+        await self.sandbox("POST", "/desk/restore", {"only": only} if only else None)
 
-    async def effects(self) -> list[dict[str, Any]]:
-        """Changes of state that came through the runbook's API, from the sandbox's own ledger."""
-        return [e for e in await self.sandbox("GET", "/ledger?kind=effect") if e["author"] == "api"]
+    async def effects(self, *what: str, author: str = "api") -> list[dict[str, Any]]:
+        """Changes of state that came through the runbook's API, from the sandbox's own ledger; all, or only these."""
+        found = await self.sandbox("GET", "/ledger?kind=effect")
+        return [e for e in found if e["author"] == author and (not what or e["what"].startswith(what))]
 
-    async def requests(self) -> list[dict[str, Any]]:
-        """Requests to change something, from the ledger."""
-        return [e for e in await self.sandbox("GET", "/ledger?kind=request") if e["what"].startswith("POST")]
+    async def requests(self, *paths: str) -> list[dict[str, Any]]:
+        """Requests to change something, from the ledger; all, or only those that begin with one of these paths."""
+        beginnings = tuple(f"POST {path}" for path in paths) or ("POST",)
+        return [e for e in await self.sandbox("GET", "/ledger?kind=request") if e["what"].startswith(beginnings)]
 
     # --- what it said ---------------------------------------------------------------------------------------------
 

@@ -1,10 +1,11 @@
-"""`andon demo --tour`: the demo plays itself and judges itself. Five scenes, then one JSON document and an exit code.
+"""`andon demo --tour`: the demo plays itself and judges itself. Seven scenes, then one JSON document and an exit code.
 
-1. A VaR breach, told twice by a pair of Alertmanagers: Kelly is cut once, verified, resolved, closed.
+1. A VaR breach (T2), told twice by a pair of Alertmanagers: Kelly is cut once, verified, resolved, closed.
 2. Another breach, and the bot is killed with -9 in the middle of it: it recovers and still acts once.
 3. A breach while automation is frozen: nothing is done, the incident is parked and somebody is paged.
-4. A breach that the cut does not end: people must decide, one may not, one does, and one question nobody answers
-   (`tour_people`).
+4. Side by side, for they wait for different things:
+   a breach that the cut does not end: people must decide, one may not, one does, one question nobody answers
+   (`tour_people`); a router that switches too often (T1, `tour_router`); a slow Redis (T3, `tour_redis`).
 5. The audit is verified; then one line is changed behind the bot's back, and verification finds it.
 
 Effects are counted in the sandbox's own ledger. Progress goes to standard error, one line a moment.
@@ -12,6 +13,7 @@ Effects are counted in the sandbox's own ledger. Progress goes to standard error
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -19,14 +21,28 @@ from dataclasses import asdict
 from typing import Any
 
 from bot.demo.config import SYSTEM
-from bot.demo.outlook import SCENE_WITHIN, SOON, calm, effects_after, healthy_again, new_incident, pages_after, reached
+from bot.demo.outlook import (
+    RISK,
+    SCENE_WITHIN,
+    SOON,
+    calm,
+    effects_after,
+    healthy_again,
+    new_incident,
+    pages_after,
+    reached,
+)
 from bot.demo.score import Score, say
-from bot.demo.stage import CLOSE, COOLDOWN, HOLD, DemoError, Stage, open_stage
+from bot.demo.stage import CLOSE, COOLDOWN, HOLD, LATENCY_US, LEASE, DemoError, Stage, open_stage
 from bot.demo.tour_people import people_decide
+from bot.demo.tour_redis import redis_is_failed_over
+from bot.demo.tour_router import router_is_paused
 from bot.demo.view import Card
 from bot.sandbox.children import Unmet, until
 
 SYMBOLS = ("BTC-USD", "SOL-USD", "ETH-USD")  # whose VaR breaks in which scene
+RISK_API = ("/api/risk/", "/api/stop-trading", "/api/start-trading")
+MEANT = 7  # effects of a tour in which all goes well
 
 
 async def tour(as_json: bool) -> int:
@@ -58,11 +74,24 @@ async def _play(stage: Stage, score: Score) -> None:
         ("1. VaR breach, told twice", _breach),
         ("2. VaR breach, and kill -9 in the middle", _killed),
         ("3. VaR breach while frozen", _frozen),
-        ("4. VaR stays high after the cut, and people decide", people_decide),
+        (
+            "4. side by side: VaR stays high and people decide; a router to pause (T1); a Redis to fail over (T3)",
+            _three,
+        ),
         ("5. the audit, whole and broken", _audit),
     ):
         say(title)
         await scene(stage, score)
+
+
+async def _three(stage: Stage, score: Score) -> None:
+    """Three scenes on three targets, at the same time. The first that gets stuck ends the others."""
+    try:
+        async with asyncio.TaskGroup() as scenes:
+            for scene in (people_decide, router_is_paused, redis_is_failed_over):
+                scenes.create_task(scene(stage, score))
+    except* (Unmet, DemoError) as stuck:
+        raise Unmet("; ".join(str(problem) for problem in stuck.exceptions)) from stuck
 
 
 async def _breach(stage: Stage, score: Score) -> None:
@@ -91,7 +120,7 @@ async def _acted_once(
 ) -> Card:
     """A breach of `symbol` that must be cut, verified, resolved and closed; `meanwhile` once somebody has noticed."""
     await calm(stage)
-    effects, requests, began = len(await stage.effects()), len(await stage.requests()), stage.clock.now()
+    effects, requests, began = len(await stage.effects(*RISK)), len(await stage.requests(*RISK_API)), stage.clock.now()
     await stage.inject(symbol, 2.4)
     say(f"  VaR of {symbol} jumps to 2.4 %")
     known = set(score.incidents)
@@ -101,7 +130,7 @@ async def _acted_once(
     cut = await until("Kelly is cut", lambda: effects_after(stage, effects), within=SOON)
     score.seconds_to_mitigate.append(await healthy_again(stage, card.id, began))
     closed = await until("the incident closes", lambda: reached(stage, card.id, "closed"), within=SCENE_WITHIN)
-    after, asked = await stage.effects(), len(await stage.requests()) - requests
+    after, asked = await stage.effects(*RISK), len(await stage.requests(*RISK_API)) - requests
     score.check(
         f"{what}: one effect",
         len(after) == effects + 1 and cut[0]["what"] == "kelly_fraction",
@@ -113,7 +142,7 @@ async def _acted_once(
 
 async def _frozen(stage: Stage, score: Score) -> None:
     await calm(stage)
-    effects, pages = len(await stage.effects()), len(stage.pages())
+    effects, pages = len(await stage.effects(*RISK)), len(stage.pages())
     reason = "tour: what happens while automation is off"
     (answer,) = (await stage.api("POST", "/freeze", {"system": SYSTEM, "reason": reason}))["decisions"]
     score.check("freeze is taken", answer["decision"] == "applied", answer["why"])
@@ -126,10 +155,10 @@ async def _frozen(stage: Stage, score: Score) -> None:
     score.check("frozen: parked", parked.status == "parked", parked.why)
     paged = await until("somebody is paged", lambda: pages_after(stage, pages), within=SOON)
     score.check("frozen: a human is paged", True, f"{paged[0]['service']}: {paged[0]['summary']}")
-    acted = len(await stage.effects()) - effects
+    acted = len(await stage.effects(*RISK)) - effects
     score.check("frozen: nothing is done", acted == 0, f"{acted} effect(s)")
     await stage.api("POST", "/unfreeze", {"system": SYSTEM})
-    await stage.calm()
+    await stage.calm("risk")
 
 
 async def _audit(stage: Stage, score: Score) -> None:
@@ -146,7 +175,8 @@ async def _audit(stage: Stage, score: Score) -> None:
     score.check("put back, it verifies again", verdict["ok"], _audit_words(verdict))
     effects = await stage.effects()
     what = ", ".join(f"{effect['what']} {effect['before']} → {effect['after']}" for effect in effects)
-    score.check("three cuts and one halt were meant, four effects in all", len(effects) == 4, what)
+    meant = f"three cuts, one halt, one pause and two restarts were meant, {MEANT} effects in all"
+    score.check(meant, len(effects) == MEANT, what)
 
 
 async def _document(stage: Stage, score: Score) -> dict[str, Any]:
@@ -156,13 +186,17 @@ async def _document(stage: Stage, score: Score) -> dict[str, Any]:
         for c in [await stage.card(incident) for incident in score.incidents]
     ]
     return {
-        "clock": {"scale": stage.scale, "hold": HOLD, "close": CLOSE, "cooldown": COOLDOWN},
+        "clock": {"scale": stage.scale, "hold": HOLD, "close": CLOSE, "cooldown": COOLDOWN, "lease": LEASE},
+        "redis_limit_us": LATENCY_US,
         "alerts_by": "sandbox",
         "incidents": incidents,
         "effects": await stage.effects(),
         "requests": await stage.requests(),
         "pages": stage.pages(),
         "decisions": score.decisions,
+        "router": await stage.sandbox("GET", "/api/router/status"),
+        "redis": await stage.sandbox("GET", "/redis"),
+        "writes": await stage.sandbox("GET", "/ledger/writes"),
         "seconds_to_mitigate": score.seconds_to_mitigate,
     }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.demo.config import APPROVER, PERSON, SYSTEM, VISITOR
-from bot.demo.outlook import SCENE_WITHIN, SOON, calm, effects_after, new_incident, reached
+from bot.demo.outlook import RISK, SCENE_WITHIN, SOON, calm, effects_after, new_incident, reached
 from bot.demo.score import Score, say
 from bot.demo.stage import RefusedError, Stage
 from bot.demo.view import Waiting, countdown
@@ -25,7 +25,7 @@ BY_HAND = {"alertname": "VaRBreach", "severity": "critical", "symbol": SYMBOL, "
 async def people_decide(stage: Stage, score: Score) -> None:
     """Ask twice: once somebody may not and somebody does, once nobody answers."""
     await calm(stage)
-    effects = len(await stage.effects())
+    effects = len(await stage.effects(*RISK))
     lonely = await _order_that_asks(stage, score)
     await stage.inject(SYMBOL, VAR_PCT)
     await stage.api("POST", "/fire", {"labels": BY_HAND})
@@ -43,7 +43,7 @@ async def people_decide(stage: Stage, score: Score) -> None:
     await _nobody(stage, score, lonely)
     await stage.api("POST", f"/incidents/{lonely.incident}/resolve", {"note": "tour: over", "force": True})
     await stage.api("POST", "/fire", {"labels": BY_HAND, "status": "resolved"})
-    await stage.calm()
+    await stage.calm("risk")
 
 
 async def _order_that_asks(stage: Stage, score: Score) -> Waiting:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from bot.sandbox.floor import Floor
-from bot.sandbox.requests import json_object, json_or_nothing, number, refusal, sentence
+from bot.sandbox.requests import json_object, json_or_nothing, number, one_of, refusal, sentence
+
+RESTORED = "back to normal, by hand"
 
 
 class RiskApi:
@@ -78,7 +80,12 @@ class RiskApi:
             await self._system.stress(str(symbol), number(body, "var_pct", low=0.01, high=100.0))
         return web.json_response({"var_pct": {reading.symbol: reading.var_pct for reading in self._system.readings}})
 
-    async def restore(self, _request: web.Request) -> web.Response:
-        """What people at the desk do after an incident, and Andon never does by itself: back to normal, Kelly too."""
-        changed = await self._floor.restore("back to normal, by hand")
+    async def restore(self, request: web.Request) -> web.Response:
+        """What people at the desk do after an incident, and Andon never does by itself: back to normal, Kelly too.
+
+        {"only": "risk"} leaves the router and Redis as they are.
+        """
+        only = one_of(await json_or_nothing(request), "only", ("", "risk"))
+        back = self._system.restore(reason=RESTORED) if only else self._floor.restore(RESTORED)
+        changed = await back
         return web.json_response({"kelly_fraction": self._system.kelly_fraction, "changed": changed})
