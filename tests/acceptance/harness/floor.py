@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import yaml
@@ -31,7 +31,14 @@ TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 class Floor:
-    """What a scenario holds. Made by `open_floor`."""
+    """What a scenario holds. Made by `open_floor`.
+
+    A floor for one row overrides `sandbox_options`, `configure` and `latency_us`: from how many microseconds on the
+    Redis counts as slow in the rules of Prometheus (0: as shipped).
+    """
+
+    sandbox_options: tuple[str, ...] = ()
+    latency_us: int = 0
 
     def __init__(self, folder: Path, place: Place, session: aiohttp.ClientSession) -> None:
         self.folder = folder
@@ -183,6 +190,10 @@ class Floor:
             document.pop("streams", None)
             path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
+    def configure(self, ready: Mapping[str, Any]) -> None:
+        """Write Andon's configuration for the sandbox that printed this ready line."""
+        demo_config.write_with(self.place, {"http": ready["url"], "redis": ready["valkey_url"]})
+
     async def start(
         self, stack: AsyncExitStack, *, alertmanagers: int, answer_ms: int, ladder: Mapping[str, str], streams: bool
     ) -> None:
@@ -190,7 +201,7 @@ class Floor:
         options = ("--with-parent", "--valkey-dir", str(self.folder / "valkey"), "--answer-ms", str(answer_ms))
         sandbox = await Child.start(
             "sandbox",
-            python("bot.sandbox", *options),
+            python("bot.sandbox", *options, *self.sandbox_options),
             self.folder / "sandbox.log",
             ready_line=True,
         )
@@ -198,7 +209,7 @@ class Floor:
         self._children.append(sandbox)
         ready = json.loads(await sandbox.first_line(START_WITHIN))
         self._sandbox_url = ready["url"]
-        demo_config.write_with(self.place, {"http": ready["url"], "redis": ready["valkey_url"]})
+        self.configure(ready)
         self.hasten(ladder)
         if not streams:
             self.hear_no_streams()
@@ -215,22 +226,31 @@ class Floor:
             self.alertmanagers.append(manager)
             self._children.append(manager.child)
         addresses = [manager.address for manager in self.alertmanagers]
-        config = deploy_files.prometheus(self.folder, trading_core=trading_core, andon=andon, alertmanagers=addresses)
+        config = deploy_files.prometheus(
+            self.folder, trading_core=trading_core, andon=andon, alertmanagers=addresses, latency_us=self.latency_us
+        )
         self.prometheus = await services.prometheus(stack, self._session, config, self.folder)
         self._children.append(self.prometheus.child)
 
 
+F = TypeVar("F", bound=Floor)
+
+
 @asynccontextmanager
 async def open_floor(
+    kind: type[F] = Floor,
     *,
     alertmanagers: int = 1,
     hold: str = "1s",
     close: str = "3s",
+    cooldown: str = "",
     answer_ms: int = 0,
     ladder: Mapping[str, str] | None = None,
     streams: bool = True,
-) -> AsyncIterator[Floor]:
+) -> AsyncIterator[F]:
     """A floor in real time, with the shipped policies' hold and close shortened; cleared away afterwards.
+
+    `kind`: the floor of a row that needs its own. `cooldown`: of every step that has one; "" as shipped.
 
     `answer_ms`: how long the trading system takes to answer. `ladder`: shipped waits, as `hasten` knows them, and those
     here. `streams`: whether Andon counts the trading system's streams itself.
@@ -241,12 +261,12 @@ async def open_floor(
     token.write_text(TOKEN)
     place = Place(
         directory=folder / "configs", data_dir=folder / "data", port=free_port(), urls={},
-        token_file=token, hold=hold, close=close,
+        token_file=token, hold=hold, close=close, cooldown=cooldown,
     )  # fmt: skip
     try:
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
-            floor = Floor(folder, place, session)
+            floor = kind(folder, place, session)
             try:
                 await floor.start(
                     stack, alertmanagers=alertmanagers, answer_ms=answer_ms, ladder=ladder or {}, streams=streams
