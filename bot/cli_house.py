@@ -47,12 +47,21 @@ def serve(
 
 def demo(
     tour: Annotated[bool, typer.Option("--tour", help="Play it unattended and judge it.")] = False,
+    fault: Annotated[
+        str,
+        typer.Option(
+            "--fault",
+            metavar="NAME",
+            help="Play one fault: var, var-bad, switching[:pingpong|random|slow|oscillation], "
+            "latency[:slow_commands|clients|network|memory], replica-down, replica-stale.",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """See Andon handle a VaR breach on a simulated trading system."""
+    """See Andon handle what goes wrong on a simulated trading system: VaR, model router, Redis."""
     from bot.demo.live import run
 
-    raise typer.Exit(run(tour=tour, as_json=as_json))
+    raise typer.Exit(run(tour=tour, as_json=as_json, fault=fault))
 
 
 def check(

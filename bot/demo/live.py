@@ -1,8 +1,8 @@
 """`andon demo`: a real bot, a simulated trading-core, and keys to break things, live in the terminal.
 
 Called by `bot.cli`. With a terminal it draws `bot.demo.view` several times a second; without one it plays a single
-breach and prints plain lines. `--tour` hands over to `bot.demo.tour`. However it ends, its children are ended by pid,
-its folder is removed, and it says what to look at next.
+fault and prints plain lines (`bot.demo.plain`). `--fault` names the fault in either case. `--tour` hands over to
+`bot.demo.tour`. However it ends, its children are ended by pid, its folder is removed, and it says what to look at next.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.live import Live
 
+from bot.demo import faults
+from bot.demo.faults import Fault
+from bot.demo.plain import play_plainly
 from bot.demo.show import Show
 from bot.demo.stage import DemoError, Stage, open_stage
 from bot.demo.tour import tour as play_tour
-from bot.demo.view import plain, render
+from bot.demo.view import render
 from bot.sandbox.children import Unmet
 
 FRAME_SECONDS = 0.2
-PLAIN_SECONDS = 40.0  # the plain log's one breach takes about twelve
 
 NEXT = """\
 What to open and edit next
@@ -38,29 +40,33 @@ What to open and edit next
 """
 
 
-def run(*, tour: bool = False, as_json: bool = False) -> int:
-    """Run the demo to its end; returns the exit code. Ctrl-C is an ordinary way to end the live one."""
+def run(*, tour: bool = False, as_json: bool = False, fault: str = "") -> int:
+    """Run the demo to its end; returns the exit code. Ctrl-C is an ordinary way to end the live one.
+
+    `fault` breaks that at once; "" breaks nothing live, and VaR where there is no terminal. Raises InputError.
+    """
+    chosen = faults.fault(fault) if fault else None
     try:
-        return asyncio.run(_run(tour, as_json))
+        return asyncio.run(_run(tour, as_json, chosen))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130 if tour else _farewell(0)
 
 
-async def _run(tour: bool, as_json: bool) -> int:
+async def _run(tour: bool, as_json: bool, chosen: Fault | None) -> int:
     """The tour or the show; a SIGTERM, or a terminal that goes away, ends either as Ctrl-C does."""
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await (play_tour(as_json) if tour else _show())
+    return await (play_tour(as_json) if tour else _show(chosen))
 
 
-async def _show() -> int:
+async def _show(chosen: Fault | None) -> int:
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    sys.stderr.write("starting a Valkey, a simulated trading-core and Andon …\n")
+    sys.stderr.write("starting Valkeys, Sentinels, a simulated trading-core and Andon …\n")
     try:
         async with open_stage() as stage:
-            await (_live(stage) if interactive else _plain(stage))
+            await (_live(stage, chosen) if interactive else play_plainly(stage, chosen or faults.fault("var")))
     except (DemoError, Unmet) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
@@ -76,9 +82,11 @@ class _Quit(Exception):
     """Somebody pressed q."""
 
 
-async def _live(stage: Stage) -> None:
+async def _live(stage: Stage, chosen: Fault | None) -> None:
     """Draw and listen until q or Ctrl-C."""
     show = Show(stage)
+    if chosen is not None:
+        await show.inject(chosen)
     quit_ = asyncio.Event()
 
     def pressed(key: str) -> None:
@@ -124,37 +132,3 @@ def _keys(pressed: Callable[[str], None]) -> Iterator[None]:
     finally:
         loop.remove_reader(descriptor)
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-
-
-async def _plain(stage: Stage) -> None:
-    """No terminal: one breach from fault to closed, a line a moment."""
-    say = _Lines(stage)
-    say.line(
-        f"clock ×{stage.scale:g}: times below are the demo's; no Alertmanager runs, the sandbox posts alerts itself"
-    )
-    await stage.inject("BTC-USD", 2.4)
-    say.line("VaR of BTC-USD jumps to 2.4 %, over the 1.8 % threshold")
-    async with asyncio.timeout(PLAIN_SECONDS):
-        while True:
-            for card in (await stage.cards())[:1]:
-                for moment in card.timeline[say.shown :]:
-                    say.line(plain(moment, say.began))
-                say.shown = len(card.timeline)
-                if card.status == "closed":
-                    status = await stage.sandbox("GET", "/api/risk/status")
-                    effects = await stage.effects()
-                    say.line(f"Kelly 0.25 → {status['kelly_fraction']:g}, {len(effects)} effect in the target's ledger")
-                    return
-            await asyncio.sleep(FRAME_SECONDS)
-
-
-class _Lines:
-    """Standard output, line by line, and how much of the timeline was printed."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.began = stage.clock.now()
-        self.shown = 0
-
-    def line(self, text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()

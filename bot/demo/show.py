@@ -10,20 +10,24 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import cycle
+from typing import Any
 
 import aiohttp
 
+from bot.demo import faults
 from bot.demo.config import APPROVER, PERSON, SYSTEM
+from bot.demo.faults import BAD_FAULT_PCT, FAULT_PCT, Fault
 from bot.demo.stage import DemoError, Stage
-from bot.demo.view import HISTORY, Card, Scene, Waiting
+from bot.demo.view import HISTORY, Card, Floor, Scene, Waiting
 from bot.sandbox.children import Unmet
+from bot.sandbox.faults import CAUSES
 from bot.sandbox.model import BASELINE_KELLY
+from bot.sandbox.router import PATTERNS
 
 SYSTEM_SECONDS = 0.25  # between looks at the sandbox: one bar of a sparkline
 BOT_SECONDS = 0.4  # between looks at the bot's API
 CORPSE_SECONDS = 1.0  # a killed bot stays dead this long, for people to see
-FAULT_PCT = 2.4
-BAD_FAULT_PCT = 6.0  # also over the threshold once Kelly is cut to 0.1, so the ladder is climbed to its end
 STUCK = ("parked", "awaiting_approval")  # where an incident waits for people, and a second fault would only join it
 MAX_NOTES = 20
 
@@ -46,9 +50,14 @@ class Show:
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)
         self._wishes: asyncio.Queue[str] = asyncio.Queue(maxsize=8)  # nobody means more keys than that at once
         self._faults = 0
+        self._floor: Floor | None = None
+        self._patterns, self._causes = cycle(PATTERNS), cycle(CAUSES)
         self.keys: Mapping[str, Callable[[], Awaitable[None]]] = {
             "v": self.break_var,
             "w": self.break_badly,
+            "s": self.break_router,
+            "l": self.break_redis,
+            "r": self.cut_replica_or_not,
             "a": self.approve,
             "d": self.deny,
             "t": self.take,
@@ -77,6 +86,7 @@ class Show:
             effects=self._effects,
             requests=self._requests,
             trading=self._trading,
+            floor=self._floor,
             cards=self._cards,
             waiting=self._waiting,
             socket=str(self._stage.place.socket),
@@ -105,6 +115,9 @@ class Show:
             self._trading = status["trading"] == "on"
             for symbol, value in status["var_pct"].items():
                 self._var.setdefault(symbol, deque(maxlen=HISTORY)).append(value)
+            self._floor = _floor(
+                await self._stage.sandbox("GET", "/api/router/status"), await self._stage.sandbox("GET", "/redis")
+            )
             self._effects = len(await self._stage.effects())
             self._requests = len(await self._stage.requests())
             self._alerts_by = (await self._stage.sandbox("GET", "/alerts"))["by"]
@@ -148,6 +161,25 @@ class Show:
         await self._stage.inject(symbol, var_pct)
         self._note(f"VaR of {symbol} jumps to {var_pct} %")
 
+    async def break_router(self) -> None:
+        """[s]: the router switches too often, in the next of four patterns."""
+        await self.inject(faults.fault(f"switching:{next(self._patterns)}"))
+
+    async def break_redis(self) -> None:
+        """[l]: the Redis primary is slow, for the next of four causes."""
+        await self.inject(faults.fault(f"latency:{next(self._causes)}"))
+
+    async def cut_replica_or_not(self) -> None:
+        """[r]: the replica is cut off from its primary, or follows it again."""
+        stale = self._floor is not None and self._floor.replica_state != "up"
+        await self._stage.sandbox("POST", "/faults/replica", {"state": "up" if stale else "stale"})
+        self._note("the replica follows again" if stale else "the replica is cut off: l, and the failover is refused")
+
+    async def inject(self, fault: Fault) -> None:
+        """Break it, and say what is to be seen."""
+        await faults.inject(self._stage, fault)
+        self._note(f"{fault.what}: {fault.see}")
+
     async def approve(self) -> None:
         """[a]: a second person says yes to what waits."""
         await self._decide("approve")
@@ -175,7 +207,9 @@ class Show:
     async def calm(self) -> None:
         """[c]: the desk puts everything back; the incident then resolves by itself, on fresh evidence."""
         await self._stage.calm()
-        self._note("the desk put everything back: no fault, Kelly at its baseline, trading on")
+        self._note(
+            "the desk put everything back: no fault, Kelly at its baseline, trading and router on; Redis stays put"
+        )
 
     async def freeze_or_not(self) -> None:
         """[f]: automation off, or on again."""
@@ -213,6 +247,21 @@ class Show:
 
     def _note(self, text: str) -> None:
         self._notes.append(text)
+
+
+def _floor(router: Mapping[str, Any], redis: Mapping[str, Any]) -> Floor:
+    """The router and Redis from what the sandbox answers."""
+    return Floor(
+        router=router["state"],
+        owner=router["owner"],
+        models=router["model"],
+        switches=router["switches_per_min"],
+        primary=redis["primary"],
+        replica=redis["replica"],
+        replica_state=redis["fault"]["replica"],
+        p99_us=redis["p99_us"],
+        cause=redis["fault"]["cause"],
+    )
 
 
 def _finding(output: str) -> str:

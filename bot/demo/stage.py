@@ -45,7 +45,9 @@ API_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 _RECEIPT = "message_delivered"  # that chat and pager took something; the audit has them all
-_WAITING = ("not yet", "looking at the evidence again")  # how the incident says that it verifies
+_AGAIN = ("looking at the evidence again", "looking at the guard again")  # said before every further look
+_NOT_YET = ("not yet", "the guard does not hold")  # what the further looks find: the newest one is enough
+_TURN = "its turn"
 
 
 class DemoError(AndonError):
@@ -312,9 +314,10 @@ def _timeline(moments: Iterable[Moment]) -> tuple[Moment, ...]:
     """Moments in order; of a run of "not yet" and "looking again", only the newest "not yet"."""
     kept: list[Moment] = []
     for moment in moments:
-        if moment.text.startswith(_WAITING[1]):
+        waits = bool(kept) and kept[-1].text.startswith(_NOT_YET)
+        if moment.text.startswith(_AGAIN) or (waits and moment.text.startswith(_TURN)):
             continue
-        if kept and moment.text.startswith(_WAITING[0]) and kept[-1].text.startswith(_WAITING[0]):
+        if waits and moment.text.startswith(_NOT_YET):
             kept.pop()
         kept.append(moment)
     return tuple(kept)

@@ -17,6 +17,8 @@ from bot.console import timer_words
 from bot.core.words import Millis
 
 THRESHOLD_PCT = 1.8
+SWITCHES_PER_MINUTE = 20  # more is too many (row T1)
+SLOW_US = 20_000  # the demo's limit, four times the shipped one: its machine has other things to do
 FULL_SCALE_PCT = 3.0  # the top of a sparkline; a breach of 2.4 % stands clearly over the threshold
 BARS = "▁▂▃▄▅▆▇█"
 HISTORY = 48  # readings in a sparkline: twelve seconds at four a second
@@ -84,6 +86,21 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """The model router and Redis. `p99_us`: of a PING to the primary, in microseconds; None: not measured."""
+
+    router: str
+    owner: str
+    models: str
+    switches: int  # of the last minute, on the demo's clock
+    primary: str
+    replica: str
+    replica_state: str  # up, down, stale
+    p99_us: float | None
+    cause: str  # of the latency fault; "" when there is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """Everything the view needs, at one moment."""
 
@@ -98,6 +115,7 @@ class Scene:
     effects: int
     requests: int
     trading: bool = True
+    floor: Floor | None = None
     cards: tuple[Card, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     socket: str = ""  # of the operators' API, for commands typed in another terminal
@@ -165,12 +183,36 @@ def _system(scene: Scene) -> RenderableType:
         kelly.append("   TRADING HALTED", style="bold red")
     ledger = f"   the target's ledger: {_count(scene.effects, 'effect')}, {_count(scene.requests, 'request')}"
     kelly.append(ledger, style="dim")
-    return Panel(Group(kelly, Text(), table), title="trading-core", title_align="left", border_style="blue")
+    below = () if scene.floor is None else _floor(scene.floor)
+    return Panel(Group(kelly, table, *below), title="trading-core", title_align="left", border_style="blue")
+
+
+def _floor(floor: Floor) -> tuple[Text, Text]:
+    """A line each for the router and for Redis."""
+    paused = floor.router == "paused"
+    router = Text.assemble(
+        "router ",
+        (
+            f"paused by {floor.owner or 'nobody named'}" if paused else floor.router,
+            "bold yellow" if paused else "green",
+        ),
+        (f"  {floor.switches}/min  ", "bold red" if floor.switches > SWITCHES_PER_MINUTE else ""),
+        (floor.models, "dim"),
+    )
+    p99 = "p99 not measured" if floor.p99_us is None else f"p99 {floor.p99_us / 1000:.1f} ms"
+    slow = floor.p99_us is not None and floor.p99_us > SLOW_US
+    replica = "" if floor.replica_state == "up" else f" {floor.replica_state}"
+    redis = Text.assemble("redis  ", (f"{p99}  ", "bold red" if slow else "green"), f"primary {floor.primary}")
+    redis.append(f"  replica {floor.replica or 'none'}").append(replica, style="bold red")
+    redis.append(f"  ({floor.cause})" if floor.cause else "", style="red")
+    for line in (router, redis):
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return router, redis
 
 
 def _incident(scene: Scene, card: Card | None) -> RenderableType:
     if card is None:
-        body: RenderableType = Text("nothing is wrong; press v to break something", style="dim")
+        body: RenderableType = Text("nothing is wrong; press v, s or l to break something", style="dim")
         return Panel(body, title="incident", title_align="left", border_style="green")
     style = _STATUS_STYLE.get(card.status, "bold")
     head = Text.assemble((card.status.replace("_", " "), style), f"   {card.policy} · {', '.join(card.symbols)}")
@@ -218,6 +260,9 @@ def _keys(scene: Scene) -> RenderableType:
     return _with_keys(
         text,
         ("v", "break VaR"),
+        ("s", "router"),
+        ("l", "Redis"),
+        ("r", "replica"),
         ("f", "unfreeze" if scene.frozen else "freeze"),
         ("k", "kill -9"),
         ("b", "forge audit"),
@@ -228,7 +273,7 @@ def _keys(scene: Scene) -> RenderableType:
 def _deciding(scene: Scene) -> RenderableType:
     """What people can do about an incident, and how from another terminal."""
     keys = _with_keys(
-        Text(), ("w", "break it badly"), ("a", "approve"), ("d", "deny"), ("t", "take"), ("c", "desk calms it")
+        Text(), ("w", "VaR badly"), ("a", "approve"), ("d", "deny"), ("t", "take"), ("c", "desk calms it")
     )
     return Group(Text(f"in another terminal: export ANDON_SOCKET={scene.socket}", style="dim"), keys)
 

@@ -36,7 +36,7 @@ BALLAST_BYTES = 32 * 1024 * 1024  # so that the headroom is megabytes, and write
 SPARE_CONNECTIONS = 40  # left free for everybody else while the crowd is there
 AGAIN_SECONDS = 0.1  # after an error: the server is restarting, or down
 _BALLAST, _BOOK = "sandbox:ballast", "sandbox:book"
-_BOOK_BYTES = 400_000  # counting its bits takes some 30 us; more of it for longer stalls
+_BOOK_BYTES = 1_200_000  # counting its bits takes some 30 to 90 us; more of it for longer stalls
 _ASK = f"*2\r\n$8\r\nBITCOUNT\r\n${len(_BOOK)}\r\n{_BOOK}\r\n".encode()
 
 
