@@ -2,7 +2,7 @@
 
 Called by `bot.cli`. With a terminal it draws `bot.demo.view` several times a second; without one it plays a single
 fault and prints plain lines (`bot.demo.plain`). `--fault` names the fault in either case. `--tour` hands over to
-`bot.demo.tour`. However it ends, its children are ended by pid, its folder is removed, and it says what to look at next.
+`bot.demo.tour`. However it ends, its children are ended by pid, its folder is removed, and it says what is next.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ import time
 from collections import deque
 
 PERIOD = 0.004  # seconds between two PINGs
-WINDOW = 1.0  # seconds that the percentile looks back: some 250 PINGs to a quick server, 60 to a slow one
+WINDOW = 1.0  # seconds that the percentile looks back: some 250 PINGs to a quick server, 20 to a slow one
 EVERY = 0.25  # seconds between two lines
 PATIENCE = 1.0  # seconds for one answer
-FEWEST = 20  # PINGs that make a percentile; after a move, a tenth of a second
+FEWEST = 5  # PINGs that make a percentile: all that a server answers in a second which takes 200 ms for each
 
 
 class Pinger:

@@ -28,7 +28,7 @@ QUICK_HZ, USUAL_HZ = (
     "200",
     "10",
 )  # how often the server sees that a pause is over; at ten a second, stalls would be long
-STALL_GAP = 0.004  # seconds in which it answers between two of them
+STALL_GAP = 0.012  # seconds in which it answers between two of them
 CROWD = 300  # connections
 CROWD_GAP = 0.02  # seconds between two rounds of all of them
 HEADROOM = 1.06  # maxmemory over what is used: 94 % used
@@ -36,7 +36,7 @@ BALLAST_BYTES = 32 * 1024 * 1024  # so that the headroom is megabytes, and write
 SPARE_CONNECTIONS = 40  # left free for everybody else while the crowd is there
 AGAIN_SECONDS = 0.1  # after an error: the server is restarting, or down
 _BALLAST, _BOOK = "sandbox:ballast", "sandbox:book"
-_BOOK_BYTES = 1_200_000  # counting its bits takes some 30 to 90 us; more of it for longer stalls
+_BOOK_BYTES = 800_000  # counting its bits takes some 20 to 60 us; more of it for longer stalls
 _ASK = f"*2\r\n$8\r\nBITCOUNT\r\n${len(_BOOK)}\r\n{_BOOK}\r\n".encode()
 
 
