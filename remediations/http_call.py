@@ -49,13 +49,15 @@ class HttpCall:
     """The action; it keeps nothing between calls."""
 
     async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
-        """There is no state to read; only whether the component has an HTTP API at all."""
+        """There is no state to read; only whether the component has an HTTP API that allows the request."""
         asked = parse(HttpCallParams, arguments)
         body = "" if asked.body is None else canonical(asked.body)
         try:
             target = context.targets.http(context.system, context.component)
         except TargetError as error:
             return Unfit(str(error))
+        if not target.allows(asked.method, asked.path):
+            return Unfit(f"{asked.method} {asked.path} is not in the allow list of {context.component}")
         return Proceed(
             before="{}",
             wanted=canonical({"request": f"{asked.method} {asked.path}"}),
@@ -80,4 +82,5 @@ ENTRY = Entry(
     params=HttpCallParams,
     action=HttpCall,
     example={"method": "POST", "path": "/api/router/pause", "body": {"for": "60s"}},
+    refuses={"the component does not allow it": "POST /api/router/pause is not in the allow list of …"},
 )

@@ -11,6 +11,7 @@ only), and what is relative (INCR, APPEND, LPUSH, XADD: a second one adds to the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -23,6 +24,7 @@ from remediations.kit import (
     Field,
     Inspection,
     JsonText,
+    NotSent,
     Params,
     Proceed,
     ReadBack,
@@ -32,7 +34,7 @@ from remediations.kit import (
     Unfit,
     canonical,
     parse,
-)
+)  # fmt: skip
 
 MAX_ARGUMENTS = 16  # of one command: a handful of fields; more belongs into a program
 MAX_SHOWN = 200  # characters of a value on a card
@@ -99,21 +101,25 @@ class RedisCommand:
             target = context.targets.redis(context.system, context.component)
         except TargetError as error:
             return Unfit(str(error))
+        if not target.allows(verb, *rest):
+            return Unfit(f"{verb} {rest[0]} is not in the allow list of {context.component}")
         try:
             now = await _read(target, known, rest)
         except TargetError as error:
             return CannotTell(f"what is at {rest[0]!r} now cannot be read: {error}")
-        return Proceed(
-            before=canonical({"now": now}),
-            wanted=canonical({"command": " ".join(asked.command)[:MAX_SHOWN]}),
-            arguments=canonical(asked.model_dump()),
-            by_hand=target.by_hand(*asked.command),
-        )
+        before, wanted = canonical({"now": now}), canonical({"command": " ".join(asked.command)[:MAX_SHOWN]})
+        return Proceed(before, wanted, canonical(asked.model_dump()), by_hand=target.by_hand(*asked.command))
 
     async def send(self, context: ActionContext, proceed: Proceed) -> None:
-        """The command. Returning means that the server took it."""
-        asked = parse(RedisCommandParams, proceed.arguments)
-        await context.targets.redis(context.system, context.component).send(*asked.command)
+        """The command, if what it replaces is still what was shown. Returning means that the server took it."""
+        verb, *rest = parse(RedisCommandParams, proceed.arguments).command
+        target, shown = context.targets.redis(context.system, context.component), json.loads(proceed.before)["now"]
+        try:
+            if (now := await _read(target, verbs()[verb], rest)) != shown:
+                raise NotSent(f"what is at {rest[0]!r} changed meanwhile from {shown!r} to {now!r}")
+        except TargetError as error:
+            raise NotSent(str(error)) from error
+        await target.send(verb, *rest)
 
     async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
         """What is there now. It proves nothing: anybody may have written the same, or something else since."""
@@ -125,6 +131,8 @@ class RedisCommand:
 async def _read(target: RedisTarget, verb: Verb, rest: list[str]) -> str:
     """What the verb would change, as text for a card."""
     value = await target.read(verb.reads, *rest[: 2 if verb.with_field else 1])
+    if verb.reads == "TTL" and isinstance(value, int):  # a pin must not tick
+        return {-2: "nothing", -1: "no expiry"}.get(value, "an expiry")
     return "nothing" if value is None else str(value)[:MAX_SHOWN]
 
 
@@ -133,5 +141,8 @@ ENTRY = Entry(
     params=RedisCommandParams,
     action=RedisCommand,
     example={"command": ["HSET", "metrics:limits", "max_position", "0"], "reason": "the limit service is down"},
-    refuses={"it holds something else": "what is at 'metrics:limits' now cannot be read: WRONGTYPE …"},
+    refuses={
+        "the component does not allow it": "HSET metrics:limits is not in the allow list of …",
+        "it holds something else": "what is at 'metrics:limits' now cannot be read: WRONGTYPE …",
+    },
 )

@@ -89,7 +89,7 @@ class HttpConnector:
     async def send(self, method: str, path: str, body: JsonText, *, idempotency_key: str, fence: int) -> HttpReply:
         """One allowed request, never repeated. Returns when the target answered 2xx; raises otherwise (see above)."""
         line = f"{method} {path}"
-        if line not in self._allow:
+        if not self.allows(method, path):
             raise NotSent(f"{line} is not in the allow list of {self.component}")
         if why := self._killed():
             raise NotSent(why)
@@ -102,6 +102,10 @@ class HttpConnector:
         if body:
             headers["Content-Type"] = "application/json"
         return await self._breaker.once(lambda: self._request(session, method, url, line, body=body, headers=headers))
+
+    def allows(self, method: str, path: str) -> bool:
+        """Whether the `allow` list names this request."""
+        return f"{method} {path}" in self._allow
 
     def by_hand(self, method: str, path: str, body: JsonText) -> str:
         """The command line with which a person sends the same request; credentials are named, never shown."""

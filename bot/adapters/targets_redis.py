@@ -148,7 +148,7 @@ class RedisConnector:
     async def send(self, *command: str, at: str = "") -> RedisValue:
         """One command that the `allow` list names, at most once; on the primary, or on the server `at`."""
         line = " ".join(command[:2])
-        if not redis_commands.allows(self._allow, command):
+        if not self.allows(*command):
             raise NotSent(f"{line[:100]} is not in the allow list of {self.component}")
         if command[0].upper() in ("SENTINEL", "FAILOVER"):
             raise NotSent(f"{line} is a failover: it goes its own way")
@@ -177,6 +177,10 @@ class RedisConnector:
             await self._server(look.primary.address).act(command, as_primary=True)
         else:
             raise NotSent(look.why_not or f"{self.component} cannot be failed over")
+
+    def allows(self, *command: str) -> bool:
+        """Whether the `allow` list names this command."""
+        return redis_commands.allows(self._allow, command)
 
     def by_hand(self, *command: str, at: str = "") -> str:
         """The command line with which a person does the same. `SENTINEL FAILOVER` gets the Sentinel and the name."""

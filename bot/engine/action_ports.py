@@ -39,6 +39,10 @@ class HttpTarget(Protocol):
 
     async def send(self, method: str, path: str, body: JsonText, *, idempotency_key: str, fence: int) -> HttpReply: ...
 
+    def allows(self, method: str, path: str) -> bool:
+        """Whether the component's `allow` list names this request: `inspect` refuses what would not leave."""
+        ...
+
     def by_hand(self, method: str, path: str, body: JsonText) -> str:
         """The command line with which a person sends the same request; credentials are named, never shown."""
         ...

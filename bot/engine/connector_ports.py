@@ -73,6 +73,10 @@ class RedisTarget(Protocol):
         """Begin the failover that `look.means` names, at most one request; returns once it is accepted."""
         ...
 
+    def allows(self, *command: str) -> bool:
+        """Whether the component's `allow` list names this command: `inspect` refuses what would not leave."""
+        ...
+
     def by_hand(self, *command: str, at: str = "") -> str:
         """The command line with which a person does the same; credentials are named, never shown."""
         ...

@@ -14,7 +14,7 @@ from typing import Final
 
 from bot.engine.action_ports import AlreadySo, CannotTell, Proceed, Unfit
 from bot.errors import NotSent, Rejected, TargetError, Unknown
-from bot.testing.action_trial import MAX_JSON, MAX_WHY, Run, lines_of, need, need_json
+from bot.testing.action_trial import MAX_JSON, MAX_WHY, Run, need, need_json
 from remediations import laws
 from remediations.params import check as check_arguments
 
@@ -38,7 +38,6 @@ async def inspect_has_no_effect(run: Run) -> None:
     """Inspecting happens in shadow and before approval: twice the same answer, nothing changed, nothing sent."""
     state = run.world.snapshot()
     first, second = await run.proceed(), await run.proceed()
-    need(not run.requests, f"inspect sent {lines_of(run.requests)}")
     need(run.world.snapshot() == state, "inspect changed the target")
     need(first == second, "two inspections of the same state differ")
 
@@ -86,8 +85,9 @@ async def hostile_arguments_are_refused(run: Run) -> None:
 async def refusals_are_as_the_page_says(run: Run) -> None:
     """Every situation in `refuses` is refused (Unfit or CannotTell) in those words, with no effect."""
     refuses = run.trial.entry.refuses
-    need(set(refuses) == set(run.trial.refusals), f"refuses and the trial's refusals differ: {sorted(refuses)}, "
-          f"{sorted(run.trial.refusals)}")  # fmt: skip
+    untried, untold = sorted(set(refuses) - set(run.trial.refusals)), sorted(set(run.trial.refusals) - set(refuses))
+    need(not untried, f"the entry's refuses names {untried}, and the trial's refusals has no world for that")
+    need(not untold, f"the trial's refusals has a world for {untold}, and the entry's refuses does not name that")
     for situation, words in refuses.items():
         async with run.trial.refusals[situation]() as world:
             other = Run(run.trial, world)
@@ -124,7 +124,11 @@ async def one_send_is_one_request(run: Run) -> None:
     seen = await run.read_back(proceed)
     changed = run.world.snapshot() != state
     if run.spec.delivery == "absolute":
-        need(changed, "the request changed nothing in the simulated target; its route does too little")
+        need(
+            changed,
+            "the request changed nothing in the simulated target: let its route (a twin's on_send, on_run, "
+            "on_signal) do what the real one does, and the snapshot show it",
+        )
         need(seen.as_wanted is True, f"done and answered, and read_back says {seen!r}")
     need(seen.as_wanted is not False, f"done and answered, and read_back says {seen!r}")
 

@@ -17,8 +17,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from bot.testing import action_checks as checks
-from bot.testing.action_gate import Mood, Request
-from bot.testing.action_trial import Broken, Run, Trial
+from bot.testing import action_meanwhile as meanwhile
+from bot.testing.action_gate import Broken, Mood, Request
+from bot.testing.action_telling import need_trial, told
+from bot.testing.action_trial import Run, Trial
 from bot.testing.action_world import SYSTEM, HttpWorld, TwinWorld, World
 
 __all__ = [
@@ -48,18 +50,25 @@ CHECKS: Final[tuple[Check, ...]] = (
     checks.one_send_is_one_request,
     checks.what_is_already_so_is_left_alone,
     checks.sends_at_once_change_it_once,
+    meanwhile.every_start_ends_alike,
+    meanwhile.what_changed_meanwhile_is_not_overrun,
     checks.what_cannot_be_read_is_not_claimed,
     checks.a_refused_send_is_told_as_one,
     checks.a_target_that_is_away_got_nothing,
     checks.an_unanswered_send_that_was_done,
     checks.an_unanswered_send_that_was_not_done,
     checks.a_late_effect_does_no_harm,
+    meanwhile.what_somebody_else_did_is_not_claimed,
 )
 
 
 async def run_check(check: Check, trial: Trial) -> None:
     """One check in a fresh world. Raises Broken when the action does not keep to it."""
-    async with trial.world() as world:
+    try:
+        world = trial.world()
+    except Exception as error:  # the author's world: whatever it raises is the finding
+        raise Broken(f"the trial's world cannot be made: {error!r}") from error
+    async with world:
         await check(Run(trial, world))
 
 
@@ -79,8 +88,12 @@ class ActionContract:
 
     trial: Trial
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        need_trial(cls, "trial = Trial(entry=…, world=…)")
+
     def _holds(self, check: Check) -> None:
-        asyncio.run(run_check(check, self.trial))
+        told(lambda: asyncio.run(run_check(check, self.trial)))
 
     def test_declaration_keeps_the_laws(self) -> None:
         """Name, delivery, risk, direction, params and methods fit together, and the example fits the params."""
@@ -118,6 +131,14 @@ class ActionContract:
         """Absolute means: however often it arrives, the target ends in the same state."""
         self._holds(checks.sends_at_once_change_it_once)
 
+    def test_every_start_ends_alike(self) -> None:
+        """An absolute action ends in the same state from every start: it asks for a state, never for a change."""
+        self._holds(meanwhile.every_start_ends_alike)
+
+    def test_what_changed_meanwhile_is_not_overrun(self) -> None:
+        """Changed by somebody else between look and send: nothing is sent on a yes that no longer holds."""
+        self._holds(meanwhile.what_changed_meanwhile_is_not_overrun)
+
     def test_what_cannot_be_read_is_not_claimed(self) -> None:
         """After an accepted send, a target that cannot be read leaves as_wanted None."""
         self._holds(checks.what_cannot_be_read_is_not_claimed)
@@ -141,3 +162,7 @@ class ActionContract:
     def test_a_late_effect_does_no_harm(self) -> None:
         """Done long after the time-out: not seen before, seen after, and harmless to what was sent again meanwhile."""
         self._holds(checks.a_late_effect_does_no_harm)
+
+    def test_what_somebody_else_did_is_not_claimed(self) -> None:
+        """Lost without a trace, and then somebody else does it: that proves nothing about this request."""
+        self._holds(meanwhile.what_somebody_else_did_is_not_claimed)

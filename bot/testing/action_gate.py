@@ -23,7 +23,7 @@ from bot.engine.connector_ports import (
     RedisTarget,
     RedisValue,
 )
-from bot.errors import NotSent, Rejected, TargetError, Unknown
+from bot.errors import DeliveryError, NotSent, Rejected, TargetError, Unknown
 
 Mood = Literal[
     "well",  # done and answered
@@ -38,6 +38,10 @@ Mood = Literal[
 T = TypeVar("T")
 
 CANARY_WRITE = ("SET", "andon:canary")  # Andon's own key: writing it is how a Redis is looked at, no request to it
+
+
+class Broken(AssertionError):
+    """The action, or the trial, does not keep the contract; the message says what it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Gate:
         await asyncio.sleep(0)  # others may run here, as during a real request
         if self.mood in ("away", "unreadable"):
             raise NotSent("the target cannot be reached")
-        return await look()
+        return await self._simulated("a read", look)
 
     async def send(self, request: Request, effect: Callable[[], Awaitable[T]], refusal: T | None = None) -> T:
         """A request with an effect. `refusal`: how the target says no, where that is no error."""
@@ -70,6 +74,10 @@ class Gate:
             raise NotSent("the target cannot be reached")
         self.requests.append(request)
         await asyncio.sleep(0)
+
+        async def done() -> T:
+            return await self._simulated(request.line, effect)
+
         match self.mood:
             case "refusing":
                 if refusal is not None:
@@ -78,19 +86,31 @@ class Gate:
             case "lost":
                 raise Unknown("the target did not answer")
             case "late":
-                self._late.append(effect)
+                self._late.append(done)
                 raise Unknown("the target did not answer")
             case "unanswered":
-                await effect()
+                await done()
                 raise Unknown("the target did not answer")
             case _:
-                return await effect()
+                return await done()
 
     async def settle(self) -> None:
         """What was late takes effect."""
         due, self._late = self._late, []
         for effect in due:
             await effect()
+
+    @staticmethod
+    async def _simulated(what: str, act: Callable[[], Awaitable[T]]) -> T:
+        """The world's own part. A bug in it is told as one, not as the action's."""
+        try:
+            return await act()
+        except (TargetError, DeliveryError, Broken):
+            raise
+        except Exception as error:  # the author's world: whatever it raises is the finding
+            raise Broken(
+                f"the simulated target failed at {what!r} with {error!r}: mend the trial's world, or the request"
+            ) from error
 
 
 # --- the doors, each with the gate in front ------------------------------------------------------------------------
@@ -140,6 +160,9 @@ class _GatedHttp:
             request, lambda: again(method, path, body, idempotency_key=idempotency_key, fence=fence)
         )
 
+    def allows(self, method: str, path: str) -> bool:
+        return self._base.allows(method, path)
+
     def by_hand(self, method: str, path: str, body: JsonText) -> str:
         return self._base.by_hand(method, path, body)
 
@@ -162,6 +185,9 @@ class _GatedRedis:
 
     async def fail_over(self, look: RedisLook, to: str) -> None:
         await self._gate.send(Request(f"fail over to {to}"), lambda: self._base.fail_over(look, to))
+
+    def allows(self, *command: str) -> bool:
+        return self._base.allows(*command)
 
     def by_hand(self, *command: str, at: str = "") -> str:
         return self._base.by_hand(*command, at=at)

@@ -9,21 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from bot.core.words import JsonText
 from bot.engine.action_ports import ActionContext, CannotTell, Inspection, Proceed, ReadBack, Unfit
 from bot.errors import ConfigError, TargetError
-from bot.testing.action_gate import Request
+from bot.testing.action_gate import Broken, Request
 from bot.testing.action_world import World
 from remediations.kit import Entry, canonical
 
 MAX_JSON: Final = 20_000  # characters of before, wanted, arguments, restore: they stand in every record of the step
 MAX_WHY: Final = 1_000  # characters of one sentence for a person
-
-
-class Broken(AssertionError):
-    """The action does not keep the contract; the message says what it did."""
+OTHER_INTENT: Final = "intent-2"  # under which somebody else acts
+OTHER_FENCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +32,10 @@ class Trial:
     situation of `entry.refuses`, one in which the action must refuse in those words. `hostile` are arguments (besides
     those every trial tries) that the params must not take. `left` is the state as Andon left it, for
     actions that compare. `beside` are beginnings of requests that count as none: a canary that read_back writes.
+
+    `also` makes the target in further starting states, which differ from `world` only in what an absolute action sets:
+    it must leave each as it leaves `world`. `meanwhile` lets somebody else change a made world between look and send:
+    situation -> what becomes of the world. `anybodys`: why a `once` action may count somebody else's effect as done.
     """
 
     entry: Entry
@@ -42,16 +44,22 @@ class Trial:
     hostile: tuple[Mapping[str, object], ...] = ()
     left: JsonText = "{}"
     beside: tuple[str, ...] = ()
+    also: tuple[Callable[[], World], ...] = ()
+    meanwhile: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    anybodys: str = ""
 
 
 class Run:
     """One action in one world. Every call is made on a new object, as after a restart of Andon."""
 
-    def __init__(self, trial: Trial, world: World) -> None:
+    def __init__(self, trial: Trial, world: World, intent: str = "", fence: int = 0) -> None:
+        """`intent` and `fence`: of somebody else who acts here too."""
         self.trial = trial
         self.spec = trial.entry.spec
         self.world = world
         self.arguments = canonical(dict(trial.entry.example))
+        self._intent = intent
+        self._fence = fence
 
     @property
     def requests(self) -> Sequence[Request]:
@@ -61,7 +69,8 @@ class Run:
     def context(self, component: str | None = None) -> ActionContext:
         """What the action gets."""
         made = self.world.context(component=component if self.spec.role else "")
-        return replace(made, left=self.trial.left)
+        made = replace(made, left=self.trial.left)
+        return replace(made, intent=self._intent, fence=self._fence) if self._intent else made
 
     async def inspect(self, component: str | None = None) -> Inspection:
         """Look. Errors of Andon's are CannotTell or Unfit, as the engine has them."""
@@ -71,12 +80,16 @@ class Run:
             return CannotTell(str(error))
         except ConfigError as error:
             return Unfit(str(error))
+        except Broken:
+            raise
         except Exception as error:  # somebody else's code: whatever it raises is the finding
             raise Broken(f"inspect raised {error!r}; it may raise TargetError only") from error
 
     async def proceed(self) -> Proceed:
         """Look, and find something to do."""
+        made = len(self.requests)
         found = await self.inspect()
+        need(len(self.requests) == made, f"inspect sent {lines_of(self.requests[made:])}; only send may")
         if not isinstance(found, Proceed):
             raise Broken(f"the example has nothing to do in a fresh world: inspect said {found!r}")
         return found
@@ -89,6 +102,8 @@ class Run:
             ended: Exception | None = None
         except TargetError as error:
             ended = error
+        except Broken:
+            raise
         except Exception as error:  # somebody else's code: whatever it raises is the finding
             raise Broken(f"send raised {error!r}; it may raise NotSent, Rejected or Unknown only") from error
         made = self.requests[before:]
@@ -103,6 +118,8 @@ class Run:
             seen = await self.trial.entry.action().read_back(self.context(), recorded)
         except TargetError as error:
             return ReadBack("{}", None, str(error))
+        except Broken:
+            raise
         except Exception as error:  # somebody else's code: whatever it raises is the finding
             raise Broken(f"read_back raised {error!r}, knowing only before and arguments") from error
         need(self.world.snapshot() == state and len(self.requests) == requests, "read_back changed something")

@@ -199,5 +199,8 @@ class _OneComponent:
     async def send(self, method: str, path: str, body: JsonText, *, idempotency_key: str, fence: int) -> HttpReply:
         return self._world.apply(f"{method} {path}", body)
 
+    def allows(self, method: str, path: str) -> bool:
+        return f"{method} {path}" in self._world.routes
+
     def by_hand(self, method: str, path: str, body: JsonText) -> str:
         return f"{method} {path} {body}".rstrip()

@@ -16,8 +16,9 @@ from bot.core.alert import Alert
 from bot.core.plan import EvidenceDecl
 from bot.engine.action_ports import ActionContext, Finding
 from bot.errors import AndonError
-from bot.testing.action_gate import Mood
-from bot.testing.action_trial import Broken, need, need_json
+from bot.testing.action_gate import Broken, Mood
+from bot.testing.action_telling import need_trial, told
+from bot.testing.action_trial import need, need_json
 from bot.testing.action_world import World
 from bot.testing.targets import MemoryEvidence
 from remediations import laws
@@ -79,6 +80,8 @@ async def _look(trial: DiagnosisTrial, context: ActionContext, case: str) -> Fin
         return await trial.entry.diagnosis().look(context)
     except AndonError:
         return None
+    except Broken:
+        raise
     except Exception as error:  # somebody else's code: whatever it raises is the finding
         raise Broken(f"{case}: look raised {error!r}") from error
 
@@ -97,6 +100,10 @@ class DiagnosisContract:
 
     trial: DiagnosisTrial
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        need_trial(cls, "trial = DiagnosisTrial(entry=…, world=…)")
+
     def test_it_looks_and_does_nothing_whatever_it_meets(self) -> None:
         """No effect, bounded and printable words, canonical figures, and no stray error, in every case."""
-        asyncio.run(look_everywhere(self.trial))
+        told(lambda: asyncio.run(look_everywhere(self.trial)))

@@ -27,6 +27,8 @@ class MemoryProgram:
     It keeps what was started; `on_run` runs for each, so that a test can let it have an effect.
     """
 
+    __slots__ = ("answers", "on_run", "programs", "ran")
+
     def __init__(self, allow: Iterable[str], answers: Mapping[str, ProgramReply | TargetError] | None = None) -> None:
         self.programs = tuple(allow)
         self.answers: dict[str, ProgramReply | TargetError] = dict(answers or {})
@@ -59,6 +61,8 @@ class MemoryProcess:
 
     `problem` is raised by `look` instead. `signals` keeps what reached a process, with the process it reached.
     """
+
+    __slots__ = ("on_signal", "problem", "running", "signals")
 
     def __init__(self, running: ProcessSeen | None = None) -> None:
         self.running = running

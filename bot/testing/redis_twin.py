@@ -26,8 +26,14 @@ class MemoryRedis:
     """One component's Redis. `seen` is what a look finds; set it, or single parts with `dataclasses.replace`.
 
     `answers`: replies to reads by command line or by its first words, or errors to raise; `failing`: raised by the
-    next sends; `lost`: the effect happens, and then this is raised. `sent` keeps what reached it.
+    next sends; `lost`: the effect happens, and then this is raised. `sent` keeps what reached it. Strings, hashes and
+    times to live are kept as a server keeps them (no time passes); `on_send` runs after each command, with its words.
     """
+
+    __slots__ = (
+        "allow", "answers", "expiries", "failing", "hashes", "lost", "on_send", "seen", "sent", "strings",
+        "subscribers", "unseen",
+    )  # fmt: skip
 
     def __init__(self, seen: RedisLook = HEALTHY, allow: Iterable[str] = redis_commands.FAILOVERS) -> None:
         self.seen = seen
@@ -35,6 +41,7 @@ class MemoryRedis:
         self.answers: dict[str, RedisValue | TargetError] = {}
         self.strings: dict[str, str] = {}
         self.hashes: dict[str, dict[str, str]] = {}
+        self.expiries: dict[str, int] = {}  # seconds to live, by key
         self.subscribers = 2  # of every channel
         self.sent: list[tuple[str, ...]] = []
         self.unseen: TargetError | None = None  # raised by every look
@@ -82,6 +89,10 @@ class MemoryRedis:
         if to not in {node.address for node in self.seen.replicas}:
             raise Rejected(f"{to} is no replica")
         self._take(command, lambda: self.promote(to))
+
+    def allows(self, *command: str) -> bool:
+        """Whether `allow` names this command."""
+        return redis_commands.allows(self.allow, command)
 
     def by_hand(self, *command: str, at: str = "") -> str:
         """The command in words."""
@@ -131,12 +142,23 @@ class MemoryRedis:
         match command[0].upper():
             case "SET":
                 self.strings[command[1]] = command[2]
+                self.expiries.pop(command[1], None)
+                if command[3:4] == ("EX",):
+                    self.expiries[command[1]] = int(command[4])
                 return "OK"
+            case "EXPIRE" if command[1] in self.strings or command[1] in self.hashes:
+                self.expiries[command[1]] = int(command[2])
+                return 1
+            case "EXPIRE":
+                return 0
+            case "PERSIST":
+                return int(self.expiries.pop(command[1], None) is not None)
             case "HSET":
                 fields = self.hashes.setdefault(command[1], {})
                 fields.update(zip(command[2::2], command[3::2], strict=True))
                 return len(command[2::2])
             case "DEL" | "UNLINK":
+                self.expiries.pop(command[1], None)
                 found = [self.strings.pop(command[1], None), self.hashes.pop(command[1], None)]
                 return int(any(one is not None for one in found))
         return "OK"
@@ -147,6 +169,11 @@ class MemoryRedis:
                 return "PONG"
             case ("GET", key):
                 return self.strings.get(key)
+            case ("TTL", key):
+                there = key in self.strings or key in self.hashes
+                return self.expiries.get(key, -1) if there else -2
+            case ("EXISTS", key):
+                return int(key in self.strings or key in self.hashes)
             case ("HGET", key, field):
                 return self.hashes.get(key, {}).get(field)
             case ("HGETALL", key):

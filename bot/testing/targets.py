@@ -53,6 +53,10 @@ class MemoryHttpTarget:
             self.on_send(request)
         return reply
 
+    def allows(self, method: str, path: str) -> bool:
+        """Whether there is an answer to it."""
+        return f"{method} {path}" in self.answers
+
     def by_hand(self, method: str, path: str, body: JsonText) -> str:
         """The request in words."""
         return f"{method} {path} {body}".rstrip()

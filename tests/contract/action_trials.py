@@ -57,6 +57,7 @@ TRIALS: dict[str, Trial] = {
     "http.call": Trial(
         entry=http_call.ENTRY,
         world=_any_api,
+        refusals={"the component does not allow it": lambda: HttpWorld(role="router")},
         hostile=({"path": "/x?y"}, {"path": "//evil\n"}, {"path": "/x", "method": "GET"}),
     ),
     "notify": Trial(entry=notify.ENTRY, world=HttpWorld),
@@ -67,12 +68,15 @@ TRIALS: dict[str, Trial] = {
             "nothing says where Kelly is read": lambda: _risk(None),
             "Kelly reads as no fraction": lambda: _risk(7.0),
         },
+        also=(lambda: _risk(1.0), lambda: _risk(0.11), lambda: _risk(0.0)),
+        meanwhile={"somebody cut it further": lambda world: world.state.update(kelly_fraction=0.02)},
         hostile=({"kelly_fraction": 1.01, "reason": "x"}, {"kelly_fraction": -0.1, "reason": "x"}),
     ),
     "router.pause": Trial(
         entry=router_pause.ENTRY,
         world=lambda: _router("running", ""),
         refusals={"its state reads oddly": lambda: _router("odd", "")},
+        meanwhile={"a person paused it": lambda world: world.state.update(router="paused", owner="ops")},
     ),
     "router.resume": Trial(
         entry=router_resume.ENTRY,
@@ -81,6 +85,7 @@ TRIALS: dict[str, Trial] = {
             "somebody else paused it": lambda: _router("paused", "ops"),
             "it was changed since": lambda: _router("paused", "andon", "BTC-USD gru-v1"),
         },
+        meanwhile={"it was changed": lambda world: world.state.update(model="BTC-USD gru-v1")},
         left='{"model":"BTC-USD lstm-v2","owner":"andon","router":"paused"}',
     ),
     "trading.halt": Trial(

@@ -15,11 +15,14 @@ from remediations import redis_command, redis_failback, redis_failover, redis_pu
 
 ALLOW = ("FAILOVER", "SENTINEL FAILOVER", "SET andon:canary", "HSET metrics:*", "PUBLISH param.reload")
 SLOW = replace(HEALTHY, primary=replace(PRIMARY, p99_us=9_000.0))
+WANTED = "the state is what the step wants, and doing it again would move the primary back (failover_proof)"
 AWAY = replace(HEALTHY, home=REPLICA.address)  # it was failed over: home is the replica now
 
 
-def _redis(look: RedisLook = SLOW, *, subscribers: int = 2, holds: TargetError | None = None) -> World:
-    twin = MemoryRedis(look, ALLOW)
+def _redis(
+    look: RedisLook = SLOW, *, subscribers: int = 2, holds: TargetError | None = None, allow: tuple[str, ...] = ALLOW
+) -> World:
+    twin = MemoryRedis(look, allow)
     twin.subscribers = subscribers
     if holds is not None:
         twin.answers["HGET"] = holds
@@ -42,7 +45,10 @@ REDIS_TRIALS: dict[str, Trial] = {
     "redis.command": Trial(
         entry=redis_command.ENTRY,
         world=_redis,
-        refusals={"it holds something else": lambda: _redis(holds=Rejected("WRONGTYPE Operation against a key"))},
+        refusals={
+            "the component does not allow it": lambda: _redis(allow=("HSET limits",)),
+            "it holds something else": lambda: _redis(holds=Rejected("WRONGTYPE Operation against a key")),
+        },
         hostile=({"command": ["GET"], "reason": "x"}, {"command": "FLUSHALL", "reason": "x"}),
     ),
     "redis.failback": Trial(
@@ -52,6 +58,7 @@ REDIS_TRIALS: dict[str, Trial] = {
             "home is down": _with(AWAY, error="Connection refused"),
             "home is gone": lambda: _redis(replace(SLOW, home="10.9.9.9:6379")),
         },
+        anybodys=WANTED,
     ),
     "redis.failover": Trial(
         entry=redis_failover.ENTRY,
@@ -68,6 +75,7 @@ REDIS_TRIALS: dict[str, Trial] = {
             "the replica is at home": lambda: _redis(AWAY),
         },
         hostile=({"reason": "x", "slow_us": 0}, {"reason": "x", "slow_us": True}),
+        anybodys=WANTED,
     ),
     "redis.publish": Trial(
         entry=redis_publish.ENTRY,

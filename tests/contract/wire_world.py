@@ -13,7 +13,7 @@ from bot.adapters.connectors import Connectors
 from bot.engine.action_ports import ActionContext
 from bot.errors import NotSent, Rejected
 from bot.testing.action_contract import SYSTEM, HttpWorld, Mood, Request
-from bot.testing.action_world import STATE_PAGE
+from bot.testing.action_world import STATE_PAGE, State
 from policies.targets import TargetsDocument
 
 SILENCE_SECONDS = 0.15  # how long a trial waits for an answer that never comes
@@ -32,6 +32,11 @@ class WireWorld:
         self._received: list[Request] = []
         self._late: list[tuple[str, str]] = []
         self._over = asyncio.Event()
+
+    @property
+    def state(self) -> State:
+        """What `Trial.meanwhile` changes, as in the HttpWorld."""
+        return self._world.state
 
     def snapshot(self) -> object:
         """The state as the server has it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
@@ -101,7 +102,8 @@ def world(limit: float = 9.0) -> HttpWorld:
 def trial(**changes: Any) -> Trial:
     """The sound action's trial, its entry changed."""
     entry = replace(ENTRY, **changes)
-    return Trial(entry=entry, world=world, refusals={name: lambda: world(-1.0) for name in entry.refuses})
+    refusals = {name: lambda: world(-1.0) for name in entry.refuses}
+    return Trial(entry=entry, world=world, refusals=refusals, also=(lambda: world(100.0), lambda: world(5.0)))
 
 
 class TestTheSoundAction(ActionContract):
@@ -259,6 +261,26 @@ class Stumbles(Sound):
         return ReadBack("{}", {}["after"])
 
 
+class Subtracts(Sound):
+    """Computes from what it finds, and is right from the first start by chance."""
+
+    async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
+        found = await super().inspect(context, arguments)
+        if not isinstance(found, Proceed):
+            return found
+        now, asked = json.loads(found.before)["limit"], parse(LimitParams, arguments)
+        less = {"limit": 5.0 if now == 9.0 else max(0.0, now - 96.0)}
+        return replace(found, wanted=canonical(less), arguments=canonical(less | {"reason": asked.reason}))
+
+
+class PostsWhileLooking(Sound):
+    """Changes the target in inspect, and then finds nothing to do."""
+
+    async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
+        await self.post(context, arguments)
+        return await super().inspect(context, arguments)
+
+
 class Loose(Params):
     """Text without an end, a number without bounds."""
 
@@ -282,6 +304,8 @@ MUTANTS: dict[type[Sound], str] = {
     Sprawls: "proceed_is_canonical_and_bounded",
     ActsAnywhere: "nothing_is_tried_at_an_unknown_place",
     Stumbles: "one_send_is_one_request",
+    Subtracts: "every_start_ends_alike",
+    PostsWhileLooking: "inspect_has_no_effect",
     Gushes: "proceed_is_canonical_and_bounded",
 }
 

@@ -53,11 +53,24 @@ async def test_what_is_not_in_the_table_is_refused(words: tuple[str, ...]) -> No
 
 
 async def test_a_listed_verb_still_needs_its_allow_line() -> None:
-    """The table says what may ever be sent; targets.yaml says to which key."""
+    """The table says what may ever be sent; targets.yaml to which key; told before anybody says yes."""
     found = await inspect("HSET", "positions:BTC-USD", "size", "0")
+    assert found == Unfit("HSET positions:BTC-USD is not in the allow list of redis")
+
+
+async def test_an_expiry_is_no_pin_that_ticks() -> None:
+    """Whether a key expires is shown and pinned, not in how many seconds: a yes must outlive the next second."""
+    twin = redis()
+    twin.allow = ["PERSIST metrics:limits"]
+    twin.answers["TTL"] = 60
+    found = await RedisCommand().inspect(context(twin), command("PERSIST", "metrics:limits"))
+    twin.answers["TTL"] = 59
     assert isinstance(found, Proceed)
-    with pytest.raises(NotSent, match="not in the allow list"):
-        await RedisCommand().send(context(redis()), found)
+    assert found == await RedisCommand().inspect(context(twin), command("PERSIST", "metrics:limits"))
+    await RedisCommand().send(context(twin), found)
+    twin.answers["TTL"] = -1
+    with pytest.raises(NotSent, match="changed meanwhile from 'an expiry' to 'no expiry'"):
+        await RedisCommand().send(context(twin), found)
 
 
 @pytest.mark.parametrize("verb", verbs())
