@@ -5,9 +5,14 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from bot.demo.view import HISTORY, Card, Moment, Scene, Waiting, countdown, plain, render, sparkline
+from bot.cli import app
+from bot.demo import faults
+from bot.demo.view import HISTORY, Card, Floor, Moment, Scene, Waiting, countdown, plain, render, sparkline
+from bot.errors import InputError
 
 SCENE = Scene(
     now=100_000,
@@ -99,3 +104,27 @@ def test_times_are_those_of_the_demos_clock() -> None:
     """Countdowns never run below now; log lines count from the beginning."""
     assert [countdown(due, 1_000) for due in (500, 1_000, 6_000, 66_000)] == ["now", "now", "5s", "1m05s"]
     assert plain(Moment(3_500, "Kelly is 0.1"), 1_000) == "+    2.5s  Kelly is 0.1"
+
+
+def test_the_router_and_redis_have_a_line_each() -> None:
+    """Whose pause it is, which models serve, the rate; how slow Redis is, who is primary, and how its replica is."""
+    floor = Floor(
+        router="paused", owner="andon", models="BTC-USD lstm-v2", switches=141, primary="127.0.0.1:7001",
+        replica="127.0.0.1:7002", replica_state="stale", p99_us=41_200.0, cause="slow_commands",
+    )  # fmt: skip
+    lines = _drawn(replace(SCENE, floor=floor, cards=(CARD,)))
+    text = "\n".join(lines)
+    assert "router paused by andon  141/min  BTC-USD lstm-v2" in text
+    assert "redis  p99 41.2 ms  primary 127.0.0.1:7001  replica 127.0.0.1:7002 stale" in text
+    assert len(lines) <= 34
+    unmeasured = _drawn(replace(SCENE, floor=replace(floor, p99_us=None, router="running", owner="")))
+    assert "p99 not measured" in "\n".join(unmeasured)
+
+
+def test_every_fault_that_can_be_named_is_named_in_the_help() -> None:
+    """`andon demo --help` lists them; a name nobody knows is refused with all of them."""
+    told = CliRunner().invoke(app, ["demo", "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
+    for name in faults.names():
+        assert all(part in told for part in name.split(":")), name
+    with pytest.raises(InputError, match="replica-stale, switching, switching:oscillation"):
+        faults.fault("gremlins")
