@@ -33,8 +33,8 @@ from bot.errors import AndonError
 from bot.sandbox.children import Child, python, until
 
 SCALE = 15.0  # a restart of the bot takes three seconds: 45 there, half of what verification may take
-HOLD, CLOSE, COOLDOWN = "30s", "90s", "90s"  # shipped: 2m, 30m, 10m; a demo of half an hour would bore
-COOLDOWN_MS = 90_000
+HOLD, CLOSE, COOLDOWN = "30s", "45s", "60s"  # shipped: 2m, 30m, 10m; a demo of half an hour would bore
+COOLDOWN_MS = 60_000
 LATENCY_US = 20_000  # shipped: 5,000; on a busy laptop a PING may well take that long
 STALL_MS = 40  # how slow a fault makes Redis: over that limit, and Andon's diagnosis still gets its answers
 LEASE = "90s"  # shipped: 15m; six seconds to watch a pause before people are asked
