@@ -104,6 +104,8 @@ def run(
 
     if not as_json:
         seen = converse(lambda api: api.post("/run", {**body, "dry_run": True}))
+        if seen["outcome"] == "refused":
+            raise DeclinedError(f"{action} refuses: {seen['why']}", "nothing was ordered", 409)
         _show(console_decision.preview(seen), "" if yes else f"Run {action}?")
     ask(lambda api: api.post("/run", body), console_decision.ordered, as_json)
 

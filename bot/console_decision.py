@@ -151,11 +151,12 @@ def preview(answer: Json) -> RenderableType:
 
 
 def ordered(answer: Json) -> RenderableType:
-    """Where an order went."""
+    """Where an order went. Taken is not done: what becomes of it is the incident's story."""
     (line,) = answer["decisions"]
+    taken = line["decision"] == "applied"
     return Text.assemble(
-        (line["decision"], "green" if line["decision"] == "applied" else "yellow"), "  ", clean(line["why"]),
-        "  follow it: ", (f"andon show {answer['incident']}", "bold"),
+        ("order taken" if taken else line["decision"], "green" if taken else "yellow"), "  ", clean(line["why"]),
+        "  what becomes of it: ", (f"andon show {answer['incident']}", "bold"),
     )  # fmt: skip
 
 

@@ -159,7 +159,8 @@ def ordered(draft: Draft, event: StepOrdered) -> Decision:
     )  # fmt: skip
     action = event.plan.steps[0].action
     person = "" if event.by == BY_LEASE else event.by
-    why = f"{action} ordered by {person}: {event.reason}" if person else f"{action}: {event.reason}"
+    who = f"{action} ordered by {person}" if person else action
+    why = f"{who}: {event.reason}" if event.reason else who
     draft.say("opened", why)
     start_episode(draft)
     people = {*event.requesters, person} - {""}

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bot import cli
+from bot.engine.action_ports import Unfit
 from tests.integration.door_twin import SYSTEM, TwinServices, on_socket, opened
 from tests.integration.pending import ask, record
 
@@ -164,6 +165,19 @@ async def test_run_shows_what_it_would_do_and_then_does_it(services: TwinService
     assert "ordered by  demo-approver" in (await andon("show", line.incident.id)).out
     assert (await andon(*order, "--json")).code == 2
     assert (await andon("run", "risk.reduce_kelly", "kelly", "--system", SYSTEM, "--yes")).code == 2
+
+
+async def test_what_the_action_refuses_is_not_ordered(services: TwinServices, andon: Andon) -> None:
+    """A yes beforehand does not turn a refusal into an order; an order that is taken is not called done."""
+    order = ["run", "risk.reduce_kelly", "kelly_fraction=0.1", "reason=drill", "--system", SYSTEM, "--yes"]
+    fit, services.seen = services.seen, Unfit("Kelly in force is 7, which is no fraction")
+    refused = await andon(*order)
+    assert refused.code == 1
+    assert "risk.reduce_kelly refuses: Kelly in force is 7, which is no fraction" in refused.err
+    assert await services.store.incidents(SYSTEM, closed=True, limit=9) == []
+    services.seen = fit
+    taken = await andon(*order)
+    assert "order taken  risk.reduce_kelly ordered by demo-approver  what becomes of it" in taken.out
 
 
 async def test_foreign_words_on_a_card_stay_words(services: TwinServices, andon: Andon) -> None:
