@@ -63,7 +63,9 @@ def _figure(said: str, why: str) -> None:
 async def _failed_over(floor: SlowRedisFloor, before: str) -> Json:
     """Diagnosed, failed over once, then one service after the other on the new address; verified and resolved."""
     await floor.slow()
-    incident = await floor.latency("it is resolved", lambda one: one["status"] in ("resolved", "closed"), not_=(before,))
+    incident = await floor.latency(
+        "it is resolved", lambda one: one["status"] in ("resolved", "closed"), not_=(before,)
+    )
     assert [(result["step"], result["outcome"]) for result in incident["results"]] == [
         (FAILOVER, "succeeded"),
         (HARMONISER, "succeeded"),
