@@ -248,7 +248,7 @@ class Desk:
 
     async def open(self) -> None:
         """Start everything, to be ended in reverse order."""
-        options = ("--with-parent", "--valkey-dir", str(self.folder / "valkey"), "--response-ms", "600000")
+        options = ("--with-parent", "--alone", "--valkey-dir", str(self.folder / "valkey"), "--response-ms", "600000")
         self._sandbox = await Child.start(
             "sandbox", python("bot.sandbox", *options), self.folder / "sandbox.log", ready_line=True
         )
