@@ -73,13 +73,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 def test_the_guide_works_as_written(desk: Desk) -> None:
     """Its files, word for word: the action passes the suite, and Andon takes it into a policy that is checked."""
     ran = desk.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(desk.folder), "tests")
-    assert "31 passed" in ran.stdout
-    desk.run("-W", "error", "-c", "from tests import worlds; worlds.store().snapshot(); worlds.feed().snapshot()")
+    assert "55 passed" in ran.stdout
+    desk.run("-W", "error", "-c", "from tests import worlds; worlds.listener().snapshot(); worlds.feed().snapshot()")
     report = json.loads(desk.run("-m", "bot", "check", "desk", "--json").stdout)
     assert report["ok"] is True
     assert [(each["kind"], each["name"], each["distribution"]) for each in report["foreign"]] == [
         ("action", "orders.cancel_all", "desk-actions"),
         ("action", "orders.cut_limit", "desk-actions"),
+        ("action", "orders.hold_symbol", "desk-actions"),
         ("diagnosis", "orders.rejects", "desk-actions"),
     ]
     assert "orders.cut_limit comes from desk-actions 1.0" in desk.run("-m", "bot", "check", "desk").stdout
