@@ -7,6 +7,7 @@ anything: the incident keeps the question and its votes (`bot.core.approval`).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -33,6 +34,7 @@ class Asked:
     arguments: JsonText
     arguments_current: JsonText | None  # as the policy in force gives them; None: it does not give this step
     pins: JsonText
+    ask: str = ""  # what the action itself asks a person to weigh
     blind: bool = False  # its guard could not be told; only a yes that knew so counts
     requesters: tuple[str, ...] = ()
     now: Millis
@@ -89,6 +91,7 @@ def terms(asked: Asked, people: PeopleDocument, *, wanted: JsonText, by_hand: st
         requesters=asked.requesters,
         eligible=tuple(person for person in able if person not in asked.requesters),
         by_hand=by_hand,
+        ask=asked.ask,
     )
 
 
@@ -134,6 +137,8 @@ def redeem(approval: Approval, asked: Asked, people: PeopleDocument) -> Authoris
         return Ask(asked.barred)
     if asked.blind and not given.blind:
         return Ask("the evidence could be told when this was approved, and cannot now")
+    if asked.ask and _without_figures(asked.ask) != _without_figures(given.ask):
+        return Ask(f"what the action asks to be weighed was not so when this was approved: {asked.ask}")
     if _digest(asked, given.quorum, given.expires_at, blind=given.blind) != given.digest:
         return Ask(_drift(given, asked))
     if quorum(step.risk) > given.quorum:
@@ -188,6 +193,11 @@ def _drift(given: Terms, asked: Asked) -> str:
     if given.current_hash != _hash(asked.current):
         return f"{asked.plan.policy} was changed since this was approved"
     return "its arguments have changed since it was approved"
+
+
+def _without_figures(text: str) -> str:
+    """The reason apart from its figures, which are a little different each time they are read."""
+    return re.sub(r"\d[\d.,]*", "#", text)
 
 
 def _hash(plan: Plan | None) -> str:

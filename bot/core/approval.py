@@ -40,6 +40,7 @@ class Terms:
     requesters: tuple[str, ...] = ()
     eligible: tuple[str, ...] = ()
     by_hand: str = ""
+    ask: str = ""  # what the action itself asked a person to weigh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,7 @@ class RunStep:
     until: Millis = 0  # past it nothing is sent any more: the incident has given the turn up
     committed: bool = False  # of a sequence that has begun: it goes on, whether the alert still fires or not
     left: JsonText = "{}"  # the component's state as this episode's last action left it; a person may have changed it
+    leased: JsonText = "{}"  # the same, as the component's lease remembers it from another matter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

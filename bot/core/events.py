@@ -97,7 +97,10 @@ class SlotRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotGranted:
-    """The incident's turn. `disposition` says whether it may act, or only suggest or watch (`why` explains)."""
+    """The incident's turn. `disposition` says whether it may act, or only suggest or watch (`why` explains).
+
+    `left` is how the component was left by the action whose lease this one continues or takes back.
+    """
 
     kind: Literal["slot_granted"] = "slot_granted"
     id: str
@@ -107,6 +110,7 @@ class SlotGranted:
     fence: int
     disposition: Disposition
     why: str = ""
+    left: JsonText = "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +161,7 @@ class SlotReleased:
     undo: str = ""
     undo_plan: Plan | None = None
     left: JsonText = "{}"
+    already: bool = False  # nothing was done, because it is so already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

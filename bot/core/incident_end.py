@@ -17,7 +17,7 @@ from bot.core.words import AggregateId, Millis
 RECHECK_MS: Millis = 15_000  # between looks at the evidence of an incident whose alerts are gone
 MAX_SAID = 500  # characters of what Andon says about itself in a page; pagers show little more
 _DONE: frozenset[StepOutcome] = frozenset({"succeeded", "verified", "unknown"})
-_TELLING: frozenset[StepOutcome] = frozenset({"unknown", "succeeded", "verified", "unneeded"})
+_TELLING: frozenset[StepOutcome] = frozenset({"succeeded", "verified", "unneeded"})
 
 
 def is_errand(incident: Incident) -> bool:
@@ -26,19 +26,26 @@ def is_errand(incident: Incident) -> bool:
 
 
 def in_midst(draft: Draft) -> bool:
-    """Whether the current step belongs to a sequence of which a step has taken effect: then it goes on to its end."""
+    """Whether the current step belongs to a sequence of which one has taken effect: then it goes on to its end."""
     incident, steps = draft.incident, draft.plan.steps
     if incident.status in ("mitigated", "resolved", "closed"):  # it has come to its end
         return False
     number = steps[incident.cursor].sequence if steps else 0
-    earlier = {step.id for step in steps[: incident.cursor] if number and step.sequence == number}
-    return any(r.step in earlier and r.episode == incident.episode and r.outcome in _DONE for r in incident.results)
+    members = {step.id for step in steps if number and step.sequence == number}
+    return any(r.step in members and r.episode == incident.episode and r.outcome in _DONE for r in incident.results)
 
 
 def _unsettled(incident: Incident) -> bool:
     """Whether nobody knows what became of a step: a person finds out and says so, no alert's end does."""
-    latest = {r.step: r.outcome for r in incident.results if r.episode == incident.episode and r.outcome in _TELLING}
-    return "unknown" in latest.values()
+    open_: dict[str, str] = {}  # step -> the intent of which nobody knows
+    for result in incident.results:
+        if result.episode != incident.episode:
+            continue
+        if result.outcome == "unknown":
+            open_[result.step] = result.intent
+        elif result.outcome in _TELLING or (result.outcome == "not_sent" and result.intent == open_.get(result.step)):
+            open_.pop(result.step, None)
+    return bool(open_)
 
 
 def park(draft: Draft, why: str, *, page: bool) -> None:
@@ -49,7 +56,8 @@ def park(draft: Draft, why: str, *, page: bool) -> None:
     draft.disarm("turn", "verify", "verify:again", "retry", "diagnosis", "approval", "patience")
     draft.change(status="parked", why=why, fence=0, run="", approval=None, granted=None)
     draft.say("parked", why)
-    if page and not draft.incident.acknowledged_by:  # who has said "I have seen it" reads it in chat (law 8)
+    half_done = in_midst(draft) and not draft.incident.paged  # then nothing but a person ends it
+    if (page or half_done) and not draft.incident.acknowledged_by:  # who has seen it reads it in chat (law 8)
         draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}")
     seek_resolution(draft)
 

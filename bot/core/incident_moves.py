@@ -6,6 +6,7 @@ effects. Everything is pure: the draft is folded from one frozen record into the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from bot.core.effects import RunDiagnosis, RunStep
@@ -103,6 +104,7 @@ def begin_soon(draft: Draft) -> None:
     if not step.pause_ms:
         begin_step(draft)
         return
+    draft.disarm("retry", "diagnosis", "resolve:again")
     draft.change(status="open", why=f"waits {step.pause_ms / 1_000:g} s before {step.action}", fence=0, run="")
     draft.arm("retry", draft.now + step.pause_ms)
 
@@ -139,6 +141,7 @@ def begin_step(draft: Draft) -> None:
 def run_step(draft: Draft, grant: SlotGranted) -> None:
     """The turn is ours: hand the step to dispatch."""
     step, incident = draft.step, draft.incident
+    doubt = incident.doubt if incident.granted is None else ""  # a yes answers it
     draft.arm("turn", draft.now + TURN_MS)
     run = intent_id(incident.id, incident.episode, step.id, draft.incident.counter, draft.plan.policy_hash)
     draft.change(fence=grant.fence, run=run, why=f"running {step.action}")
@@ -150,8 +153,8 @@ def run_step(draft: Draft, grant: SlotGranted) -> None:
             plan=draft.plan,
             step=step,
             fence=grant.fence,
-            disposition="suggest" if incident.doubt and grant.disposition == "act" else grant.disposition,
-            why=incident.doubt or grant.why,
+            disposition="suggest" if doubt and grant.disposition == "act" else grant.disposition,
+            why=f"{doubt}; shall {step.action} go on" if doubt else grant.why,
             severity=incident.severity,
             alerts=draft.alerts(),
             approval=incident.granted,
@@ -159,10 +162,11 @@ def run_step(draft: Draft, grant: SlotGranted) -> None:
             ordered_by=incident.ordered_by,
             committed=in_midst(draft),
             left=as_left(incident, step),
+            leased=grant.left,
             until=draft.now + TURN_MS,
         )
     )
-    draft.change(granted=None)  # it is this run's now, and nobody else's
+    draft.change(granted=None, doubt=doubt)  # the approval is this run's now, and nobody else's
 
 
 def as_left(incident: Incident, step: Step) -> JsonText:
@@ -175,7 +179,9 @@ def as_left(incident: Incident, step: Step) -> JsonText:
     return incident.left
 
 
-def release_turn(draft: Draft, outcome: Outcome, verifying_until: Millis | None = None) -> None:
+def release_turn(
+    draft: Draft, outcome: Outcome, verifying_until: Millis | None = None, *, already: bool = False
+) -> None:
     """Give the turn back (or leave the queue), saying what became of the intent."""
     step = draft.step
     draft.disarm("turn")
@@ -193,6 +199,7 @@ def release_turn(draft: Draft, outcome: Outcome, verifying_until: Millis | None 
             undo=step.undo,
             undo_plan=step.undo_plan if step.lease_ms else None,
             left=as_left(draft.incident, step) if step.lease_ms else "{}",
+            already=already,
         )
         draft.tell(target_id(step.component), released)
     draft.change(fence=0, run="", granted=None)
@@ -208,14 +215,14 @@ def record(draft: Draft, outcome: StepOutcome, report: StepReport, restore: str 
 
 
 def settle_step(draft: Draft, outcome: Outcome) -> None:
-    """The step took (or already had) its effect: verify it where the plan says how, else go on."""
-    verify = draft.step.verify
+    """The step took (or already had: "none") its effect: verify it where the plan says how, else go on."""
+    verify, already = draft.step.verify, outcome == "none"
     if verify is None:
-        release_turn(draft, outcome)
+        release_turn(draft, outcome, already=already)
         next_step(draft)
         return
     deadline = draft.now + verify.within_ms
-    release_turn(draft, outcome, verifying_until=deadline)
+    release_turn(draft, outcome, verifying_until=deadline, already=already)
     draft.change(status="verifying", why=f"waiting for {verify.until}")
     draft.arm("verify", deadline)
     observe(draft, "verify", verify.until, draft.now + verify.every_ms)
@@ -226,7 +233,7 @@ def next_step(draft: Draft) -> None:
     draft.disarm("verify", "verify:again", "turn", "retry")
     draft.change(tries=0)
     if draft.incident.cursor + 1 < len(draft.plan.steps):
-        draft.change(cursor=draft.incident.cursor + 1, doubt="")
+        draft.change(cursor=draft.incident.cursor + 1)
         begin_soon(draft)
         return
     failure = unmended_failure(draft)
@@ -249,25 +256,38 @@ def fail_step(draft: Draft, why: str) -> None:
     if draft.step.on_failure == "continue":
         next_step(draft)
     elif draft.step.on_failure == "ask" and rest:
-        failed = draft.step.action
+        failed = f"{draft.step.action} on {draft.step.component}" if draft.step.component else draft.step.action
         draft.disarm("verify", "verify:again", "turn", "retry")
-        draft.change(tries=0, cursor=draft.incident.cursor + 1)
-        draft.change(doubt=f"{failed} failed ({why}); shall {rest[0].action} go on")
-        begin_step(draft)
+        draft.change(tries=0, cursor=draft.incident.cursor + 1, doubt=f"{failed} failed ({why})")
+        begin_soon(draft)
     else:
         page = draft.step.on_failure in ("escalate", "ask") or draft.incident.severity == "critical"
         park(draft, why, page=page)
 
 
 def unmended_failure(draft: Draft) -> StepResult | None:
-    """The latest failure of this episode, unless a later step's effect was verified: then the problem is mended."""
-    failure = None
+    """The latest failure of this episode that nothing has mended since.
+
+    A later step's verified effect mends it, whichever step that is; but within a sequence every component counts for
+    itself: that one service is well again says nothing about the other.
+    """
+    steps = {step.id: step for step in draft.plan.steps}
+    failures: list[StepResult] = []
     for result in draft.incident.results:
-        if result.episode == draft.incident.episode and result.outcome in ("not_sent", "unverified"):
-            failure = result
+        if result.episode != draft.incident.episode:
+            continue
+        if result.outcome in ("not_sent", "unverified"):
+            failures.append(result)
         elif result.outcome == "verified":
-            failure = None
-    return failure
+            failures = [failed for failed in failures if not _mends(steps, result, failed)]
+    return failures[-1] if failures else None
+
+
+def _mends(steps: Mapping[str, Step], verified: StepResult, failed: StepResult) -> bool:
+    ours, other = steps.get(verified.step), steps.get(failed.step)
+    if other is None or ours is None or not other.sequence:
+        return True
+    return ours.component == other.component
 
 
 def end_verification(draft: Draft) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from bot.core.events import DiagnosisFound, EvidenceObserved, TimerFired
 from bot.core.incident import StepResult
 from bot.core.incident_draft import Draft
-from bot.core.incident_end import RECHECK_MS, describe, escalate, observe, park, resolve, seek_resolution
+from bot.core.incident_end import RECHECK_MS, describe, escalate, in_midst, observe, park, resolve, seek_resolution
 from bot.core.incident_ladder import AWAY_MS, rung_due
 from bot.core.incident_moves import (
     FRESH_WINDOW_MS,
@@ -64,6 +64,8 @@ def _weigh_resolution(draft: Draft, event: EvidenceObserved) -> Decision:
     draft.disarm("resolve:again")
     if draft.incident.firing or draft.incident.untracked:
         return Applied("an alert fires again, so the evidence of health does not count")
+    if in_midst(draft):
+        return Applied("a sequence is half done, so the evidence of health does not count")
     if event.holds is True:
         resolve(draft, f"no alert fires any more, and {event.why}")
         return Applied(event.why)
@@ -81,20 +83,27 @@ def timer(draft: Draft, event: TimerFired) -> Decision:
     draft.disarm(event.name)
     if event.name.startswith("rung:"):
         return rung_due(draft, int(event.name.partition(":")[2]), timer.due)
-    if event.name == "retry" and draft.incident.parent and draft.now - timer.due > AWAY_MS:
+    paused = draft.incident.plan is not None and bool(draft.plan.steps) and bool(draft.step.pause_ms)
+    if event.name == "retry" and (draft.incident.parent or paused) and draft.now - timer.due > AWAY_MS:
         return _fresh_window(draft)
     return _TIMERS[event.name](draft, event)
 
 
 def _turn_over(draft: Draft, _: TimerFired) -> Decision:
     why = f"{draft.step.action} has had no outcome for {TURN_MS // 60_000} minutes ({draft.incident.why})"
+    if draft.incident.run:
+        lost = StepResult(
+            step=draft.step.id, episode=draft.incident.episode, outcome="unknown", at=draft.now, why=why,
+            intent=draft.incident.run,
+        )  # fmt: skip
+        draft.change(results=(*draft.incident.results, lost)[-MAX_RESULTS:])
     release_turn(draft, "unknown" if draft.incident.run else "none")
     park(draft, why, page=True)
     return Applied(why)
 
 
 def _fresh_window(draft: Draft) -> Decision:
-    """A rung's step whose next try came due while Andon was away: people are called before it tries."""
+    """A step whose wait, or a rung's whose next try, came due while Andon was away: people are called before it."""
     why = f"Andon was away; {draft.step.action} is looked at again in {FRESH_WINDOW_MS // 1000} s"
     draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)
     draft.arm("retry", draft.now + FRESH_WINDOW_MS)

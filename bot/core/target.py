@@ -92,7 +92,7 @@ class Target:
     tripped_at: Millis | None = None  # on `*`: automation only suggests since then
     armed: dict[str, Armed] = field(default_factory=dict)  # on `*`
     disarmed: dict[str, Armed] = field(default_factory=dict)  # on `*`: by a person; configuration cannot arm these
-    loose: tuple[IntentDeclared, ...] = ()  # on `*`: newest intents of actions without a component, hence without slot
+    loose: tuple[IntentDeclared, ...] = ()  # newest intents without a slot: given up unknown; on `*`, of no component
     spent: tuple[str, ...] = ()  # on `*`: newest approvals that an intent has used up; none is used twice
     heard: tuple[str, ...] = ()  # ids of people's newest requests, so that a copy changes nothing again
     timers: dict[str, Timer] = field(default_factory=dict)

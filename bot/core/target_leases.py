@@ -15,18 +15,17 @@ from bot.core.ids import incident_id
 from bot.core.orders import BY_LEASE, LeaseEnded, LeaseRenewed, StepOrdered
 from bot.core.plan import Plan
 from bot.core.record import Applied, Decision, Denied, Ignored
-from bot.core.target import Lease
+from bot.core.target import Lease, Target
 from bot.core.target_moves import TargetDraft, name_of
-from bot.core.words import AggregateId
+from bot.core.words import AggregateId, JsonText
 
 PREFIX = "lease:"  # of the timer of each lease; its action follows
 
 
 def took_effect(draft: TargetDraft, event: SlotReleased) -> None:
     """An action was done: its lease begins, and the lease of what it takes back ends."""
-    for action, lease in draft.target.leases.items():
-        if lease.undo == event.action:
-            _end(draft, action, lease, f"{event.action} took it back", done_by=event.incident)
+    if event.outcome == "done":  # where nobody knows, people are still asked
+        taken_back(draft, event)
     if not event.lease_ms:
         return
     earlier = draft.target.leases.get(event.action)
@@ -37,6 +36,20 @@ def took_effect(draft: TargetDraft, event: SlotReleased) -> None:
         undo=event.undo, plan=event.undo_plan, left=event.left,
     )  # fmt: skip
     _keep(draft, event.action, lease)
+
+
+def taken_back(draft: TargetDraft, event: SlotReleased) -> None:
+    """What the action takes back is no longer in force: it did so, or found it so."""
+    for action, lease in draft.target.leases.items():
+        if lease.undo == event.action:
+            _end(draft, action, lease, f"{event.action} took it back", done_by=event.incident)
+
+
+def left_for(target: Target, action: str) -> JsonText:
+    """The component as it was left by what `action` takes back, or by its own last run; "{}" where no lease says."""
+    leases = target.leases
+    undone = (lease.left for lease in leases.values() if lease.undo == action)
+    return next(undone, leases[action].left if action in leases else "{}")
 
 
 def over(draft: TargetDraft, event: TimerFired) -> Decision:

@@ -36,7 +36,7 @@ from bot.core.events import (
 from bot.core.orders import LeaseEnded, LeaseRenewed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import take_once
-from bot.core.target import MAX_QUEUE, Slot, Target, Verifying
+from bot.core.target import MAX_LOOSE, MAX_QUEUE, Slot, Target, Verifying
 from bot.core.target_moves import TargetDraft, freeze, lift, remind
 from bot.core.words import Millis, severity_rank
 
@@ -84,7 +84,7 @@ def _grant(draft: TargetDraft, request: SlotRequested) -> None:
 def _tell_grant(draft: TargetDraft, request: SlotRequested, fence: int) -> None:
     granted = SlotGranted(
         id=draft.fresh("grant"), at=draft.now, episode=request.episode, step=request.step, fence=fence,
-        disposition="act",
+        disposition="act", left=target_leases.left_for(draft.target, request.action),
     )  # fmt: skip
     draft.effects.append(Tell(to=request.incident, event=granted))
 
@@ -167,6 +167,10 @@ def _released(draft: TargetDraft, event: SlotReleased) -> Decision:
         draft.change(queue=rest)
         return Applied(f"{event.incident} leaves the queue")
     draft.change(slot=None)
+    if event.already:
+        target_leases.taken_back(draft, event)
+    if event.outcome == "unknown" and slot.intent is not None:  # whoever ran it may still come and ask
+        draft.change(loose=(*target.loose, slot.intent)[-MAX_LOOSE:])
     if event.outcome in ("done", "unknown") and slot.intent is not None:  # without an intent nothing was sent
         draft.change(last_run={**target.last_run, event.action: draft.now})
         target_leases.took_effect(draft, event)

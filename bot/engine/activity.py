@@ -13,23 +13,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TypedDict, assert_never
+from typing import assert_never
 
 from bot.core.action import MAX_SEND_MS
+from bot.core.alert import Alert
 from bot.core.effects import PostMessage, RunStep
 from bot.core.events import (
     ApprovalNeeded,
     IntentDeclared,
-    StepNotSent,
     StepShadowed,
     StepSucceeded,
-    StepUnknown,
     StepUnneeded,
 )
-from bot.core.reading import Reading
 from bot.core.record import Applied
 from bot.core.target import Target
-from bot.core.words import SYSTEM_TARGET, JsonText, Millis, target_id
+from bot.core.words import SYSTEM_TARGET, Millis, target_id
 from bot.engine.action_ports import (
     Action,
     ActionContext,
@@ -40,6 +38,7 @@ from bot.engine.action_ports import (
     Unfit,
 )
 from bot.engine.judge import Fails, Guarded, Hands, Judge
+from bot.engine.outcomes import Outcome, Outcomes
 from bot.engine.standing import Standing
 from bot.errors import (
     AndonError,
@@ -58,23 +57,6 @@ RETRY_SECONDS = 0.2  # between attempts: long enough for a connection to come ba
 LOOK_SECONDS = 3.0  # evidence, inspection, read-back: each
 DECLARE_SECONDS = 5.0  # from declaring an intent to its first byte; past this it is never sent
 INTENT_DEADLINE_MS: Millis = 20_000  # an intent older than this is not recorded either
-
-Outcome = StepSucceeded | StepUnneeded | StepShadowed | ApprovalNeeded | StepNotSent | StepUnknown
-
-
-class ReportFields(TypedDict):
-    """The fields every outcome carries (`bot.core.events.StepReport`)."""
-
-    id: str
-    at: Millis
-    episode: int
-    step: str
-    why: str
-    intent: str
-    arguments: JsonText
-    before: JsonText
-    after: JsonText
-    readings: tuple[Reading, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +80,18 @@ class Activity:
         self._effect = effect
         self._step = effect.step
         self._judge = Judge(hands, shard, effect)
-        self._readings: tuple[Reading, ...] = ()
-        self._before: JsonText = "{}"
-        self._arguments: JsonText = "{}"
+        self._said = Outcomes(effect, hands.engine.clock)
         self._standing = Standing("unknown", "nobody was asked")
-        self._unanswered = False  # an attempt left and nothing proves what became of it
+        self._firing: tuple[Alert, ...] = ()  # what fires on the component of an action that was ordered
 
     async def run(self) -> Outcome:
         """The whole activity. Raises StoreUnavailable or TakenElsewhere; then the effect stays in the outbox."""
         action = self._hands.toolbox.action(self._step.action)
-        if self._is_over():
-            return self._not_sent("its time was over before it was looked at; it was handed out before an outage")
-        if action is None:
-            return self._not_sent(f"no action named {self._step.action} is installed")
         earlier = await self._earlier_intent()
+        if self._is_over():
+            return await self._too_late(action, earlier)
+        if action is None:
+            return self._cannot(earlier, f"no action named {self._step.action} is installed")
         ready = await self._prepare(action, earlier)
         if not isinstance(ready, Ready):
             return ready
@@ -124,22 +104,24 @@ class Activity:
             if not isinstance(again, Ready):
                 return again
             ready = again
-        return self._unknown(f"{ATTEMPTS} attempts, and none had an answer that proves anything")
+        return self._said.unknown(f"{ATTEMPTS} attempts, and none had an answer that proves anything")
 
     async def _look_again(self, action: Action, ready: Ready) -> Ready | Outcome:
         """Between two attempts: everything is read and judged again, as if for the first time."""
         again = await self._read(action)
         match again:
-            case AlreadySo(before=before, why=why) if self._unanswered:
-                return self._succeeded(ready, before, f"an attempt without an answer took effect: {why}")
+            case AlreadySo(before=before, why=why) if self._said.unanswered:
+                return self._said.succeeded(
+                    ready.proceed.restore, before, f"an attempt without an answer took effect: {why}"
+                )
             case CannotTell(why=why) | Unfit(why=why):
-                return self._failed(f"the target could not be reached, and now {why}")
+                return self._said.failed(f"the target could not be reached, and now {why}")
             case _:
                 pass
         judged = self._weigh(again)
-        if isinstance(judged, Ready) or not self._unanswered:
+        if isinstance(judged, Ready) or not self._said.unanswered:
             return judged
-        return self._unknown(f"an attempt had no answer, and it is not sent again: {judged.why}")
+        return self._said.unknown(f"an attempt had no answer, and it is not sent again: {judged.why}")
 
     def _is_over(self) -> bool:
         """Whether the incident has given this turn up by now."""
@@ -160,9 +142,9 @@ class Activity:
     async def _prepare(self, action: Action, earlier: IntentDeclared | None) -> Ready | Outcome:
         """Everything that can be learned before the intent; an outcome when it already decides."""
         try:
-            self._arguments = self._judge.render(self._step.arguments)
+            self._said.arguments = self._judge.render(self._step.arguments)
         except rendering.RenderError as error:
-            return self._not_sent(f"its arguments cannot be filled in: {error}")
+            return self._said.not_sent(f"its arguments cannot be filled in: {error}")
         inspection = await self._read(action)
         if earlier is not None:
             return await self._take_up(action, earlier, inspection)
@@ -172,7 +154,8 @@ class Activity:
         """Evidence, the target's state, and how the alerts stand, side by side."""
         now = self._hands.engine.clock.now()
         plan, alerts = self._effect.plan, self._effect.alerts
-        self._readings, inspection, self._standing = await asyncio.gather(
+        self._firing = await self._judge.firing()
+        self._said.readings, inspection, self._standing = await asyncio.gather(
             self._hands.evidence.read(self._shard, plan.evidence, alerts, now),
             self._inspect(action),
             self._judge.standing(),
@@ -182,23 +165,23 @@ class Activity:
     def _weigh(self, inspection: Inspection) -> Ready | Outcome:
         """Guard, target and approval rules: Ready when nothing speaks against it."""
         if self._standing.kind == "gone":
-            return StepUnneeded(**self._report(self._standing.why))
-        guard = self._judge.guard(self._readings)
+            return StepUnneeded(**self._said.report(self._standing.why))
+        guard = self._judge.guard(self._said.readings)
         if isinstance(guard, Fails):
-            return StepUnneeded(**self._report(f"the guard does not hold: {guard.why}"))
+            return StepUnneeded(**self._said.report(f"the guard does not hold: {guard.why}"))
         return self._weigh_inspection(inspection, guard)
 
     def _weigh_inspection(self, inspection: Inspection, guard: Guarded) -> Ready | Outcome:
         """What the target's state, the disposition and the approval rules make of it."""
-        if not self._unanswered:
-            self._before = getattr(inspection, "before", "{}")
+        if not self._said.unanswered:
+            self._said.before = getattr(inspection, "before", "{}")
         match inspection:
             case AlreadySo(why=why):
-                return StepUnneeded(**self._report(why), already=True)
+                return StepUnneeded(**self._said.report(why), already=True)
             case CannotTell(why=why):
                 return self._ask(why)
             case Unfit(why=why):
-                return self._not_sent(why)
+                return self._said.not_sent(why)
             case Proceed():
                 pass
             case _:
@@ -206,54 +189,72 @@ class Activity:
         because = f", because {guard.why}" if self._step.guard else ""
         would = f"{self._step.action} ({rendering.change(inspection.before, inspection.wanted)}){because}"
         if self._effect.disposition == "shadow":
-            return StepShadowed(**self._report(f"would run {would} ({self._effect.why})", after=inspection.wanted))
-        verdict = self._judge.authorise(inspection, guard, self._arguments, self._standing)
+            return StepShadowed(**self._said.report(f"would run {would} ({self._effect.why})", after=inspection.wanted))
+        verdict = self._judge.authorise(inspection, guard, self._said.arguments, self._standing)
         if isinstance(verdict, guardrails.Ask):
             return self._ask(f"{verdict.reason}; asks to run {would}", inspection, guard)
         return Ready(inspection, f"{guard.why}; {verdict.why}")
+
+    async def _too_late(self, action: Action | None, earlier: IntentDeclared | None) -> Outcome:
+        """The incident has given this turn up: nothing is sent any more, but what was promised is still looked at."""
+        if earlier is None or action is None:
+            return self._cannot(
+                earlier, "its time was over before it was looked at; it was handed out before an outage"
+            )
+        return await self._prove(action, earlier, "its time was over, and nothing proves what it did")
+
+    def _cannot(self, earlier: IntentDeclared | None, why: str) -> Outcome:
+        """Nothing can be done; whether an earlier delivery has sent something is another question."""
+        self._said.unanswered = earlier is not None
+        return self._said.failed(why)
+
+    async def _prove(self, action: Action, earlier: IntentDeclared, why: str) -> Outcome:
+        """Look whether an intent of an earlier delivery took effect; only what the target shows counts."""
+        self._said.before, self._said.arguments = earlier.before, earlier.arguments
+        recorded = Proceed(before=earlier.before, wanted="{}", arguments=earlier.arguments)
+        return await self._probe(action, Ready(recorded, ""), why)
 
     async def _take_up(self, action: Action, earlier: IntentDeclared, inspection: Inspection) -> Ready | Outcome:
         """An earlier delivery declared this intent and died: absolute actions go on, others are only probed.
 
         Going on is acting: guard, evidence, current policy and signatures must hold now, not only when it was declared.
         """
-        self._before, self._arguments, self._unanswered = earlier.before, earlier.arguments, True
+        self._said.before, self._said.arguments, self._said.unanswered = earlier.before, earlier.arguments, True
+        if earlier.delivery != "absolute":
+            return await self._prove(action, earlier, "an interruption, and nothing proves what it did")
         if isinstance(inspection, AlreadySo):
             why = f"declared before an interruption, and {inspection.why}"
-            return StepSucceeded(**self._report(why, after=inspection.before))
-        if earlier.delivery != "absolute":
-            recorded = Proceed(before=earlier.before, wanted="{}", arguments=earlier.arguments)
-            return await self._probe(action, Ready(recorded, ""), "an interruption, and nothing proves what it did")
+            return StepSucceeded(**self._said.report(why, after=inspection.before))
         if earlier.attempt >= ATTEMPTS:
-            return self._unknown("declared before an interruption; nothing proves what became of it")
+            return self._said.unknown("declared before an interruption; nothing proves what became of it")
         ready = self._weigh(inspection)
         if isinstance(ready, Ready):
             return Ready(ready.proceed, f"taken up again after an interruption: {ready.why}")
-        return self._unknown(f"declared before an interruption, and not sent again: {ready.why}")
+        return self._said.unknown(f"declared before an interruption, and not sent again: {ready.why}")
 
     # --- sending --------------------------------------------------------------------------------------------------
 
     async def _attempt(self, action: Action, ready: Ready, attempt: int) -> Outcome | None:
         """Declare, send, read back. None: unanswered, and this action may be tried again."""
-        self._before, self._arguments = ready.proceed.before, ready.proceed.arguments
+        self._said.before, self._said.arguments = ready.proceed.before, ready.proceed.arguments
         monotonic = asyncio.get_running_loop().time
         latest = monotonic() + DECLARE_SECONDS
         refusal = self._hands.journal.killed() or await self._declare(ready, attempt) or self._hands.journal.killed()
         if refusal:
-            return self._failed(refusal)
+            return self._said.failed(refusal)
         if monotonic() > latest:  # a disk, a pause or a stopped process ate the time; somebody may have taken over
-            return self._failed("too much time has passed since it was declared")
+            return self._said.failed("too much time has passed since it was declared")
         try:
             async with asyncio.timeout(self._send_seconds()):
                 await action.send(self._context(), ready.proceed)
         except NotSent as error:
             if attempt < ATTEMPTS and self._step.delivery == "absolute":
                 return None
-            return self._failed(str(error))
+            return self._said.failed(str(error))
         except Rejected as error:
-            return self._failed(f"the target refused: {error}")
+            return self._said.failed(f"the target refused: {error}")
         except (Unknown, TargetError, TimeoutError) as error:
-            self._unanswered = True
+            self._said.unanswered = True
             if self._step.delivery == "absolute":
                 return None
             return await self._probe(action, ready, str(error) or "no answer in time")
@@ -310,10 +311,10 @@ class Activity:
             async with asyncio.timeout(LOOK_SECONDS):
                 seen = await action.read_back(self._context(), ready.proceed)
         except (TargetError, TimeoutError) as error:
-            return self._succeeded(ready, "{}", f"accepted; could not be read back ({error})")
+            return self._said.succeeded(ready.proceed.restore, "{}", f"accepted; could not be read back ({error})")
         if seen.as_wanted is False:
-            return self._unknown(f"accepted, but read back otherwise: {seen.after} ({seen.why})", after=seen.after)
-        return self._succeeded(ready, seen.after, seen.why or ready.why)
+            return self._said.unknown(f"accepted, but read back otherwise: {seen.after} ({seen.why})", after=seen.after)
+        return self._said.succeeded(ready.proceed.restore, seen.after, seen.why or ready.why)
 
     async def _probe(self, action: Action, ready: Ready, why: str) -> Outcome:
         """A `once` action without an answer: a probe may prove that it was done, never that it was not."""
@@ -321,15 +322,17 @@ class Activity:
             async with asyncio.timeout(LOOK_SECONDS):
                 seen = await action.read_back(self._context(), ready.proceed)
         except (TargetError, TimeoutError):
-            return self._unknown(why)
+            return self._said.unknown(why)
         if seen.as_wanted is True:
-            return self._succeeded(ready, seen.after, f"no answer ({why}), but the target shows it done")
-        return self._unknown(why, after=seen.after)
+            return self._said.succeeded(
+                ready.proceed.restore, seen.after, f"no answer ({why}), but the target shows it done"
+            )
+        return self._said.unknown(why, after=seen.after)
 
     async def _inspect(self, action: Action) -> Inspection:
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                return await action.inspect(self._context(), self._arguments)
+                return await action.inspect(self._context(), self._said.arguments)
         except (TargetError, TimeoutError) as error:
             return CannotTell(f"the target cannot be read: {str(error) or 'no answer in time'}")
         except ConfigError as error:
@@ -341,8 +344,8 @@ class Activity:
         effect = self._effect
         return ActionContext(
             system=self._shard, component=self._step.component, targets=self._hands.targets,
-            now=self._hands.engine.clock.now(), intent=effect.id, fence=effect.fence, left=effect.left,
-            alerts=effect.alerts,
+            now=self._hands.engine.clock.now(), intent=effect.id, fence=effect.fence,
+            left=effect.left if effect.left != "{}" else effect.leased, alerts=self._firing or effect.alerts,
             declared=effect.plan.evidence, evidence=self._hands.evidence, say=self._say,
             clock=self._hands.engine.clock.now,
         )  # fmt: skip
@@ -355,17 +358,6 @@ class Activity:
         )
         return await self._hands.chat.post(message)
 
-    def _report(self, why: str, after: JsonText = "{}") -> ReportFields:
-        effect = self._effect
-        return {
-            "id": f"{effect.id}/outcome", "at": self._hands.engine.clock.now(), "episode": effect.episode,
-            "step": self._step.id, "why": why, "intent": effect.id, "arguments": self._arguments,
-            "before": self._before, "after": after, "readings": self._readings,
-        }  # fmt: skip
-
-    def _succeeded(self, ready: Ready, after: JsonText, why: str) -> StepSucceeded:
-        return StepSucceeded(**self._report(why, after), restore=ready.proceed.restore)
-
     def _ask(
         self, why: str, inspection: Proceed | None = None, guard: Guarded | None = None
     ) -> ApprovalNeeded | StepShadowed:
@@ -375,18 +367,8 @@ class Activity:
         """
         after = inspection.wanted if inspection is not None else "{}"
         if self._effect.disposition == "shadow":
-            return StepShadowed(**self._report(f"would ask a person: {why} ({self._effect.why})", after))
+            return StepShadowed(**self._said.report(f"would ask a person: {why} ({self._effect.why})", after))
         terms = None
         if inspection is not None and guard is not None:
-            terms = self._judge.terms(inspection, guard, self._arguments)
-        return ApprovalNeeded(**self._report(why, after), terms=terms)
-
-    def _failed(self, why: str) -> StepNotSent | StepUnknown:
-        """It was not sent now; whether an earlier attempt took effect is another question."""
-        return self._unknown(why) if self._unanswered else self._not_sent(why)
-
-    def _not_sent(self, why: str) -> StepNotSent:
-        return StepNotSent(**self._report(why))
-
-    def _unknown(self, why: str, after: JsonText = "{}") -> StepUnknown:
-        return StepUnknown(**self._report(why, after))
+            terms = self._judge.terms(inspection, guard, self._said.arguments)
+        return ApprovalNeeded(**self._said.report(why, after), terms=terms)

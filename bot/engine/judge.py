@@ -27,6 +27,8 @@ from bot.engine.standing import Standing
 from handlers.alertmanager import SOURCE
 from policies import approvals, expressions, guardrails, rendering
 
+MAX_LOOKED_AT = 100  # open incidents of a system; in a storm of more the newest count
+
 
 class Standings(Protocol):
     """Asks the source of these alerts how they stand right now; bounded in time, never raises."""
@@ -102,6 +104,22 @@ class Judge:
             return Standing("unknown", "another source's alerts still count")
         return found
 
+    async def firing(self) -> tuple[Alert, ...]:
+        """For an action that was ordered: what fires now in open incidents whose plan acts on its component.
+
+        Whoever ordered it knows no alert of its own; what it would undo may still be needed.
+        """
+        if not self._effect.ordered_by or not self._step.component:
+            return ()
+        lines = await self._hands.engine.store.incidents(self._shard, closed=False, limit=MAX_LOOKED_AT)
+        return tuple(
+            alert
+            for line in lines
+            if line.incident.plan is not None and not line.incident.ordered_by
+            if any(step.component == self._step.component for step in line.incident.plan.steps)
+            for alert in line.incident.firing
+        )
+
     def authorise(
         self, inspection: Proceed, guard: Guarded, arguments: JsonText, standing: Standing
     ) -> guardrails.Authorisation:
@@ -153,6 +171,7 @@ class Judge:
             system=self._shard, incident=effect.incident, episode=effect.episode, plan=effect.plan, step=self._step,
             current=current, arguments=arguments, arguments_current=self._rendered_by(current),
             pins=approvals.pinned(inspection.before, spec.pins if spec is not None else ()), blind=guard.blind,
+            ask=inspection.ask,
             requesters=effect.requesters, now=self._hands.engine.clock.now(),
         )  # fmt: skip
 

@@ -6,6 +6,9 @@ import asyncio
 import json
 from dataclasses import dataclass, field, replace
 
+import pytest
+
+from bot.core.incident_moves import TURN_MS
 from bot.core.orders import ApprovalVoted
 from bot.core.words import target_id
 from bot.engine.action_ports import Proceed, ReadBack
@@ -77,6 +80,59 @@ async def test_what_no_probe_can_prove_is_left_to_a_person_and_never_sent_again(
     await floor.kill()
 
 
+@pytest.mark.parametrize("took_effect", [True, False])
+async def test_an_outage_longer_than_a_turn_never_makes_what_was_sent_unsent(valkey, took_effect: bool) -> None:
+    """Back after its time is over: what was promised is looked at first; unproved, it is a person's."""
+    floor = await _floor(valkey, ONCE)
+    hang = Hang()
+    if took_effect:
+        floor.risk.after_send = hang
+    else:
+        floor.risk.before_send = hang
+    await floor.fire(BREACH)
+    await asyncio.wait_for(hang.reached.wait(), 5)
+    await floor.kill()
+    floor.risk.before_send = floor.risk.after_send = None
+    floor.ahead_ms = TURN_MS + 60_000
+    await floor.start()
+    await floor.quiet()
+    incident = await floor.incident()
+    assert {result.outcome for result in incident.results} <= {"succeeded", "unknown"}
+    assert incident.status == ("parked" if not took_effect else incident.status)
+    assert not any("not_sent" in line for line in floor.people.intents)
+    assert floor.risk.requests == ([0.1] if took_effect else [])
+    await floor.kill()
+
+
+async def test_a_yes_to_one_doubt_is_no_yes_to_another(valkey) -> None:
+    """What the action asks a person to weigh is part of the question."""
+    floor = await _floor(valkey, ONCE, ask="the primary is not slow as seen from here (p99 300 us)")
+    await floor.fire(BREACH)
+    incident = await floor.status("awaiting_approval")
+    floor.risk.ask = "9,900 of 10,000 clients are connected"
+    await _yes(floor, incident)
+
+    async def asked_again() -> bool:
+        now = await floor.incident()
+        return now.approval is not None and now.approval.id != incident.approval.id
+
+    await floor.until(asked_again, "another question")
+    assert floor.risk.requests == []
+    floor.risk.ask = "8,800 of 10,000 clients are connected"  # the same doubt with other figures
+    await _yes(floor, await floor.incident())
+    await floor.status("mitigated")
+    assert floor.risk.requests == [0.1]
+    await floor.kill()
+
+
+async def _yes(floor: Floor, incident) -> None:
+    asked = incident.approval
+    yes = ApprovalVoted(
+        id=f"yes/{asked.id}", at=1, by="demo-approver", approval=asked.id, digest=asked.terms.digest, verdict="approve"
+    )
+    await floor.engine.tell("trading-core", incident.id, yes)
+
+
 async def test_an_action_may_ask_for_a_person_where_the_policy_would_act(valkey) -> None:
     """Armed, safe and automatic, and still asked: the action saw something that a person must weigh."""
     floor = await _floor(valkey, ONCE, ask="the primary answers within 0.2 ms: the cause may not be its own")
@@ -103,11 +159,7 @@ async def test_the_end_of_a_lease_asks_a_person_and_tells_the_action_what_was_le
     assert json.loads(floor.risk.left[-1]) == {"kelly_fraction": 0.1}
     assert "its lease is over" in errand.why
     assert errand.requesters == ()
-    question = errand.approval
-    yes = ApprovalVoted(
-        id="yes", at=1, by="demo-approver", approval=question.id, digest=question.terms.digest, verdict="approve"
-    )
-    await floor.engine.tell("trading-core", errand.id, yes)
+    await _yes(floor, errand)
 
     async def taken_back() -> bool:
         return (await floor.target(target_id("risk-engine"))).leases == {}

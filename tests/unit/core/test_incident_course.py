@@ -224,7 +224,7 @@ def test_a_step_without_an_outcome_parks_and_its_late_outcome_is_kept() -> None:
     assert "risk.reduce_kelly" in floor.target().last_run, "it may have been sent, so the cool-down counts"
 
     assert isinstance(floor.report(run, StepSucceeded, "kelly 0.25 -> 0.1"), Applied)
-    assert [result.outcome for result in floor.incident().results] == ["succeeded"]
+    assert [result.outcome for result in floor.incident().results] == ["unknown", "succeeded"]
     assert floor.incident().status == "parked"
     assert "late outcome: kelly 0.25 -> 0.1" in [message.text for message in floor.asked(PostMessage)]
 

@@ -153,6 +153,7 @@ def test_an_outcome_of_an_earlier_episode_does_not_move_the_new_one() -> None:
     (old,) = floor.runs
     floor.wait(5 * MINUTE)
     floor.end(alert())
+    floor.tell("inc-1", OperatorResolved(id="looked", at=floor.now, by="demo-oncall"))
     floor.wait(plan().hold_ms)
     floor.fire(alert(starts=START + 10 * MINUTE))
     assert (floor.incident().episode, floor.incident().status) == (2, "acting")

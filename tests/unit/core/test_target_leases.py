@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bot.core.effects import PageOncall, RunStep
-from bot.core.events import StepNotSent, StepSucceeded
-from bot.core.orders import LeaseEnded, LeaseRenewed, TargetFrozen
+from bot.core.events import StepNotSent, StepSucceeded, StepUnknown, StepUnneeded
+from bot.core.incident_moves import TURN_MS
+from bot.core.orders import LeaseEnded, LeaseRenewed, StepOrdered, TargetFrozen
 from bot.core.record import Applied, Denied
 from tests.unit.core.builders import MINUTE, Floor, opened, plan, step
 
@@ -149,3 +150,43 @@ def test_renewing_and_ending_withdraw_the_question() -> None:
         assert floor.incident(resumes(floor)[0].incident).status == "resolved"
         floor.wait(30 * MINUTE)
         assert len(resumes(floor)) == (2 if isinstance(answer, LeaseRenewed) else 1)
+
+
+def test_a_router_found_running_ends_the_lease_and_the_asking() -> None:
+    """Somebody resumed it outside Andon: there is nothing left to take back."""
+    floor = paused()
+    floor.wait(15 * MINUTE)
+    floor.report(resumes(floor)[0], StepUnneeded, "the router is running", already=True)
+    assert floor.target(ROUTER).leases == {}
+    floor.wait(60 * MINUTE)
+    assert len(resumes(floor)) == 1
+
+
+def test_a_resume_of_which_nobody_knows_keeps_the_lease() -> None:
+    """The router may still be paused; people are asked again."""
+    floor = paused()
+    floor.wait(15 * MINUTE)
+    floor.declare(resumes(floor)[0])
+    floor.report(resumes(floor)[0], StepUnknown, "no answer in time")
+    assert "router.pause" in floor.target(ROUTER).leases
+    floor.wait(15 * MINUTE)
+    assert len(resumes(floor)) == 2
+
+
+def test_whoever_takes_it_back_is_told_how_it_was_left() -> None:
+    """Also an order that a person gives, in an incident that knows nothing of the pause."""
+    floor = paused()
+    order = StepOrdered(id="o", at=floor.now, key="order", plan=RESUME, severity="warning", by="demo-oncall")
+    floor.tell("inc-order", order)
+    (ordered,) = resumes(floor)
+    assert (ordered.incident, ordered.leased) == ("inc-order", LEFT)
+
+
+def test_what_was_promised_under_a_turn_that_was_given_up_is_remembered() -> None:
+    """Whoever ran it may come back after the outage and must find the promise, not a clean slate."""
+    floor = opened(plan(PAUSE))
+    (run,) = floor.runs
+    floor.declare(run)
+    floor.wait(TURN_MS)
+    assert floor.target(ROUTER).slot is None
+    assert [intent.intent for intent in floor.target(ROUTER).loose] == [run.id]
