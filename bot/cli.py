@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from bot import (
+    cli_actions,
     cli_audit,
     cli_automation,
     cli_decisions,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 THEMES = (
     cli_house, cli_incidents, cli_decisions, cli_automation, cli_reload, cli_kill_switch, cli_audit, cli_report,
+    cli_actions,
 )  # fmt: skip
 for theme in THEMES:
     theme.add(app)

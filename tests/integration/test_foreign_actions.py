@@ -83,6 +83,15 @@ def test_the_guide_works_as_written(desk: Desk) -> None:
         ("action", "orders.hold_symbol", "desk-actions"),
         ("diagnosis", "orders.rejects", "desk-actions"),
     ]
+    page = desk.run("-m", "bot", "actions", "orders.hold_symbol").stdout
+    assert "# `orders.hold_symbol`" in page
+    assert "SET hold:BTC-USD is not in the allow list of …" in page
+    listed = {
+        each["name"]: each["from"] for each in json.loads(desk.run("-m", "bot", "actions", "--json").stdout)["actions"]
+    }
+    assert (listed["orders.cut_limit"], listed["orders.rejects"]) == ("desk-actions 1.0", "desk-actions 1.0")
+    assert listed["trading.halt"] == "andon"
+    desk.run("-m", "bot", "actions", "orders.unheard_of", code=2)
     assert "orders.cut_limit comes from desk-actions 1.0" in desk.run("-m", "bot", "check", "desk").stdout
 
 
