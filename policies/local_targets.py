@@ -7,18 +7,15 @@ read the same lines when something is to be done. What is actually there on the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+
+from policies import chosen_code
+from policies.chosen_code import Problem
 
 MAX_LINE = 1_000  # characters of an allow entry: a path and a few fixed words
 MAX_PIDFILE = 4_000  # characters of a path; Linux takes 4,095 bytes
 
-# Given an option, or nothing fixed to run, these take their arguments for commands: an argument would choose the code.
-SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "env", "xargs", "nohup"})
-
 MAX_ARGUMENTS = 32  # an action passes a name, an address, a number; more is a mistake
 MAX_ARGUMENT = 1_000  # characters of one argument
-
-Problem: TypeAlias = tuple[str, str]  # what is wrong, what to do
 
 
 def argv(line: str) -> tuple[str, ...]:
@@ -40,13 +37,8 @@ def program_problem(line: str) -> Problem | None:
         return f"{words[0]!r} is not an absolute path", f"{example}; no PATH is searched"
     if any(part in ("", ".", "..") for part in words[0].split("/")[1:]):
         return f"{words[0]!r} is not the plain path of a program", example
-    name = words[0].rsplit("/", 1)[-1]
-    if name in SHELLS and (len(words) == 1 or any(word.startswith("-") for word in words[1:])):
-        return (
-            f"{name} would take arguments for commands to run",
-            "put the commands into a script of their own, and allow that",
-        )
-    return None
+    found = chosen_code.code_of(words)
+    return None if isinstance(found, chosen_code.Fixed) else found
 
 
 def argument_problem(arguments: Sequence[str]) -> str:

@@ -19,10 +19,11 @@ import shlex
 import stat
 from collections.abc import Callable, Iterable, Sequence
 
-from bot.adapters import spawned
+from bot.adapters import spawned, trusted_path
 from bot.adapters.spawned import Spawned
 from bot.engine.connector_ports import ProgramReply
 from bot.errors import NotSent, Unknown
+from policies import chosen_code
 from policies.local_targets import argument_problem, argv
 
 MAX_SECONDS = 20.0  # one run: no activity waits longer for one send (`core.action.MAX_SEND_MS`)
@@ -96,26 +97,28 @@ class CommandTarget:
             raise NotSent(f"{program[:MAX_QUOTED]!r} is not in the allow list of {self.component}")
         if problem := argument_problem(arguments):
             raise NotSent(problem)
-        if problem := _file_problem(fixed[0]):
-            raise NotSent(f"{fixed[0]} {problem}")
+        if problem := _problem(fixed):
+            raise NotSent(problem)
         return (*fixed, *arguments)
 
 
-def _file_problem(path: str) -> str:
-    """Why the file at `path` is not run; "" when nothing speaks against it."""
+def _problem(words: Sequence[str]) -> str:
+    """Why this beginning of a command line is not run; "" when nothing speaks against what is on the disk now."""
+    path = words[0]
     try:
-        seen = os.stat(path)
-        folder = os.stat(os.path.dirname(os.path.realpath(path)))
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return f"{path} is not a file"
+        code = chosen_code.code_of(words, behind=os.path.realpath)
+        if not isinstance(code, chosen_code.Fixed):
+            return f"{path} is not run: {code[0]}; {code[1]}"
+        for file in code.files:
+            if found := trusted_path.code_problem(file, PATH):
+                return f"{path} is not run: {found}"
     except OSError as error:
-        return f"cannot be run: {_reason(error)}"
-    if not stat.S_ISREG(seen.st_mode):
-        return "is not a file"
-    if seen.st_mode & stat.S_IWOTH:
-        return f"may be changed by anybody on this host, so it is not run; chmod o-w {shlex.quote(path)}"
-    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
-        return "may be replaced by anybody on this host, so it is not run; chmod o-w its folder"
+        of = f"{error.filename}: " if error.filename not in (None, path) else ""
+        return f"{path} cannot be run: {of}{_reason(error)}"
     if not os.access(path, os.X_OK):
-        return f"is not executable for the user Andon runs as; chmod +x {shlex.quote(path)}"
+        return f"{path} is not executable for the user Andon runs as; chmod +x {shlex.quote(path)}"
     return ""
 
 

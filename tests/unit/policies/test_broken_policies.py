@@ -178,7 +178,7 @@ ANDON_EXPECTED = {
 
 TARGETS_EXPECTED = {
     "01-program-not-absolute": (4, "allow[0]", "'restart-service' is not an absolute path", "no PATH is searched"),
-    "02-shell-without-a-script": (4, "allow[0]", "sh would take arguments for commands to run", "script of their own"),
+    "02-shell-without-a-script": (4, "allow[0]", "sh would take arguments for code to run", "script of their own"),
     "03-two-spaces": (4, "allow[0]", "has a space too many", "one space each"),
     "04-no-program": (4, "", "allows no program", "add allow:"),
     "05-program-with-an-address": (7, "url", "url means nothing for a command component", "remove it"),
