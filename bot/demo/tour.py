@@ -42,6 +42,7 @@ from bot.sandbox.children import Unmet, until
 
 SYMBOLS = ("BTC-USD", "SOL-USD", "ETH-USD")  # whose VaR breaks in which scene
 RISK_API = ("/api/risk/", "/api/stop-trading", "/api/start-trading")
+STORY = 12  # sentences of an incident that is told when a scene is stuck
 MEANT = 7  # effects of a tour in which all goes well
 
 
@@ -202,12 +203,14 @@ async def _document(stage: Stage, score: Score) -> dict[str, Any]:
 
 
 async def _aftermath(stage: Stage) -> str:
-    """What a person needs who must find out why a scene stuck: the newest incident's story and the bot's last words."""
+    """What a person needs who must find out why a scene stuck: the story of what is not closed, and the last words."""
+    story = []
     try:
-        card = (await stage.cards())[0]
-        story = [f"{card.id} is {card.status}: {card.why}; due {dict(card.due)}", *(m.text for m in card.timeline)]
-    except (DemoError, IndexError, OSError) as problem:
-        story = [f"no incident can be read: {problem}"]
+        for card in [await stage.card(line.id) for line in await stage.cards() if line.status != "closed"]:
+            story.append(f"{card.id} ({card.policy}) is {card.status}: {card.why}; due {dict(card.due)}")
+            story += [f"  {moment.text}" for moment in card.timeline[-STORY:]]
+    except (DemoError, OSError) as problem:
+        story.append(f"no incident can be read: {problem}")
     return "\n".join([*story, *stage.bot_tail()])
 
 
