@@ -23,7 +23,6 @@ import hiredis
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from bot.adapters.redis_primary import Behind, Line, Route, leads_astray, only_a_primary
@@ -115,7 +114,7 @@ class RedisLink:
     """Both kinds of connection to one store, and its scripts.
 
     `behind`: the Sentinels that know which server is primary; `url` then gives all but host and port. `wait_replicas`:
-    how many replicas confirm a write before it counts.
+    how many replicas at least confirm what must outlive the primary; 0: none is asked for anything.
     """
 
     def __init__(
@@ -172,14 +171,14 @@ class RedisLink:
     ) -> tuple[Any, int]:
         """`run`, for what somebody is answered for; and how many replicas confirmed it (-1: none was asked).
 
-        They are asked on the same connection in the same round trip. What they do not confirm counts as long as most
-        Sentinels call this server the primary; what must outlive it (`needed`) is for `insist` to refuse.
+        They are asked on the same connection in the same round trip. What not all of them confirm counts once most
+        Sentinels vouch for this server (`Replicas.told`); what must outlive it (`needed`) is for `insist` to refuse.
         """
         await self._look_for_replicas()
-        reply, *told = await self._run(script, keys, arguments, *self._replicas.wait(needed=needed))
+        line, wait = self._current, self._replicas.wait(needed=needed)
+        reply, *told = await self._run(script, keys, arguments, *wait)
         confirmed = int(told[0]) if told else -1
-        if told and self._replicas.lacks(confirmed):
-            await self._only_the_primary_counts(now=True)
+        await self._vouch(line, self._replicas.told(confirmed, wait))
         return reply, confirmed
 
     def insist(self, doing: str, confirmed: int) -> None:
@@ -200,24 +199,17 @@ class RedisLink:
             return await self.ask_all([("EVAL", self._sources[script], len(keys), *keys, *arguments), *then])
 
     async def _look_for_replicas(self) -> None:
+        """Before a write: are there replicas again? While some are missing, the losing side of a cut writes nothing."""
+        if self._route is not None:
+            self._replicas.known(self._route.replicas)
         if self._replicas.is_due():
             self._replicas.seen(await self.ask("INFO", "replication"))
-        if self._replicas.is_alone:
-            await self._only_the_primary_counts()
+        await self._vouch(self._current, self._replicas.doubt())
 
-    async def _only_the_primary_counts(self, *, now: bool = False) -> None:
-        """Raise unless most Sentinels call this server the primary: what replicas do not have, the other side lacks."""
-        if self._route is None:
-            return
-        if now:
-            asked = self._route.current
-            await self._route.look_now()
-            if self._route.current is not asked:
-                raise RedisConnectionError("another server has become primary meanwhile")
-        if not self._route.is_confirmed:
-            raise RedisConnectionError(
-                "no replica confirms writes, and most Sentinels do not answer: this may be the side that is cut off"
-            )
+    async def _vouch(self, line: Line, since: float | None) -> None:
+        """Raise unless most Sentinels have heard the primary since: some replica lacks it, and may be elected."""
+        if since is not None and self._route is not None:
+            await self._route.vouch(line, since)
 
     async def ask(self, *command: Argument) -> Any:
         """The raw reply to one command."""

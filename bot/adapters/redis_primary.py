@@ -19,8 +19,10 @@ from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, R
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bot.adapters.sentinels import Primary, Sentinels, Server
+from bot.errors import StoreUnavailable
 
 ASK_AGAIN_SECONDS: Final = 2.0  # a millisecond's question; a write to a demoted primary is unconfirmed after one second
+VOUCH_SECONDS: Final = 2.0  # to wait for most Sentinels to hear from the primary once more: they ping it every second
 PAUSE_SECONDS: Final = 0.1  # after a look that found nobody: a hundred callers a second must not become a hundred looks
 _NOT_PRIMARY: Final = ("UNBLOCKED", "NOREPLICAS")  # demoted while it waited; a primary that has lost its replicas
 
@@ -70,6 +72,7 @@ class Route:
         self._left: Line | None = None  # closed once more at the next look: a connection was perhaps being made
         self._said: Primary | None = None
         self._epoch = 0
+        self._replicas = 0
         self._asked_at = float("-inf")
         self._failed_at = float("-inf")
         self._failure = ""
@@ -82,9 +85,9 @@ class Route:
         return self._line
 
     @property
-    def is_confirmed(self) -> bool:
-        """Whether most Sentinels called the line's server primary when they were last asked."""
-        return self._said is not None and self._said.is_majority
+    def replicas(self) -> int:
+        """How many replicas the Sentinels know, also those that are down: any of them may be the next primary."""
+        return self._replicas
 
     async def line(self) -> Line:
         """The line to the primary, found anew where need be. Raises RedisError when there is none."""
@@ -101,10 +104,34 @@ class Route:
             self._line, self._asked_at = None, float("-inf")
             await self._leave(line)
 
-    async def look_now(self) -> None:
-        """Ask at once, whenever it was asked last. Raises RedisError when no primary is found."""
-        self._asked_at = float("-inf")
-        await self.line()
+    async def vouch(self, line: Line, since: float) -> None:
+        """Return when most Sentinels call this line's server primary and have heard from it at `since` or later.
+
+        They are asked only where what is known is older. StoreUnavailable after `VOUCH_SECONDS`, or when it is another.
+        """
+        clock = asyncio.get_running_loop().time
+        gives_up_at = clock() + VOUCH_SECONDS
+        while True:
+            if self.current is not line:
+                raise StoreUnavailable("another server has become the store's primary meanwhile")
+            if self._vouched_at >= since:
+                return
+            now = clock()
+            if now >= gives_up_at:
+                raise StoreUnavailable(
+                    "not all replicas confirm writes, and most Sentinels do not answer or do not hear the primary: "
+                    "this may be the side that is cut off"
+                )
+            async with self._asking:
+                if self._asked_at < now:
+                    await self._look()
+            if self._vouched_at < since:
+                await asyncio.sleep(PAUSE_SECONDS)  # until a Sentinel has pinged it again
+
+    @property
+    def _vouched_at(self) -> float:
+        """When most Sentinels are known to have heard from the line's server, on this process's monotonic clock."""
+        return self._asked_at - self._said.silent if self._said is not None else float("-inf")
 
     async def close(self) -> None:
         """Give back every connection."""
@@ -135,6 +162,7 @@ class Route:
         self._said, self._asked_at = said, now
         if said is not None:
             self._epoch = said.epoch
+            self._replicas = said.replicas if said.is_majority else max(said.replicas, self._replicas)
 
     async def _ask(self) -> Primary | None:
         """What the Sentinels say. None: nothing that counts, and the line there is goes on serving."""

@@ -1,4 +1,4 @@
-"""Whom the Sentinels call primary: asked by everything here that follows a Redis over its failovers.
+"""Whom the Sentinels call primary, and whether they hear it: asked by everything that follows a Redis over failovers.
 
 Used for Andon's own store (`bot.adapters.redis_primary`) and for whoever follows a trading system's Redis. All
 Sentinels are asked at once and the newest configuration epoch wins, so that one which has slept through a failover, or
@@ -11,8 +11,9 @@ Sentinels: https://valkey.io/topics/sentinel/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -26,17 +27,25 @@ SENTINEL_SECONDS: Final = 1.0  # one Sentinel's answer, connecting included; a h
 SPARE_SECONDS: Final = 0.05  # for the others, once most have answered: a dead one must not hold everybody up
 MAX_CONNECTIONS: Final = 2  # to one Sentinel: one question at a time, and one whose asker gave up
 
+_ASTRAY: Final = frozenset({"s_down", "o_down", "disconnected", "failover_in_progress"})  # flags of a primary in doubt
+
 Server: TypeAlias = tuple[str, int]  # host, port
 
 
 @dataclass(frozen=True, slots=True)
 class Primary:
-    """What the Sentinels say: where the primary is, since which epoch, and how many of how many say so."""
+    """What the Sentinels say: where the primary is, since which epoch, and how many of how many say so.
+
+    `replicas`: how many they know, also those that are down. `silent`: for how many seconds most of the listed
+    Sentinels have not heard from it; infinite while most do not say, or one of them is failing it over.
+    """
 
     server: Server
     epoch: int
     agreeing: int
     asked: int
+    replicas: int = 0
+    silent: float = inf
 
     @property
     def is_majority(self) -> bool:
@@ -87,8 +96,12 @@ class Sentinels:
         found = [each for each in told if each is not None]
         if not found:
             raise MasterNotFoundError(self._nobody(answers))
-        server, epoch = max(found, key=lambda each: each[1])
-        return Primary(server, epoch, sum(each[0] == server for each in found), len(self._clients))
+        newest = max(found, key=lambda each: each.epoch)
+        agreeing = [each for each in found if each.server == newest.server]
+        return Primary(
+            newest.server, newest.epoch, len(agreeing), len(self._clients),
+            max(each.replicas for each in agreeing), _silence(found, agreeing, len(self._clients)),
+        )  # fmt: skip
 
     async def servers(self) -> tuple[Server, ...]:
         """The primary first, then every replica that any Sentinel knows. Raises MasterNotFoundError."""
@@ -135,11 +148,40 @@ class Sentinels:
             return None
 
 
-def _told(address: Sequence[str] | None, master: Sequence[str]) -> tuple[Server, int] | None:
-    """One Sentinel's word: where, and of which epoch; None when it knows no address."""
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What one Sentinel says of the primary. `silent`: seconds since it answered that one; infinite: it is in doubt."""
+
+    server: Server
+    epoch: int
+    replicas: int
+    silent: float
+    moving: bool
+
+
+def _told(address: Sequence[str] | None, master: Sequence[str]) -> _Word | None:
+    """One Sentinel's word; None when it knows no address."""
     if not address:
         return None
-    return (address[0], int(address[1])), int(_pairs(master).get("config-epoch", "0"))
+    facts = _pairs(master)
+    flags = frozenset(facts.get("flags", "").split(","))
+    # One that has just started calls its last answer recent before it had any: it has heard nothing without an INFO.
+    heard = not flags & _ASTRAY and facts.get("role-reported") == "master" and facts.get("info-refresh", "0") != "0"
+    return _Word(
+        server=(address[0], int(address[1])),
+        epoch=int(facts.get("config-epoch", "0")),
+        replicas=int(facts.get("num-slaves", "0")),
+        silent=int(facts.get("last-ok-ping-reply", "0")) / 1000 if heard else inf,
+        moving="failover_in_progress" in flags,
+    )
+
+
+def _silence(found: Iterable[_Word], agreeing: Iterable[_Word], listed: int) -> float:
+    """For how long most of the listed Sentinels have not heard from the server that they agree on."""
+    if any(each.moving for each in found):
+        return inf
+    heard = sorted(each.silent for each in agreeing)
+    return heard[listed // 2] if len(heard) > listed // 2 else inf
 
 
 def _pairs(flat: Sequence[str]) -> Mapping[str, str]:

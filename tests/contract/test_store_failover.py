@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
@@ -22,9 +21,8 @@ from bot.errors import StoreError, StoreUnavailable, StoreUnconfirmed, StoreUnsa
 from bot.sandbox.children import until
 from bot.sandbox.topology import Topology, ask, topology
 from tests.contract.conftest import KEY
+from tests.contract.store_behind import WITHIN, store_of, taken
 from tests.contract.store_records import SHARD, change, incident, put, webhook
-
-WITHIN = 15.0  # seconds for what the Sentinels do, on a busy machine
 
 
 @pytest.fixture
@@ -32,17 +30,6 @@ async def servers(tmp_path: Path) -> AsyncIterator[Topology]:
     """A primary, its replica and three Sentinels that one test may break."""
     async with topology(tmp_path, on_disk=True) as made:
         yield made
-
-
-@asynccontextmanager
-async def store_of(servers: Topology) -> AsyncIterator[RedisStore]:
-    behind = Behind(sentinels=tuple(servers.sentinel_addresses), master=servers.master)
-    store = RedisStore(servers.primary.url, replica="a", sealer=Sealer(KEY), behind=behind, wait_replicas=1)
-    try:
-        await store.open()
-        yield store
-    finally:
-        await store.close()
 
 
 async def fail_over(servers: Topology, *how: str) -> None:
@@ -55,19 +42,6 @@ async def fail_over(servers: Topology, *how: str) -> None:
         return all(address and int(address[1]) == servers.replicas[0].port for address in told)
 
     await until("the Sentinels name the replica primary", moved, within=WITHIN)
-
-
-async def taken(store: RedisStore, name: str) -> None:
-    """Append until it is taken, as a sender does."""
-
-    async def once() -> bool:
-        try:
-            await store.append(SHARD, [webhook(name)])
-        except StoreUnavailable:
-            return False
-        return True
-
-    await until(f"{name} is taken", once, within=WITHIN)
 
 
 async def test_queues_scripts_and_what_is_in_hand_survive_a_coordinated_failover(servers: Topology) -> None:
