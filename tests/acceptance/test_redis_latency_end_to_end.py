@@ -42,7 +42,7 @@ async def _refused_while_stale(floor: SlowRedisFloor) -> Json:
     await floor.replica_is("stale")
     await floor.slow()
     incident = await floor.latency("the failover is refused", lambda one: bool(one["results"]))
-    assert [(result["step"], result["outcome"]) for result in incident["results"]] == [(FAILOVER, "not_sent")]
+    assert _results(incident) == [(FAILOVER, "not_sent")], incident["results"]
     _figure(incident["results"][0]["why"], f"replica {floor.other} is stale: its link to the primary is down")
     ((service, summary),) = await floor.paged(incident["id"])
     assert service == "trading-oncall"
@@ -51,6 +51,11 @@ async def _refused_while_stale(floor: SlowRedisFloor) -> Json:
     await floor.quick()
     await floor.replica_is("up")
     return await floor.latency("that is over", lambda one: one["status"] == "closed")
+
+
+def _results(incident: Json) -> list[tuple[str, str]]:
+    """What became of each step, in order."""
+    return [(result["step"], result["outcome"]) for result in incident["results"]]
 
 
 def _figure(said: str, why: str) -> None:
@@ -66,13 +71,13 @@ async def _failed_over(floor: SlowRedisFloor, before: str) -> Json:
     incident = await floor.latency(
         "it is resolved", lambda one: one["status"] in ("resolved", "closed"), not_=(before,)
     )
-    assert [(result["step"], result["outcome"]) for result in incident["results"]] == [
+    assert _results(incident) == [
         (FAILOVER, "succeeded"),
         (HARMONISER, "succeeded"),
         (HARMONISER, "verified"),
         (STRATEGIST, "succeeded"),
         (STRATEGIST, "verified"),
-    ]
+    ], incident["results"]
     finding = incident["findings"]["redis.latency"]
     assert "slow commands in the log: DEBUG" in finding
     assert "likely cause: commands that do much at once" in finding
@@ -94,7 +99,7 @@ async def _stays_away_from_home(floor: SlowRedisFloor, *before: str) -> None:
     effects = await floor.effects()
     await floor.slow()
     incident = await floor.latency("going home is refused", lambda one: bool(one["results"]), not_=before)
-    assert [(result["step"], result["outcome"]) for result in incident["results"]] == [(FAILOVER, "not_sent")]
+    assert _results(incident) == [(FAILOVER, "not_sent")], incident["results"]
     ((service, summary),) = await floor.paged(incident["id"])
     assert service == "trading-oncall"
     assert f"{floor.home}, where this Redis is at home: that is redis.failback, for people" in summary
