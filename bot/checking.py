@@ -19,6 +19,7 @@ from bot.places import read_setup
 from bot.settings import Settings
 from policies import loader
 from policies.loader import Source
+from policies.planning import CATCH_ALL
 
 CONTEXT: Final = ("people.yaml", "targets.yaml")
 MAX_FILES: Final = 1_000  # a directory with more is not a configuration
@@ -36,7 +37,7 @@ def check(paths: Sequence[Path], settings: Settings) -> dict[str, Any]:
     return {
         "ok": not loaded.problems,
         "files": len(sources),
-        "policies": len(loaded.book.policies()) if loaded.book is not None else 0,
+        "policies": sum(each.policy != CATCH_ALL for each in loaded.book.policies()) if loaded.book is not None else 0,
         "problems": [asdict(problem) for problem in loaded.problems],
         "unsigned": [asdict(unsigned) for unsigned in loaded.waiting_for_signature],
         "armed": [f"{system}/{policy}" for system, policy in loaded.armed],
