@@ -2,8 +2,10 @@
 
 Run by the engine's step activity on a component with `connector: process`. The runbook says `pkill -SIGHUP -f`, which
 hits whatever bears the name, and ends what has no handler. Here it is the one process that the pid file names, that is
-still the same at that moment, and that handles the signal. A signal has no answer, a second one may mean something
-else, and nothing tells that the router is paused: hence delivery `once`. The policy verifies it by the switch rate.
+still the same at that moment, and that handles the signal. A signal has no answer, and nothing tells that the router is
+paused: hence delivery `once`. The policy verifies it by the switch rate. A second SIGHUP may mean something else (go
+on!), so where Andon knows of a first one to this very process, a person decides; see docs/programs.md for what it
+cannot know.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from remediations.kit import (
     Entry,
     Field,
     Inspection,
+    JsonText,
     Params,
     Proceed,
     ProcessSeen,
@@ -69,6 +72,7 @@ class RouterPauseBySignal:
             wanted=canonical({"signal": "HUP", "to": f"process {seen.pid}: {seen.command}"}),
             arguments=canonical(asked.model_dump(mode="json")),
             by_hand=target.by_hand("HUP", seen),
+            ask=_again(seen, context.left),
         )
 
     async def send(self, context: ActionContext, proceed: Proceed) -> None:
@@ -89,6 +93,17 @@ class RouterPauseBySignal:
         if (seen.pid, seen.started) != (before["pid"], before["started"]):
             return ReadBack(_as_json(seen), False, f"process {before['pid']} has ended; process {seen.pid} runs now")
         return ReadBack(_as_json(seen), None, f"process {seen.pid} runs on; whether it is paused shows in its switches")
+
+
+def _again(seen: ProcessSeen, left: JsonText) -> str:
+    """Why a person decides: Andon has signalled this process before. "" when it knows of no such signal."""
+    was = json.loads(left)
+    if seen.signalled or (was.get("pid"), was.get("started")) == (seen.pid, seen.started):
+        return (
+            f"Andon has sent SIGHUP to process {seen.pid} before, and it runs on since; "
+            "a second one may let it go on instead of pausing it"
+        )
+    return ""
 
 
 def _as_json(seen: ProcessSeen) -> str:

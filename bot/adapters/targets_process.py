@@ -2,8 +2,9 @@
 
 Made by `bot.adapters.connectors` for a component with `connector: process`. A name finds whoever bears it, so names are
 never searched for; and a pid alone is no identity either, for it is given to somebody else once its process has ended.
-What is signalled is therefore a process whose pid the pid file records, that was started before the file was written,
-that runs the program and belongs to the user that targets.yaml names, and that handles the signal. It is held through
+What is signalled is therefore a process whose pid the pid file records (where nobody but root, that process's user and
+Andon's can change it), that was started before the file was written, that runs the program and belongs to the user that
+targets.yaml names, and that handles the signal. It is held through
 a pidfd (pidfd_open(2)), looked at once more, and signalled through that: whoever has its pid by then is never hit.
 """
 
@@ -15,10 +16,12 @@ import select
 import signal
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from bot.adapters import trusted_path
 from bot.adapters.targets_command import MAX_QUOTED
+from bot.adapters.trusted_path import user
 from bot.engine.connector_ports import ProcessSeen
 from bot.errors import NotSent, Rejected, TargetError, Unknown
 from policies.local_targets import argv
@@ -51,6 +54,7 @@ class RecordedProcess:
         self._program = argv(program)
         self._owner = owner
         self._killed = killed
+        self._signalled: tuple[int, int] | None = None  # pid and start of whom we signalled last
 
     async def close(self) -> None:
         """Nothing is kept open."""
@@ -58,7 +62,8 @@ class RecordedProcess:
     async def look(self) -> ProcessSeen:
         """The process. Rejected: there is none, or it is not the one meant. TargetError: it cannot be told."""
         pid, written = self._recorded()
-        return self._identified(pid, written).seen
+        seen = self._identified(pid, written).seen
+        return replace(seen, signalled=(seen.pid, seen.started) == self._signalled)
 
     async def signal(self, name: Literal["HUP"], seen: ProcessSeen) -> None:
         """Signal exactly this process, through a pidfd. NotSent: it has ended, is another one, or has no handler."""
@@ -69,6 +74,7 @@ class RecordedProcess:
         try:
             self._check_again(name, seen, pidfd)
             signal.pidfd_send_signal(pidfd, SIGNALS[name])
+            self._signalled = seen.pid, seen.started
         except OSError as error:
             raise NotSent(f"process {seen.pid} was not signalled: {error.strerror}") from error
         finally:
@@ -97,6 +103,7 @@ class RecordedProcess:
     def _recorded(self) -> tuple[int, float]:
         """The pid in the file, and when that was written. Raises as `look`."""
         try:
+            exchanged = trusted_path.problem(self._pidfile, frozenset({trusted_path.ROOT, os.geteuid(), self._user()}))
             fd = os.open(self._pidfile, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError as error:
             raise Rejected(
@@ -108,8 +115,8 @@ class RecordedProcess:
             about = os.fstat(fd)
             if not stat.S_ISREG(about.st_mode):
                 raise Rejected(f"{self._pidfile} is not a file")
-            if about.st_mode & stat.S_IWOTH:
-                raise Rejected(f"{self._pidfile} may be written by anybody on this host, so it proves nothing")
+            if exchanged:
+                raise Rejected(f"{self._pidfile} proves nothing: {exchanged}")
             text = os.read(fd, MAX_PIDFILE_BYTES + 1)
         finally:
             os.close(fd)
@@ -133,7 +140,7 @@ class RecordedProcess:
                 f"not {' '.join(self._program)}"
             )
         if found.user != self._user():
-            raise Rejected(f"process {pid} belongs to user {_name(found.user)}, not {_name(self._user())}")
+            raise Rejected(f"process {pid} belongs to user {user(found.user)}, not {user(self._user())}")
         if age > WRITTEN_LATER_SECONDS:
             raise Rejected(
                 f"process {pid} was started {age:.0f} s after {self._pidfile} was written: its pid is somebody else's"
@@ -184,10 +191,3 @@ def _boot_time() -> int:
     """Seconds since the epoch, by the clock as it is now."""
     with open("/proc/stat", "rb") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(b"btime "))
-
-
-def _name(user: int) -> str:
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return str(user)

@@ -29,7 +29,11 @@ class RedisNode:
     of: str = ""  # replica: whom it follows, host:port
     read_only: bool = False
     persistence: str = ""  # what is wrong with it ("the last background save failed"); "" when it is sound
-    replid: str = ""
+    replid: str = ""  # the id of its replication history
+    former: str = ""  # the history that its own one continues, since its last promotion or resync without a fork
+    former_until: int = -1  # the first offset that is not `former`'s any more: where it was promoted, or took it over
+    run_id: str = ""  # another one after every start
+    priority: int = 100  # replica: 0 is never to become primary
     version: str = ""
 
 
@@ -125,6 +129,7 @@ class ProcessSeen:
     started: int  # clock ticks since boot, from /proc/<pid>/stat
     command: str
     catches: tuple[str, ...] = ()  # signals it has a handler for: HUP ends a process that has none
+    signalled: bool = False  # by this Andon since its own start; of what others did, or it did before, it knows nothing
 
 
 class ProcessTarget(Protocol):

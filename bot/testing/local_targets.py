@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bot.engine.connector_ports import ProcessSeen, ProgramReply
@@ -76,7 +76,8 @@ class MemoryProcess:
             raise self.problem
         if self.running is None:
             raise Rejected("the pid file names process 4711, which has ended")
-        return self.running
+        hit = [(seen.pid, seen.started) for _, seen in self.signals]
+        return replace(self.running, signalled=(self.running.pid, self.running.started) in hit[-1:])
 
     async def signal(self, name: Literal["HUP"], seen: ProcessSeen) -> None:
         """Signal it. NotSent when it is not the one that was seen, or has no handler."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -104,6 +105,9 @@ async def test_the_recorded_router_is_paused_and_nobody_else(routers: Routers) -
     assert found.by_hand == f"kill -HUP {meant.pid}"
     await action.send(context, found)
     assert heard(meant) == "paused"
+    again = await action.inspect(context, ARGUMENTS)  # in the next episode, by a new action on the same connectors
+    assert isinstance(again, Proceed)
+    assert f"Andon has sent SIGHUP to process {meant.pid} before" in again.ask
     seen = await action.read_back(context, found)
     assert (seen.as_wanted, other.poll(), meant.poll()) == (None, None, None)
     os.kill(other.pid, signal.SIGHUP)
@@ -147,9 +151,14 @@ async def test_a_pid_file_that_proves_nothing(routers: Routers, tmp_path: Path) 
         await routers.target().look()
     routers.record(routers.start())
     routers.pidfile.chmod(0o666)
-    with pytest.raises(Rejected, match="may be written by anybody"):
+    with pytest.raises(Rejected, match=r"proves nothing: .* may be changed by anybody"):
         await routers.target().look()
     routers.pidfile.chmod(0o644)
+    assert (await routers.target().look()).pid
+    tmp_path.chmod(0o777)
+    with pytest.raises(Rejected, match=f"proves nothing: {tmp_path} may be changed by anybody"):
+        await routers.target().look()
+    tmp_path.chmod(0o755)
     hour_ago = time.clock_gettime(time.CLOCK_REALTIME) - 3_600
     os.utime(routers.pidfile, (hour_ago, hour_ago))
     with pytest.raises(Rejected, match=r"was started \d+ s after .* was written: its pid is somebody else's"):
@@ -158,6 +167,19 @@ async def test_a_pid_file_that_proves_nothing(routers: Routers, tmp_path: Path) 
     os.mkfifo(routers.pidfile)
     with pytest.raises(Rejected, match="is not a file"):
         await routers.target().look()
+
+
+async def test_a_pid_file_of_somebody_else_proves_nothing(routers: Routers) -> None:
+    """Whoever owns it names any process of that program; the process's own user may, for it is theirs anyway."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files away; run this as root")
+    routers.record(routers.start())
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.chown(routers.pidfile, nobody, -1)
+    with pytest.raises(Rejected, match=r"proves nothing: .* belongs to nobody, who could exchange it"):
+        await routers.target().look()
+    with pytest.raises(Rejected, match="belongs to user root, not nobody"):  # the file is nobody's now, the process not
+        await routers.target(owner="nobody").look()
 
 
 async def test_another_program_or_another_owner_is_refused(routers: Routers) -> None:
