@@ -73,7 +73,7 @@ class RouterPause:
             wanted=canonical(wanted),
             arguments=canonical(asked.model_dump()),
             restore=canonical({"router": "running"}),
-            by_hand=target.by_hand("POST", PATH, router_state.body(router, asked.reason)),
+            by_hand=router_state.by_hand(target, PATH, router, asked.reason),
             ask=_unnamed(router),
         )
 

@@ -3,8 +3,8 @@
 Run by the engine's step activity, mostly as the errand that asks a person when a pause's lease is over. It raises
 exposure, so a person always decides. It is refused where the router was paused by somebody else, or where anything of
 what Andon left (its state, owner, frozen model) is different now: then people have had a hand in it, and it is theirs.
-That the cause is gone cannot be seen while nothing switches; what still fires is said, and if it was not mended, the
-alert comes back and the router is paused again.
+Where nothing tells what Andon left, people are told so. That the cause is gone cannot be seen while nothing switches;
+what still fires is said, and if it was not mended, the alert comes back and the router is paused again.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class RouterResume:
             before=before,
             wanted=canonical({"router": "running", "frozen": router_state.NOTHING}),
             arguments=canonical(asked.model_dump()),
-            by_hand=target.by_hand("POST", PATH, router_state.body(router, asked.reason)),
+            by_hand=router_state.by_hand(target, PATH, router, asked.reason),
             ask="; ".join(part for part in (_untold(router, context.left), _still_firing(context)) if part),
         )
 
@@ -87,7 +87,7 @@ class RouterResume:
         router = await router_state.look(context)
         if isinstance(router, CannotTell):
             raise NotSent(router.why)
-        changed = "the router runs" if router.running else _difference(router, proceed.before)
+        changed = "the router runs" if router.running else router_state.difference(router, proceed.before)
         if changed:
             raise NotSent(f"meanwhile {changed}")
         target = context.targets.http(context.system, context.component)
@@ -107,27 +107,23 @@ def _foreign(router: Router, left: JsonText) -> str:
     """Why this pause is not Andon's to end, or ""."""
     if router.owner and router.owner != OWNER:
         return f"the router was paused by {router.owner}, not by Andon; who paused it resumes it"
-    changed = _difference(router, left)
+    changed = router_state.difference(router, left)
     if changed:
         return f"since Andon paused the router, {changed}; whoever did that resumes it"
     return ""
 
 
-def _difference(router: Router, earlier: JsonText) -> str:
-    """What differs from an earlier view, or ""."""
-    was, now = json.loads(earlier), router.view
-    named = {"router": "it", "owner": "its owner", "model": "its model"}
-    names = [name for name in named if name in was and name in now and was[name] != now[name]]
-    return ", ".join(f"{named[name]} went from {was[name]} to {now[name]}" for name in names)
-
-
 def _untold(router: Router, left: JsonText) -> str:
-    """What a person must know that Andon cannot: nothing shows whose pause this is."""
-    if router.owner == OWNER:
-        return ""
-    if json.loads(left):
+    """What a person must know that Andon cannot: nothing shows whose pause this is, or what was changed since."""
+    was = json.loads(left)
+    if not router.owner and not was:
+        return f"the router is paused, {router.by_whom}, and nothing shows that it was Andon"
+    unsaid = [name for name in ("router", "model", "owner") if name in router.view and name not in was]
+    if unsaid:
+        return f"nothing tells the {' and '.join(unsaid)} that Andon left, so what people changed since cannot be told"
+    if not router.owner:
         return f"the router is as Andon left it, but {router.by_whom}, so nobody else's pause can be told from Andon's"
-    return f"the router is paused, {router.by_whom}, and nothing shows that it was Andon"
+    return ""
 
 
 def _still_firing(context: ActionContext) -> str:

@@ -8,11 +8,13 @@ cannot be told afterwards, and whatever depends on that asks a person.
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 
-from remediations.kit import ActionContext, CannotTell, TargetError, canonical
+from remediations.kit import ActionContext, CannotTell, HttpTarget, JsonText, TargetError, canonical
 
 OWNER = "andon"  # whom Andon names when it pauses
+PERSON = "YOUR-NAME"  # in the place of the owner, in what people are shown; sent as it is, it is still not Andon's
 NOBODY, NOTHING, UNNAMED = "nobody", "nothing", "a model that the router does not name"
 
 
@@ -80,6 +82,19 @@ async def look(context: ActionContext) -> Router | CannotTell:
     )
 
 
-def body(router: Router, reason: str) -> str:
+def difference(router: Router, earlier: JsonText) -> str:
+    """What differs from an earlier view, or ""."""
+    was, now = json.loads(earlier), router.view
+    named = {"router": "it", "owner": "its owner", "model": "its model"}
+    names = [name for name in named if name in was and name in now and was[name] != now[name]]
+    return ", ".join(f"{named[name]} went from {was[name]} to {now[name]}" for name in names)
+
+
+def body(router: Router, reason: str, owner: str = OWNER) -> str:
     """What is sent with a pause or resume: owner and reason where the router has a place for them, else nothing."""
-    return canonical({"owner": OWNER, "reason": reason}) if router.names_owner else ""
+    return canonical({"owner": owner, "reason": reason}) if router.names_owner else ""
+
+
+def by_hand(target: HttpTarget, path: str, router: Router, reason: str) -> str:
+    """The command for a person, who puts their own name into it: what bears Andon's counts as Andon's."""
+    return target.by_hand("POST", path, body(router, reason, PERSON))

@@ -89,7 +89,7 @@ async def test_a_pause_names_the_model_it_freezes_and_whose_it_is() -> None:
     (sent,) = desk.http.sent
     assert (sent.method, sent.path, sent.idempotency_key, sent.fence) == ("POST", "/api/router/pause", "int-1", 4)
     assert loaded(sent.body) == {"owner": "andon", "reason": "21 switches in a minute"}
-    assert proceed.by_hand == f"POST /api/router/pause {sent.body}"
+    assert proceed.by_hand == ('POST /api/router/pause {"owner":"YOUR-NAME","reason":"21 switches in a minute"}')
     seen = await RouterPause().read_back(desk.context, proceed)
     assert (loaded(seen.after), seen.as_wanted) == (loaded(LEFT), True)
     assert seen.why == f"the router is paused, by Andon; frozen: {MODEL}"
@@ -246,6 +246,32 @@ async def test_without_an_owner_a_person_is_told_what_nobody_can_tell() -> None:
     unknown = proceeds(await Desk("paused", tells=tells).resume())
     assert "nothing shows that it was Andon" in unknown.ask
     assert isinstance(await Desk("paused", "BTC-USD xgb-v3", tells=tells, left=left).resume(), Unfit)
+
+
+@pytest.mark.parametrize(
+    ("left", "unsaid"),
+    [
+        ("{}", "router and model and owner"),
+        ('{"router":"paused"}', "model and owner"),
+        (json.dumps({"router": "paused", "owner": "andon"}), "model"),
+    ],
+)
+async def test_where_nothing_tells_what_andon_left_people_are_told_so(left: str, unsaid: str) -> None:
+    """An order by hand, a read-back that failed: a model that people chose since would look like Andon's own."""
+    found = proceeds(await Desk("paused", "BTC-USD xgb-v3", "andon", left=left).resume())
+    assert found.ask == f"nothing tells the {unsaid} that Andon left, so what people changed since cannot be told"
+
+
+async def test_what_people_do_by_hand_bears_their_own_name() -> None:
+    """Pasted as it is shown, it is still nobody's pause but a person's: Andon refuses to end it."""
+    desk = Desk(tells=("router", "model", "owner"))
+    shown = proceeds(await desk.pause()).by_hand
+    desk.put(router="paused", owner=json.loads(shown.partition("pause ")[2])["owner"])
+    inspection = await desk.resume()
+    assert isinstance(inspection, Unfit)
+    assert "paused by YOUR-NAME, not by Andon" in inspection.why
+    asked = proceeds(await Desk("paused", owner="andon", left=LEFT).resume())
+    assert '"owner":"YOUR-NAME"' in asked.by_hand
 
 
 async def test_a_cause_that_is_still_there_is_said() -> None:
