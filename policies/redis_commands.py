@@ -30,6 +30,7 @@ READS = frozenset({
     "TS.RANGE",
 })  # fmt: skip
 _RANGES = frozenset({"XRANGE", "XREVRANGE", "TS.RANGE"})
+_BEFORE_COUNT = 4  # words of a range before its options: the command, the key, from and to
 
 
 def line_problem(line: str) -> tuple[str, str] | None:
@@ -75,12 +76,32 @@ def reading(command: Sequence[str]) -> tuple[str, ...] | str:
     if name not in READS:
         return f"{' '.join(words[:2])[:60]!r} is not one of the commands that only read"
     if name in _RANGES:
-        count = next((words[i + 1] for i, word in enumerate(words[:-1]) if i > 1 and word.upper() == "COUNT"), "")
-        if not count:
-            return (*words, "COUNT", str(MAX_ENTRIES))
-        if not (count.isascii() and count.isdigit() and int(count) <= MAX_ENTRIES):
-            return f"at most {MAX_ENTRIES} entries are read at a time, not {count[:20]}"
+        return _bounded_range(words, name)
+    if name == "XINFO STREAM" and len(words) != 3:
+        return "XINFO STREAM is read without FULL, which answers with all entries"
+    if name == "SLOWLOG GET" and not all(_within(count) for count in words[2:]):
+        return f"at most {MAX_ENTRIES} entries are read at a time, not {words[2][:20]}"
     return words
+
+
+def _bounded_range(words: tuple[str, ...], name: str) -> tuple[str, ...] | str:
+    """A range with exactly one COUNT, within the bound: of several a server takes the last."""
+    if len(words) < _BEFORE_COUNT:
+        return f"{name} takes a key, and from where to where"
+    at = [
+        i for i, word in enumerate(words)
+        if i >= _BEFORE_COUNT and word.upper() == "COUNT" and words[i - 1].upper() != "AGGREGATION"
+    ]  # fmt: skip
+    if not at:
+        return (*words, "COUNT", str(MAX_ENTRIES))
+    if len(at) > 1:
+        return f"{name} is read with one COUNT, not {len(at)}"
+    count = words[at[0] + 1] if at[0] + 1 < len(words) else ""
+    return words if _within(count) else f"at most {MAX_ENTRIES} entries are read at a time, not {count[:20]!r}"
+
+
+def _within(count: str) -> bool:
+    return count.isascii() and count.isdigit() and int(count) <= MAX_ENTRIES
 
 
 def _covers(line: str, verb: str, key: str) -> bool:

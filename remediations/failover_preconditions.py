@@ -9,7 +9,8 @@ figure; the same figures go onto the card and into the intent. What loses data i
 * two servers take writes (split brain): a failover makes one of them a replica and throws its writes away: refused;
 * Sentinels without a majority cannot agree, or a second failover runs into the first: refused;
 * Sentinel chooses the replica itself (priority, offset, run id), whatever was judged here: so each one that it could
-  choose must be fit. One that does not answer makes a coordinated failover stop without effect, and loses nothing.
+  choose must be fit, and all of them are shown and pinned; which of two is ahead changes with every write. One that
+  does not answer makes a coordinated failover stop without effect, and loses nothing. Priority 0 is never chosen.
 """
 
 from __future__ import annotations
@@ -45,16 +46,51 @@ def load(info: str) -> Load:
     )
 
 
-def candidates(look: RedisLook, *, home: bool) -> tuple[RedisNode, ...] | str:
-    """The replicas that may become primary, best first, or why there are none. `home`: only the one at home."""
+def candidates(look: RedisLook, slow_us: int, *, home: bool) -> tuple[RedisNode, ...] | str:
+    """The replicas that may become primary, or why there are none. `home`: only the one at home.
+
+    Those that nothing speaks against come first, each group by address: no order that changes with every write.
+    """
     if not look.replicas:
         return f"{look.primary.address} has no replica"
-    found = tuple(node for node in look.replicas if (node.address == look.home) is home)
+    willing = tuple(node for node in look.replicas if node.error or node.priority)
+    if not willing:
+        named = " and ".join(node.address for node in look.replicas)
+        return f"{named} has replica-priority 0: it is never to become primary"
+    found = tuple(node for node in willing if (node.address == look.home) is home)
     if not found and home:
         return f"no replica is at home ({look.home})"
     if not found:
         return f"the only replica is at {look.home}, where this Redis is at home: that is redis.failback, for people"
-    return tuple(sorted(found, key=lambda node: (bool(node.error), not node.link_up, -node.offset)))
+    return tuple(
+        sorted(found, key=lambda node: (bool(node.error), bool(of_replica(look, node, slow_us)), node.address))
+    )
+
+
+def eligible(look: RedisLook, fit: Sequence[RedisNode]) -> list[str]:
+    """Who may become primary by it, by address: all that Sentinel could choose, or the one that the server is told."""
+    if look.means != "sentinel":
+        return [fit[0].address]
+    return sorted(node.address for node in fit if not node.error)
+
+
+def as_approved(
+    look: RedisLook, found: Sequence[RedisNode], before: Mapping[str, object]
+) -> tuple[RedisNode, ...] | str:
+    """`found`, the approved one first; or what changed since `before`, by which a yes to it no longer holds."""
+    if (look.primary.address, look.epoch) != (before["primary"], before["epoch"]):
+        return (
+            f"the servers changed: {look.primary.address} is primary now, epoch {look.epoch}; "
+            f"it was {before['primary']}, epoch {before['epoch']}"
+        )
+    fit = before["fit"]
+    then = sorted(str(one) for one in fit) if isinstance(fit, list) else []
+    if look.means == "server":
+        found = sorted(found, key=lambda node: node.address not in then)
+    now = eligible(look, found)
+    if now != then:
+        return f"the servers changed: {_either(now)} could become primary now; it was {_either(then)}"
+    return tuple(found)
 
 
 def refusal(look: RedisLook, fit: Sequence[RedisNode], slow_us: int, now: Load) -> str:
@@ -107,7 +143,7 @@ def of_replica(look: RedisLook, node: RedisNode, slow_us: int) -> str:
 
 def _could_be_chosen(look: RedisLook, node: RedisNode, fit: Sequence[RedisNode], slow_us: int) -> str:
     """Under Sentinels, why another replica that they might choose instead of the first of `fit` forbids it."""
-    if look.means != "sentinel" or node.address == fit[0].address or node.error:
+    if look.means != "sentinel" or node.address == fit[0].address or node.error or not node.priority:
         return ""
     if node not in fit:
         return f"Sentinel chooses the replica itself, and could choose {node.address} instead of {fit[0].address}"
@@ -134,19 +170,28 @@ def doubts(look: RedisLook, to: RedisNode, slow_us: int, now: Load) -> str:
 def figures(look: RedisLook, fit: Sequence[RedisNode], now: Load) -> Mapping[str, object]:
     """Every precondition with its figure: what is shown, pinned, kept in the intent, and compared with afterwards.
 
-    `fit`: who may become primary by it: all that Sentinel could choose, or the one that the server is told.
+    Where Sentinel could choose any of several, the figures of a replica are those of the worst.
     """
-    to = fit[0]
-    may = [node.address for node in fit if not node.error] if look.means == "sentinel" else [to.address]
+    may = eligible(look, fit)
+    those = [node for node in fit if node.address in may] or fit[:1]
+    slowest = None if unmeasured(look, fit) else max(node.p99_us or 0.0 for node in those)
     return {
-        "primary": look.primary.address, "replica": to.address, "fit": may, "epoch": look.epoch, "means": look.means,
-        "history": look.primary.replid, "offset": look.primary.offset, "behind_bytes": behind_bytes(look, to),
-        "primary_p99_us": _whole(look.primary.p99_us), "replica_p99_us": _whole(to.p99_us),
-        "replica_link": "up" if to.link_up else "down", "replica_persistence": to.persistence or "sound",
+        "primary": look.primary.address, "replica": _either(may or [fit[0].address]), "fit": may, "epoch": look.epoch,
+        "means": look.means, "history": look.primary.replid, "offset": look.primary.offset,
+        "run_id": look.primary.run_id, "behind_bytes": max(behind_bytes(look, node) for node in those),
+        "primary_p99_us": _whole(look.primary.p99_us), "replica_p99_us": _whole(slowest),
+        "replica_link": "up" if all(node.link_up for node in those) else "down",
+        "replica_persistence": next((node.persistence for node in those if node.persistence), "sound"),
         "primaries": len(look.claims),
         "sentinels": look.sentinels, "sentinels_agreeing": look.agreeing, "quorum": look.quorum,
         "clients": now.clients, "max_clients": now.max_clients,
     }  # fmt: skip
+
+
+def unmeasured(look: RedisLook, fit: Sequence[RedisNode]) -> str:
+    """The first that could become primary and whose latency could not be measured; "" when each one's is known."""
+    may = eligible(look, fit)
+    return next((node.address for node in fit if node.address in may and node.p99_us is None), "")
 
 
 def by_hand(target: RedisTarget, look: RedisLook, to: RedisNode) -> str:
@@ -167,6 +212,10 @@ def instead(target: RedisTarget, look: RedisLook, to: RedisNode) -> str:
 def behind_bytes(look: RedisLook, node: RedisNode) -> int:
     """How far it lags; the two offsets are read a moment apart, so under load this is never exactly zero."""
     return max(0, look.primary.offset - node.offset)
+
+
+def _either(addresses: Sequence[str]) -> str:
+    return " or ".join(addresses) or "nobody"
 
 
 def _whole(us: float | None) -> int | None:

@@ -6,7 +6,8 @@ means to the trading system is unknown here, hence delivery `once`, risk `risky`
 
 Left out on purpose: what runs code (EVAL, FCALL), administers (CONFIG, REPLICAOF, SHUTDOWN, ACL …), empties (FLUSH*),
 waits (BLPOP, XREAD BLOCK), moves or takes several keys (RENAME, COPY, MSET, SORT … STORE: the allow line names one key
-only), and what is relative (INCR, APPEND, LPUSH, XADD: a second one adds to the first).
+only), and what is relative (INCR, APPEND, LPUSH, XADD: a second one adds to the first). An expiry that is over already
+would delete the key under another name, so a time to live is one second at least, and SET takes no moment (EXAT).
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Verb:
 def verbs() -> Mapping[str, Verb]:
     """Writes that name one key and say what it shall be; done twice they leave the same as done once."""
     return {
-        "SET": Verb(2, 4, "GET"),  # … EX seconds: a mark that goes by itself
+        "SET": Verb(2, 4, "GET"),  # … EX seconds: a mark that goes by itself; see `_unsound`
         "DEL": Verb(1, 1, "EXISTS"),  # one key: the allow line names one
         "EXPIRE": Verb(2, 2, "TTL"),
         "PERSIST": Verb(1, 1, "TTL"),
@@ -97,6 +98,8 @@ class RedisCommand:
             return Unfit(f"{verb[:MAX_SHOWN]!r} is none of the verbs redis.command may send: {', '.join(verbs())}")
         if not known.least <= len(rest) <= known.most:
             return Unfit(f"{verb} takes {known.least} to {known.most} arguments here, not {len(rest)}")
+        if why := _unsound(verb, rest):
+            return Unfit(why)
         try:
             target = context.targets.redis(context.system, context.component)
         except TargetError as error:
@@ -126,6 +129,19 @@ class RedisCommand:
         verb, *rest = parse(RedisCommandParams, proceed.arguments).command
         now = await _read(context.targets.redis(context.system, context.component), verbs()[verb], rest)
         return ReadBack(canonical({"now": now}), None, f"{verbs()[verb].reads} {rest[0]} tells {now!r} now")
+
+
+def _unsound(verb: str, rest: list[str]) -> str:
+    """What is wrong with a time to live, or with the options of SET; "" for nothing."""
+    match (verb, *(word.upper() for word in rest[1:])):
+        case ("EXPIRE", seconds) | ("SET", _, "EX" | "PX", seconds):
+            lives = seconds.isascii() and seconds.isdigit() and int(seconds) > 0
+            return "" if lives else f"{seconds[:20]!r} is no time to live: it would delete {rest[0][:MAX_SHOWN]!r}"
+        case ("SET", _) | ("SET", _, "KEEPTTL"):
+            return ""
+        case ("SET", *_):
+            return "SET takes a key and a value here, and then EX seconds, PX milliseconds or KEEPTTL"
+    return ""
 
 
 async def _read(target: RedisTarget, verb: Verb, rest: list[str]) -> str:

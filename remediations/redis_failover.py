@@ -12,7 +12,18 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from remediations.failover_preconditions import SAMPLES, by_hand, candidates, doubts, figures, instead, load, refusal
+from remediations.failover_preconditions import (
+    SAMPLES,
+    as_approved,
+    by_hand,
+    candidates,
+    doubts,
+    figures,
+    instead,
+    load,
+    refusal,
+    unmeasured,
+)
 from remediations.failover_proof import SETTLE_SECONDS, announce, read_back, settle
 from remediations.kit import (
     ActionContext,
@@ -34,7 +45,7 @@ from remediations.kit import (
     parse,
 )
 
-PINS = ("primary", "epoch", "replica")
+PINS = ("primary", "epoch", "fit")  # not which of two fit replicas is ahead: that changes with every write
 SLOW_US = 5_000  # trading-core runbook: "Redis Latency > 5ms p99"
 SEND_MS = 15_000  # the request, and SETTLE_SECONDS until all roles have changed
 
@@ -62,9 +73,12 @@ class FailoverParams(Params):
 
 
 class RedisFailover:
-    """The action; it keeps nothing between calls."""
+    """The action. Made anew for each run, it keeps until the read-back that its own request was taken and done."""
 
     home = False  # whether it goes to the home address; redis.failback does
+
+    def __init__(self) -> None:
+        self._done = False
 
     async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
         """Look at every server and Sentinel, measure, and judge."""
@@ -73,19 +87,20 @@ class RedisFailover:
         look = await target.look(samples=SAMPLES)
         if self.home and look.claims in ((), (look.home,)) and look.primary.address == look.home:
             return AlreadySo(canonical({"primary": look.home, "epoch": look.epoch}), f"{look.home} is primary already")
-        found = candidates(look, home=self.home)
+        found = candidates(look, asked.slow_us, home=self.home)
         if isinstance(found, str):
             return Unfit(found, canonical({"primary": look.primary.address, "epoch": look.epoch}))
         now, to = load(str(await target.read("INFO"))), found[0]
-        before = canonical(figures(look, found, now))
+        shown = figures(look, found, now)
+        before = canonical(shown)
         why = refusal(look, found, asked.slow_us, now)
         if why:
             return Unfit(f"{why}{instead(target, look, to)}", before)
-        if to.p99_us is None:
-            return CannotTell(f"the latency of {to.address} cannot be measured")
+        if unmeasured(look, found):
+            return CannotTell(f"the latency of {unmeasured(look, found)} cannot be measured")
         return Proceed(
             before=before,
-            wanted=canonical({"primary": to.address}),
+            wanted=canonical({"primary": shown["replica"]}),
             arguments=canonical(asked.model_dump()),
             by_hand=by_hand(target, look, to),
             ask=doubts(look, to, asked.slow_us, now),
@@ -96,12 +111,11 @@ class RedisFailover:
         before, asked = json.loads(proceed.before), parse(FailoverParams, proceed.arguments)
         target = context.targets.redis(context.system, context.component)
         look = await target.look()
-        found = candidates(look, home=self.home)
+        found = candidates(look, asked.slow_us, home=self.home)
+        if not isinstance(found, str):
+            found = as_approved(look, found, before)
         if isinstance(found, str):
             raise NotSent(found)
-        as_before = (look.primary.address, look.epoch, found[0].address)
-        if as_before != tuple(before[name] for name in PINS):
-            raise NotSent(f"the servers changed: {look.primary.address} is primary now, epoch {look.epoch}")
         why = refusal(look, found, asked.slow_us, load(str(await target.read("INFO"))))
         if why:
             raise NotSent(why)
@@ -109,13 +123,14 @@ class RedisFailover:
         seen = await settle(target, before, SETTLE_SECONDS)
         if seen.missing:
             raise Unknown(f"accepted, but after {SETTLE_SECONDS:g} s {seen.missing}")
+        self._done = True
         if asked.announce:
             await announce(target, asked.announce, str(seen.after["primary"]))
 
     async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
         """Prove it by roles, epoch, offset and a write; see `failover_proof` for what proves what."""
         target = context.targets.redis(context.system, context.component)
-        return await read_back(target, proceed.before, f"{context.intent} {context.now}")
+        return await read_back(target, proceed.before, f"{context.intent} {context.now}", ours=self._done)
 
 
 ENTRY = Entry(
@@ -130,6 +145,7 @@ ENTRY = Entry(
         "two primaries": "split brain: … and … are both called primary",
         "Sentinels are missing": "only 1 of 3 Sentinels answer and agree on the primary; …",
         "only a plain failover": "…; by hand, at that risk: …",
+        "no replica is to be primary": "… has replica-priority 0: it is never to become primary",
         "the replica is at home": "the only replica is at …, where this Redis is at home: …",
     },
 )  # fmt: skip

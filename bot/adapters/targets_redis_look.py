@@ -79,6 +79,10 @@ def node(address: str, told: Told, names: Names, p99_us: float | None = None) ->
         read_only=replica and told.get("slave_read_only") == "1",
         persistence="; ".join(says for name, bad, says in _PERSISTENCE if told.get(name) == bad),
         replid=told.get("master_replid", ""),
+        former=_history(told.get("master_replid2", "")),
+        former_until=number(told.get("second_repl_offset")) or -1,
+        run_id=told.get("run_id", ""),
+        priority=number(told.get("slave_priority", "100")) if replica else 100,
         version=told.get("valkey_version") or told.get("redis_version", ""),
     )
 
@@ -165,6 +169,11 @@ def _some(nodes: Sequence[RedisNode]) -> Sequence[RedisNode]:
     if not nodes:
         raise TargetError("it has no replica")
     return nodes
+
+
+def _history(replid: str) -> str:
+    """A server without a former history tells zeros."""
+    return replid if replid.strip("0") else ""
 
 
 def number(text: str | None) -> int:

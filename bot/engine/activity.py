@@ -327,7 +327,7 @@ class Activity:
             return self._said.succeeded(
                 ready.proceed.restore, seen.after, f"no answer ({why}), but the target shows it done"
             )
-        return self._said.unknown(why, after=seen.after)
+        return self._said.unknown(f"{why}; {seen.why}" if seen.why else why, after=seen.after)
 
     async def _inspect(self, action: Action) -> Inspection:
         try:

@@ -14,8 +14,13 @@ from bot.engine.connector_ports import RedisLook, RedisNode, RedisValue
 from bot.errors import NotSent, Rejected, TargetError
 from policies import redis_commands
 
-PRIMARY = RedisNode(address="127.0.0.1:7001", role="primary", p99_us=200.0, offset=1_000, replid="a" * 40)
-REPLICA = replace(PRIMARY, address="127.0.0.1:7002", role="replica", link_up=True, of="127.0.0.1:7001", read_only=True)
+PRIMARY = RedisNode(
+    address="127.0.0.1:7001", role="primary", p99_us=200.0, offset=1_000, replid="a" * 40, run_id="1" * 40
+)
+REPLICA = replace(
+    PRIMARY, address="127.0.0.1:7002", role="replica", link_up=True, of="127.0.0.1:7001", read_only=True,
+    run_id="2" * 40,
+)  # fmt: skip
 HEALTHY = RedisLook(
     primary=PRIMARY, replicas=(REPLICA,), claims=(PRIMARY.address,), sentinels=3, agreeing=3, quorum=2, epoch=1,
     means="sentinel", home=PRIMARY.address,
@@ -98,8 +103,11 @@ class MemoryRedis:
         """The command in words."""
         return " ".join(["redis-cli", *([at] if at else []), *command])
 
-    def promote(self, to: str) -> str:
-        """Make the replica `to` the primary, as a failover does; the others follow it."""
+    def promote(self, to: str, *, plain: bool = False) -> str:
+        """Make the replica `to` the primary, as a failover does; the others follow it.
+
+        `plain`: the old primary took writes meanwhile, so it had to copy everything, and its history forked.
+        """
         old = self.seen.primary
         history = f"{int(old.replid, 16) + 1:040x}"  # every promotion begins a new one
         new = next(node for node in self.seen.replicas if node.address == to)
@@ -107,10 +115,15 @@ class MemoryRedis:
         self.seen = replace(
             self.seen,
             primary=replace(
-                new, role="primary", of="", read_only=False, link_up=False, replid=history, offset=old.offset
+                new, role="primary", of="", read_only=False, link_up=False, replid=history, offset=old.offset,
+                former=old.replid, former_until=old.offset + 1,
             ),
             replicas=tuple(
-                replace(node, role="replica", of=to, read_only=True, link_up=True, replid=history) for node in rest
+                replace(
+                    node, role="replica", of=to, read_only=True, link_up=True, replid=history,
+                    former="" if plain else old.replid, former_until=-1 if plain else old.offset + 1,
+                )
+                for node in rest
             ),
             claims=(to,),
             epoch=self.seen.epoch + bool(self.seen.sentinels),

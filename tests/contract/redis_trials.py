@@ -15,7 +15,7 @@ from remediations import redis_command, redis_failback, redis_failover, redis_pu
 
 ALLOW = ("FAILOVER", "SENTINEL FAILOVER", "SET andon:canary", "HSET metrics:*", "PUBLISH param.reload")
 SLOW = replace(HEALTHY, primary=replace(PRIMARY, p99_us=9_000.0))
-WANTED = "the state is what the step wants, and doing it again would move the primary back (failover_proof)"
+WANTED = "counted only where the histories prove that no write is lost; again would move it back (failover_proof)"
 AWAY = replace(HEALTHY, home=REPLICA.address)  # it was failed over: home is the replica now
 
 
@@ -72,6 +72,7 @@ REDIS_TRIALS: dict[str, Trial] = {
             "two primaries": lambda: _redis(replace(SLOW, claims=(PRIMARY.address, REPLICA.address))),
             "Sentinels are missing": lambda: _redis(replace(SLOW, agreeing=1)),
             "only a plain failover": lambda: _redis(replace(SLOW, means="", why_not="they know no COORDINATED")),
+            "no replica is to be primary": _with(priority=0),
             "the replica is at home": lambda: _redis(AWAY),
         },
         hostile=({"reason": "x", "slow_us": 0}, {"reason": "x", "slow_us": True}),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.engine.action_ports import Proceed, Unfit
+from bot.engine.action_ports import Proceed, ReadBack, Unfit
 from bot.errors import NotSent, Unknown
 from bot.sandbox.children import until
 from bot.sandbox.topology import Node, Topology, ask, topology
@@ -126,6 +126,32 @@ async def test_a_lost_answer_is_proved_by_epoch_and_role(tmp_path: Path) -> None
         assert (await ours.connector.look()).epoch == figures(found)["epoch"] + 1
 
 
+async def test_a_promotion_by_hand_that_forgets_writes_is_not_called_done(tmp_path: Path) -> None:
+    """Somebody promoted the replica while the primary went on: all looks as wanted, and acknowledged writes are gone.
+
+    The same without a write in between loses nothing, which the histories of both servers prove.
+    """
+    async with topology(tmp_path, sentinels=0) as floor, desk(floor) as ours:
+        (replica,) = floor.replicas
+        found = await ours.inspect()
+        assert isinstance(found, Proceed)
+        await ask(replica, "REPLICAOF", "NO", "ONE")
+        assert await ask(floor.primary, "SET", "order", "acknowledged") == "OK"
+        await ask(floor.primary, "REPLICAOF", "127.0.0.1", str(replica.port))
+        seen = await until("it follows", lambda: _settled(ours, found), within=15)
+        assert await ask(replica, "GET", "order") is None
+        assert seen.as_wanted is None
+        assert f"it moved to {replica.address}, epoch 0 → 0, and nothing shows by whom; writes may be lost" in seen.why
+        assert "had to copy everything" in seen.why
+
+        back = await ours.inspect(RedisFailback)
+        assert isinstance(back, Proceed)
+        await ask(floor.primary, "REPLICAOF", "NO", "ONE")
+        await ask(replica, "REPLICAOF", "127.0.0.1", str(floor.primary.port))
+        seen = await until("it follows again", lambda: _settled(ours, back), within=15)
+        assert seen.as_wanted is True, seen
+
+
 async def test_an_old_primary_that_never_comes_back_is_not_called_done(tmp_path: Path) -> None:
     """It died as it handed over: the new one works and has no replica, which a person must know."""
     async with topology(tmp_path) as floor, desk(floor) as ours:
@@ -166,6 +192,12 @@ async def _fit(ours: Desk) -> bool:
 
 async def _proved(ours: Desk, found: Proceed) -> bool:
     return (await ours.read_back(found)).as_wanted is True
+
+
+async def _settled(ours: Desk, found: Proceed) -> ReadBack | None:
+    """What is read back once nothing is on its way any more."""
+    seen = await ours.read_back(found)
+    return None if seen.as_wanted is False else seen
 
 
 async def _is_primary(node: Node) -> bool:

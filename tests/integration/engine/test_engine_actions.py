@@ -76,6 +76,7 @@ async def test_what_no_probe_can_prove_is_left_to_a_person_and_never_sent_again(
     await floor.start()
     incident = await floor.status("parked")
     assert "nobody can tell whether it took effect" in incident.why
+    assert "Kelly is 0.2" in incident.results[0].why, "what the probe saw, in its own words"
     assert floor.risk.requests == []
     await floor.kill()
 

@@ -50,7 +50,9 @@ def test_the_lines_of_the_runbook_are_well() -> None:
 @pytest.mark.parametrize(
     "command",
     ["CONFIG GET *", "KEYS *", "SET a b", "CLIENT KILL x", "XREAD STREAMS s $ BLOCK 0", "DEBUG SLEEP 1", "",
-     "XRANGE s - + COUNT 1001", "XRANGE s - + COUNT -1"],
+     "XRANGE s - + COUNT 1001", "XRANGE s - + COUNT -1", "XRANGE s - + COUNT 10 COUNT 99999", "XRANGE s - + COUNT",
+     "XREVRANGE s + - count 1 Count 2", "TS.RANGE s - + AGGREGATION avg 1 COUNT 5 COUNT 5000",
+     "XINFO STREAM s FULL COUNT 0", "SLOWLOG GET -1", "SLOWLOG GET 9999999"],
 )  # fmt: skip
 def test_what_is_not_in_the_table_is_not_read(command: str) -> None:
     """What writes, blocks, or answers without end is refused in words."""
@@ -60,6 +62,8 @@ def test_what_is_not_in_the_table_is_not_read(command: str) -> None:
 def test_a_range_is_always_bounded() -> None:
     """A stream of any length answers with a page."""
     assert redis_commands.reading(["xrange", "count", "-", "+"]) == ("xrange", "count", "-", "+", "COUNT", "1000")
+    counted = ["TS.RANGE", "s", "-", "+", "AGGREGATION", "count", "60000"]
+    assert redis_commands.reading(counted) == (*counted, "COUNT", "1000")
     assert redis_commands.reading(["XREVRANGE", "s", "+", "-", "count", "20"]) == (
         "XREVRANGE", "s", "+", "-", "count", "20",
     )  # fmt: skip

@@ -9,10 +9,11 @@ from bot.testing import MemoryTargets
 from bot.testing.redis_twin import MemoryRedis
 
 A, B, C = "10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379"
-PRIMARY = RedisNode(address=A, role="primary", p99_us=9_000, offset=1_000, replid="a" * 40)
+PRIMARY = RedisNode(address=A, role="primary", p99_us=9_000, offset=1_000, replid="a" * 40, run_id="1" * 40)
 REPLICA = RedisNode(
-    address=B, role="replica", p99_us=200, offset=990, link_up=True, of=A, read_only=True, replid="a" * 40
-)
+    address=B, role="replica", p99_us=200, offset=990, link_up=True, of=A, read_only=True, replid="a" * 40,
+    run_id="2" * 40,
+)  # fmt: skip
 LOOK = RedisLook(
     primary=PRIMARY, replicas=(REPLICA,), claims=(A,), sentinels=3, agreeing=3, quorum=2, epoch=4, means="sentinel",
     home=A,

@@ -52,6 +52,32 @@ async def test_what_is_not_in_the_table_is_refused(words: tuple[str, ...]) -> No
     assert isinstance(await inspect(*words), Unfit)
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["EXPIRE metrics:a -1", "EXPIRE metrics:a 0", "EXPIRE metrics:a +5", "SET metrics:a 1 EX 0",
+     "SET metrics:a 1 px -5", "SET metrics:a 1 EXAT 1",
+     "SET metrics:a 1 PXAT 1", "SET metrics:a 1 NX", "SET metrics:a 1 EX"],
+)  # fmt: skip
+async def test_a_time_to_live_that_is_over_deletes_nothing(words: str) -> None:
+    """Deleting is DEL, with its own allow line; no other verb does it under its name."""
+    twin = redis()
+    twin.allow = ["EXPIRE metrics:*", "SET metrics:*"]
+    twin.strings["metrics:a"] = "5"
+    found = await RedisCommand().inspect(context(twin), command(*words.split()))
+    assert isinstance(found, Unfit), found
+    assert "no time to live" in found.why or "SET takes a key and a value here" in found.why
+
+
+@pytest.mark.parametrize(
+    "words", ["EXPIRE metrics:a 60", "SET metrics:a 1", "SET metrics:a 1 ex 60", "SET metrics:a EX"]
+)
+async def test_a_time_to_live_of_a_second_or_more_is_well(words: str) -> None:
+    """What it is for: a mark that goes by itself."""
+    twin = redis()
+    twin.allow = ["EXPIRE metrics:*", "SET metrics:*"]
+    assert isinstance(await RedisCommand().inspect(context(twin), command(*words.split())), Proceed)
+
+
 async def test_a_listed_verb_still_needs_its_allow_line() -> None:
     """The table says what may ever be sent; targets.yaml to which key; told before anybody says yes."""
     found = await inspect("HSET", "positions:BTC-USD", "size", "0")

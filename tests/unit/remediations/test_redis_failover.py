@@ -54,6 +54,7 @@ async def test_it_moves_the_primary_once_and_proves_it(look: RedisLook) -> None:
     assert (before["primary_p99_us"], before["replica_p99_us"], before["primaries"]) == (9_000, 200, 1)
     assert (json.loads(found.wanted), found.ask, twin.sent) == ({"primary": B}, "", [])
     assert {*SPEC.pins} <= {*before}
+    assert before["fit"] == [B]
     await RedisFailover().send(context(twin), found)
     assert [command[:2] for command in twin.sent] == [
         ("SENTINEL", "FAILOVER") if look.sentinels else ("FAILOVER", "TO")
@@ -192,12 +193,65 @@ async def test_without_sentinels_a_new_history_stands_for_the_epoch() -> None:
     assert "the history aaaaaaaa of before" in (await RedisFailover().read_back(context(twin), found)).why
 
 
-async def test_a_failover_by_the_sentinels_themselves_counts_as_done() -> None:
-    """The state is the one wanted, with nothing missing; a second failover would only move it back."""
+async def test_somebody_elses_failover_that_forgot_writes_is_never_called_done() -> None:
+    """Roles, epoch and offset are as wanted, and the old primary's last writes are gone: a person must compare."""
     twin = redis()
     found = await proceed(twin)
+    twin.promote(B, plain=True)
+    seen = await RedisFailover().read_back(context(twin), found)
+    assert seen.as_wanted is None
+    assert f"it moved to {B}, epoch 4 → 5, and nothing shows by whom; writes may be lost" in seen.why
+    assert twin.sent == [], "a person compares first"
+
+
+HANDED = {"former": "a" * 40, "former_until": 1_001}  # as both servers tell it after a coordinated handover
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "as_wanted", "why"),
+    [
+        ({}, {}, True, "not a byte lost"),
+        ({"former": ""}, {}, None, f"{B} does not continue the history that {A} had"),
+        ({"former": "c" * 40}, {}, None, "does not continue the history"),
+        ({}, {"former": "", "former_until": -1}, None, f"{A} had to copy everything from {B}"),
+        ({}, {"former_until": 1_002}, None, f"{B} took over at offset 1001, and {A} gave up at 1002"),
+        ({}, {"run_id": "3" * 40}, None, f"{A} was started anew since"),
+        ({"former_until": 901}, {}, False, f"{B} took over at offset 900, below 1000 of the old primary"),
+    ],
+)
+async def test_only_histories_without_a_fork_prove_that_nothing_is_lost(
+    new: dict[str, object], old: dict[str, object], as_wanted: bool | None, why: str
+) -> None:
+    """After an interruption each part of that proof is needed, and an earlier take-over is a loss for sure."""
+    twin = redis()
+    found = await proceed(twin)
+    after = replace(AWAY.replicas[0], **{"run_id": "1" * 40} | HANDED | old)  # type: ignore[arg-type]  # by name
+    promoted = replace(AWAY.primary, run_id="2" * 40, offset=9_000, **HANDED | new)  # type: ignore[arg-type]  # by name
+    twin.seen = replace(AWAY, primary=promoted, replicas=(after,))
+    seen = await RedisFailover().read_back(context(twin), found)
+    assert (seen.as_wanted, why in seen.why) == (as_wanted, True), seen.why
+
+
+async def test_our_own_request_that_was_taken_needs_no_histories() -> None:
+    """The server took it and the roles changed under our eyes; what the histories leave open is told all the same."""
+    twin, action = redis(), RedisFailover()
+    found = await action.inspect(context(twin), ARGUMENTS)
+    assert isinstance(found, Proceed)
+    await action.send(context(twin), found)
+    twin.seen = replace(twin.seen, replicas=(replace(twin.seen.replicas[0], former=""),))
+    seen = await action.read_back(context(twin), found)
+    assert seen.as_wanted is True
+    assert "the histories do not show that nothing is lost" in seen.why
+
+
+async def test_what_an_older_version_recorded_is_never_proof() -> None:
+    """An intent from before an upgrade of Andon names no process: a person decides."""
+    twin = redis()
+    found = await proceed(twin)
+    before = json.loads(found.before)
+    del before["run_id"]
     twin.promote(B)
-    assert (await RedisFailover().read_back(context(twin), found)).as_wanted is True
+    assert (await RedisFailover().read_back(context(twin), replace(found, before=json.dumps(before)))).as_wanted is None
 
 
 @pytest.mark.parametrize(
@@ -222,8 +276,60 @@ async def test_sentinels_may_choose_any_fit_replica() -> None:
     twin = redis(replace(LOOK, replicas=(REPLICA, THIRD)))
     found = await proceed(twin)
     assert json.loads(found.before)["fit"] == [B, C]
+    assert json.loads(found.wanted) == {"primary": f"{B} or {C}"}, "which of them is not ours to say"
     twin.promote(C)
     assert (await RedisFailover().read_back(context(twin), found)).as_wanted is True
+
+
+@pytest.mark.parametrize("look", [LOOK, SERVER])
+async def test_which_of_two_replicas_is_ahead_is_no_change(look: RedisLook) -> None:
+    """Under load that changes with every write: it neither voids a yes nor stops the send, and is not told as one."""
+    twin = redis(replace(look, replicas=(REPLICA, THIRD)))
+    found = await proceed(twin)
+    twin.seen = replace(twin.seen, replicas=(REPLICA, replace(THIRD, offset=999)))
+    again = await proceed(twin)
+    assert [json.loads(found.before)[pin] for pin in SPEC.pins] == [json.loads(again.before)[pin] for pin in SPEC.pins]
+    assert found.wanted == again.wanted
+    await RedisFailover().send(context(twin), found)
+    assert len(twin.sent) == 1
+
+
+async def test_a_server_is_told_the_replica_that_was_approved() -> None:
+    """The better address has come back meanwhile: the yes was to the other one."""
+    down = replace(REPLICA, error="Connection refused")
+    twin = redis(replace(SERVER, replicas=(down, THIRD)))
+    found = await proceed(twin)
+    twin.seen = replace(twin.seen, replicas=(REPLICA, THIRD))
+    await RedisFailover().send(context(twin), found)
+    assert twin.sent == [("FAILOVER", "TO", C)]
+
+
+@pytest.mark.parametrize(
+    ("look", "why"),
+    [
+        (replace(LOOK, epoch=5), f"{A} is primary now, epoch 5; it was {A}, epoch 4"),
+        (replace(LOOK, replicas=(REPLICA, THIRD)), f"{B} or {C} could become primary now; it was {B}"),
+        (with_replica(error="Connection refused"), f"nobody could become primary now; it was {B}"),
+    ],
+)
+async def test_what_changed_is_told_as_it_is(look: RedisLook, why: str) -> None:
+    """The words name the change, and the very one."""
+    twin = redis()
+    found = await proceed(twin)
+    twin.seen = look
+    with pytest.raises(NotSent) as refused:
+        await RedisFailover().send(context(twin), found)
+    assert str(refused.value) == f"the servers changed: {why}"
+
+
+async def test_a_replica_that_is_never_to_be_primary_is_no_candidate() -> None:
+    """Sentinel never chooses priority 0: it neither counts as fit nor forbids the failover by what it is."""
+    never = replace(THIRD, priority=0, p99_us=7_000.0)
+    found = await proceed(redis(replace(LOOK, replicas=(REPLICA, never))))
+    assert json.loads(found.before)["fit"] == [B]
+    alone = await inspect(redis(with_replica(priority=0)))
+    assert isinstance(alone, Unfit)
+    assert f"{B} has replica-priority 0: it is never to become primary" in alone.why
 
 
 async def test_failback_goes_home_only_and_is_always_asked_about() -> None:
