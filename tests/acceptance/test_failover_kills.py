@@ -28,7 +28,8 @@ async def _ends_well(floor: FailoverFloor) -> None:
 async def test_killed_right_after_the_request_and_in_the_read_back_it_is_done_once() -> None:
     """The Sentinel took it, its answer never came, Andon died; its successor dies while it proves what was done.
 
-    The third one finds epoch and roles as wanted, fails nothing over a second time, and goes on with the services.
+    The third one finds epoch and roles as wanted and a history that never forked, so that not a byte is lost; it fails
+    nothing over a second time, and goes on with the services.
     """
     async with open_failover_floor("answer") as floor:
         await floor.slow()

@@ -73,6 +73,9 @@ async def test_a_failover_changes_roles_history_and_epoch(bench: Bench):
     assert (after.epoch > before.epoch) == bool(before.sentinels)
     assert after.primary.replid == follower.replid != before.primary.replid
     assert after.primary.offset >= before.primary.offset
+    assert after.primary.former == follower.former == before.primary.replid, "neither history forked"
+    assert after.primary.former_until == follower.former_until > before.primary.offset
+    assert follower.run_id == before.primary.run_id != after.primary.run_id == before.replicas[0].run_id
     assert await target.read("GET", "andon:canary") == "1"
     await target.send("SET", "andon:canary", "2")
     with pytest.raises(Rejected, match="read only"):
