@@ -32,7 +32,7 @@ from remediations.kit import (
     canonical,
     parse,
 )
-from remediations.service_state import HEALTH_SECONDS, primary, state, until_healthy
+from remediations.service_state import HEALTH_SECONDS, same, state, store, until_healthy
 
 RUN_SECONDS = 8.0  # for the program; with HEALTH_SECONDS and its end by force, below what one send may take
 
@@ -74,42 +74,43 @@ class ServiceRestart:
         asked = parse(ServiceRestartParams, arguments)
         try:
             target = context.targets.program(context.system, context.component)
-            address = await primary(context, asked.store)
+            look = await store(context, asked.store)
         except TargetError as error:
             return CannotTell(f"which address {context.component} belongs on cannot be told: {error}")
-        if isinstance(address, Unfit):
-            return address
+        if isinstance(look, Unfit):
+            return look
         if len(target.programs) != 1:
             return Unfit(f"{context.component} allows {len(target.programs)} programs, and only one can be its restart")
-        program = target.programs[0]
-        health, redis, problem = await state(context, context.now)
-        before = canonical({"health": health, "redis": redis, "primary": address})
-        if (health, redis) == ("healthy", address):
+        program, address = target.programs[0], look.primary.address
+        stands = await state(context, context.now, look)
+        before = canonical({"health": stands.health, "redis": stands.redis, "primary": address})
+        if stands.well:
             return AlreadySo(before, f"{context.component} is healthy on {address} already")
-        ask = f"its health cannot be read ({problem})" if problem else ""
-        if health == "starting":
-            ask = f"{context.component} is starting already, on {redis}; a restart would begin anew"
         frozen = _Frozen(store=asked.store, reason=asked.reason, program=program, address=address)
         return Proceed(
             before=before,
             wanted=canonical({"health": "healthy", "redis": address}),
             arguments=canonical(frozen.model_dump(mode="json")),
             by_hand=target.by_hand(program, [context.component, address]),
-            ask=ask,
+            ask=stands.doubt(context.component, address),
         )
 
     async def send(self, context: ActionContext, proceed: Proceed) -> None:
         """Run the program, if it is still needed and the primary is still the same; then wait for the service."""
         frozen = parse(_Frozen, proceed.arguments)
         try:
-            now = await primary(context, frozen.store)
+            look = await store(context, frozen.store)
         except TargetError as error:
             raise NotSent(str(error)) from error
-        if now != frozen.address:
-            raise NotSent(now.why if isinstance(now, Unfit) else f"the primary is {now} now, not {frozen.address}")
-        health, redis, _ = await state(context, context.now)
-        if (health, redis) == ("healthy", frozen.address):
-            raise NotSent(f"{context.component} became healthy on {frozen.address} meanwhile")
+        if isinstance(look, Unfit):
+            raise NotSent(look.why)
+        if look.primary.address != frozen.address:
+            raise NotSent(f"the primary is {look.primary.address} now, not {frozen.address}")
+        stands = await state(context, context.now, look)
+        if stands.well:
+            raise NotSent(f"{context.component} became healthy on {stands.redis} meanwhile")
+        if not proceed.ask and (doubt := stands.doubt(context.component, frozen.address)):
+            raise NotSent(f"meanwhile {doubt}")
         target = context.targets.program(context.system, context.component)
         reply = await target.run(frozen.program, [context.component, frozen.address], seconds=RUN_SECONDS)
         if reply.code != 0:
@@ -120,12 +121,15 @@ class ServiceRestart:
     async def read_back(self, context: ActionContext, proceed: Proceed) -> ReadBack:
         """Whether it is healthy there now."""
         address = parse(_Frozen, proceed.arguments).address
-        health, redis, problem = await state(context, context.now)
-        if problem:
-            return ReadBack("{}", None, problem)
-        after = canonical({"health": health, "redis": redis})
-        why = f"{context.component} is {health} on {redis}"
-        return ReadBack(after, (health, redis) == ("healthy", address), why)
+        stands = await state(context, context.now)
+        if stands.problem:
+            return ReadBack("{}", None, stands.problem)
+        there = await same(stands.redis, address)
+        why = f"{context.component} is {stands.health} on {stands.redis}"
+        if stands.health == "healthy" and there is None:
+            return ReadBack("{}", None, f"{why}, and whether that is {address} cannot be told")
+        after = canonical({"health": stands.health, "redis": stands.redis})
+        return ReadBack(after, stands.health == "healthy" and there, why)
 
 
 ENTRY = Entry(

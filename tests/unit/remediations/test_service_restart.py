@@ -17,7 +17,8 @@ from remediations.service_state import HEALTH_SECONDS
 
 SYSTEM, NAME = "trading-core", "strategist"
 RESTART = "/usr/local/bin/restart-service"
-HERE, OLD = HEALTHY.primary.address, "127.0.0.1:7009"
+HERE, OLD = HEALTHY.primary.address, HEALTHY.replicas[0].address
+UNKNOWN = "127.0.0.1:7009"  # no server of that Redis
 ARGUMENTS = '{"reason":"redis was failed over","store":"redis"}'
 
 
@@ -100,6 +101,53 @@ async def test_a_person_decides_about_one_that_starts_or_is_silent(health: str, 
         del house.targets.fields[SYSTEM, NAME, "health"]
     assert asks in (await house.proceed()).ask
     assert bool((await house.proceed()).ask) is bool(asks)
+
+
+@pytest.mark.parametrize("said", ["localhost:7001", "[::ffff:127.0.0.1]:7001", "127.1:7001"])
+async def test_a_healthy_service_that_uses_another_name_is_left_alone(said: str, house: House) -> None:
+    """A host name and an IP address of one server are one place; what is well there is not interrupted."""
+    found = await house.proceed()
+    house.stands("healthy", said)
+    inspection = await ServiceRestart().inspect(house.context, ARGUMENTS)
+    assert isinstance(inspection, AlreadySo)
+    with pytest.raises(NotSent, match="became healthy"):
+        await ServiceRestart().send(house.context, found)
+    seen = await ServiceRestart().read_back(house.context, found)
+    assert (seen.as_wanted, seen.why) == (True, f"{NAME} is healthy on {said}")
+    assert house.program.ran == []
+
+
+@pytest.mark.parametrize("said", [UNKNOWN, "redis.invalid:7001", "redis", "", "localhost:seven"])
+async def test_a_healthy_service_at_an_address_nobody_knows_is_a_person_s(said: str, house: House) -> None:
+    """It may be the primary by a name that means nothing here: only what is known to be another server is elsewhere."""
+    before = await house.proceed()
+    house.stands("healthy", said)
+    found = await house.proceed()
+    assert found.ask == f"{NAME} is healthy on {said}, and nothing tells whether that is {HERE} by another name"
+    with pytest.raises(NotSent, match=r"meanwhile .* nothing tells whether"):
+        await ServiceRestart().send(house.context, before)  # nobody was asked about this
+    await ServiceRestart().send(house.context, found)  # somebody said yes
+    assert len(house.program.ran) == 1
+
+
+async def test_one_that_names_another_server_by_its_host_name_is_elsewhere(house: House) -> None:
+    """Yesterday's primary by any of its names; a home that does not answer may be the primary by another name."""
+    house.stands("healthy", OLD.replace("127.0.0.1", "localhost"))
+    assert (await house.proceed()).ask == ""
+    house.redis.seen = replace(HEALTHY, home=UNKNOWN)
+    house.stands("healthy", UNKNOWN)
+    assert "by another name" in (await house.proceed()).ask
+
+
+async def test_what_cannot_be_resolved_afterwards_is_not_proved(house: House) -> None:
+    """It came up on a name that means nothing here: neither done nor failed."""
+    found = await house.proceed()
+    house.stands("healthy", "redis.invalid:7001")
+    seen = await ServiceRestart().read_back(house.context, found)
+    assert seen.as_wanted is None
+    assert f"whether that is {HERE} cannot be told" in seen.why
+    house.stands("healthy", OLD)
+    assert (await ServiceRestart().read_back(house.context, found)).as_wanted is False
 
 
 async def test_without_a_primary_nothing_can_be_told(house: House) -> None:
