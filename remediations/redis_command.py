@@ -1,6 +1,6 @@
 """`redis.command`: one write of a fixed kind to one key of a component's Redis, for what has no action of its own yet.
 
-Run by the engine's step activity. Two fences: the verb stands in VERBS below (writes of one key to an absolute value,
+Run by the engine's step activity. Two fences: the verb stands in `redis_verbs` (writes of one key to an absolute value,
 nothing else), and the verb with its key stands in the component's `allow:` list, which the connector enforces. What it
 means to the trading system is unknown here, hence delivery `once`, risk `risky`, neutral direction.
 
@@ -13,8 +13,6 @@ would delete the key under another name, so a time to live is one second at leas
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 from remediations.kit import (
@@ -35,35 +33,8 @@ from remediations.kit import (
     Unfit,
     canonical,
     parse,
-)  # fmt: skip
-
-MAX_ARGUMENTS = 16  # of one command: a handful of fields; more belongs into a program
-MAX_SHOWN = 200  # characters of a value on a card
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """How a verb may be used: its arguments besides the verb (at least, at most), and what reads the same thing."""
-
-    least: int
-    most: int
-    reads: str
-    with_field: bool = False  # the read takes the first field or member too
-
-
-def verbs() -> Mapping[str, Verb]:
-    """Writes that name one key and say what it shall be; done twice they leave the same as done once."""
-    return {
-        "SET": Verb(2, 4, "GET"),  # … EX seconds: a mark that goes by itself; see `_unsound`
-        "DEL": Verb(1, 1, "EXISTS"),  # one key: the allow line names one
-        "EXPIRE": Verb(2, 2, "TTL"),
-        "PERSIST": Verb(1, 1, "TTL"),
-        "HSET": Verb(3, MAX_ARGUMENTS, "HGET", True),
-        "HDEL": Verb(2, MAX_ARGUMENTS, "HGET", True),
-        "SADD": Verb(2, MAX_ARGUMENTS, "SISMEMBER", True),
-        "SREM": Verb(2, MAX_ARGUMENTS, "SISMEMBER", True),
-    }
-
+)
+from remediations.redis_verbs import MAX_ARGUMENTS, MAX_SHOWN, Verb, unsound, verbs
 
 SPEC = ActionSpec(
     name="redis.command",
@@ -98,7 +69,7 @@ class RedisCommand:
             return Unfit(f"{verb[:MAX_SHOWN]!r} is none of the verbs redis.command may send: {', '.join(verbs())}")
         if not known.least <= len(rest) <= known.most:
             return Unfit(f"{verb} takes {known.least} to {known.most} arguments here, not {len(rest)}")
-        if why := _unsound(verb, rest):
+        if why := unsound(verb, rest):
             return Unfit(why)
         try:
             target = context.targets.redis(context.system, context.component)
@@ -129,19 +100,6 @@ class RedisCommand:
         verb, *rest = parse(RedisCommandParams, proceed.arguments).command
         now = await _read(context.targets.redis(context.system, context.component), verbs()[verb], rest)
         return ReadBack(canonical({"now": now}), None, f"{verbs()[verb].reads} {rest[0]} tells {now!r} now")
-
-
-def _unsound(verb: str, rest: list[str]) -> str:
-    """What is wrong with a time to live, or with the options of SET; "" for nothing."""
-    match (verb, *(word.upper() for word in rest[1:])):
-        case ("EXPIRE", seconds) | ("SET", _, "EX" | "PX", seconds):
-            lives = seconds.isascii() and seconds.isdigit() and int(seconds) > 0
-            return "" if lives else f"{seconds[:20]!r} is no time to live: it would delete {rest[0][:MAX_SHOWN]!r}"
-        case ("SET", _) | ("SET", _, "KEEPTTL"):
-            return ""
-        case ("SET", *_):
-            return "SET takes a key and a value here, and then EX seconds, PX milliseconds or KEEPTTL"
-    return ""
 
 
 async def _read(target: RedisTarget, verb: Verb, rest: list[str]) -> str:

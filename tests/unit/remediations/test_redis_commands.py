@@ -8,8 +8,9 @@ import pytest
 
 from bot.engine.action_ports import CannotTell, Inspection, Proceed, Unfit
 from bot.errors import NotSent, Rejected
-from remediations.redis_command import RedisCommand, verbs
+from remediations.redis_command import RedisCommand
 from remediations.redis_publish import RedisPublish
+from remediations.redis_verbs import verbs
 from tests.unit.remediations.redis_floor import context, redis
 
 RELOAD = '{"channel":"param.reload","message":{"config_path":"risk.yml","component":"risk_harmoniser"}}'
