@@ -25,6 +25,7 @@ from bot.core.plan import Page, Step
 from bot.core.words import SYSTEM_TARGET, JsonText, Millis, Severity, severity_rank, target_id
 
 FRESH_WINDOW_MS: Millis = 120_000  # what a person gets before a rung that came due meanwhile acts
+LOOK_MS: Millis = 10_000  # how long a look at a verification's evidence may take; a reading takes 2 s
 TURN_MS: Millis = 300_000  # a step without an outcome for this long parks; a hung dispatcher must not hide an incident
 DIAGNOSIS_MS: Millis = 10_000  # how long a plan waits for its diagnoses before it goes on without them
 RECHECKS_BEFORE_PARKING = 4  # a minute of "the alert is gone but the evidence is not healthy" calls a human
@@ -225,7 +226,7 @@ def settle_step(draft: Draft, outcome: Outcome) -> None:
     release_turn(draft, outcome, verifying_until=deadline, already=already)
     draft.change(status="verifying", why=f"waiting for {verify.until}")
     draft.arm("verify", deadline)
-    observe(draft, "verify", verify.until, draft.now + verify.every_ms)
+    observe(draft, "verify", verify.until, draft.now + verify.every_ms + LOOK_MS)
 
 
 def next_step(draft: Draft) -> None:

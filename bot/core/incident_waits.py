@@ -14,6 +14,7 @@ from bot.core.incident_end import RECHECK_MS, describe, escalate, in_midst, obse
 from bot.core.incident_ladder import AWAY_MS, rung_due
 from bot.core.incident_moves import (
     FRESH_WINDOW_MS,
+    LOOK_MS,
     MAX_RESULTS,
     RECHECKS_BEFORE_PARKING,
     TURN_MS,
@@ -25,9 +26,6 @@ from bot.core.incident_moves import (
     release_turn,
 )
 from bot.core.record import Applied, Decision, Ignored
-from bot.core.words import Millis
-
-LAST_LOOK_MS: Millis = 10_000  # how long the last look at a verification's evidence may take; a reading takes 2 s
 
 
 def found(draft: Draft, event: DiagnosisFound) -> Decision:
@@ -48,7 +46,8 @@ def observed(draft: Draft, event: EvidenceObserved) -> Decision:
     if event.purpose == "resolve":
         return _weigh_resolution(draft, event)
     if event.holds is not True:
-        if "verify" in draft.incident.timers:
+        if "verify" in draft.incident.timers and draft.step.verify is not None:
+            draft.arm("verify:again", draft.now + draft.step.verify.every_ms)  # after the answer, however slow it came
             return Applied(f"not yet: {event.why}")
         return _unverified(draft, event.why)
     draft.disarm("verify", "verify:again")
@@ -124,7 +123,7 @@ def _verification_over(draft: Draft, _: TimerFired) -> Decision:
     """Time is up. One last look decides: Andon itself may have been away, and the effect there all the while."""
     verify = draft.step.verify
     assert verify is not None  # only a step with a verification arms this timer
-    observe(draft, "verify", verify.until, draft.now + LAST_LOOK_MS)
+    observe(draft, "verify", verify.until, draft.now + LOOK_MS)
     return Applied("time is up; one last look at the evidence")
 
 
@@ -147,7 +146,7 @@ def _verify_again(draft: Draft, _: TimerFired) -> Decision:
     assert verify is not None  # only a step with a verification arms this timer
     if "verify" not in draft.incident.timers:
         return _unverified(draft, "the last look had no answer")
-    observe(draft, "verify", verify.until, draft.now + verify.every_ms)
+    observe(draft, "verify", verify.until, draft.now + verify.every_ms + LOOK_MS)
     return Applied("looking at the evidence again")
 
 
