@@ -1,4 +1,4 @@
-"""How many replicas a write waits for, and since when the Sentinels must have heard the primary where one is missing."""
+"""How many replicas a write waits for, and since when Sentinels must have heard the primary where one is missing."""
 
 from __future__ import annotations
 
