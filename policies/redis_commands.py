@@ -113,5 +113,7 @@ def _covers(line: str, verb: str, key: str) -> bool:
 
 def _named(words: Sequence[str]) -> str:
     """The command's name in the table, of one word or two."""
+    if any(" " in word for word in words[:1]):
+        return ""  # a client may part it into words that nobody has counted
     two = " ".join(words[:2]).upper()
     return two if two in READS else words[0].upper() if words else ""

@@ -133,6 +133,9 @@ async def test_a_promotion_by_hand_that_forgets_writes_is_not_called_done(tmp_pa
     """
     async with topology(tmp_path, sentinels=0) as floor, desk(floor) as ours:
         (replica,) = floor.replicas
+        for node in (floor.primary, replica):  # its PINGs to replicas are bytes of the history, too
+            await ask(node, "CONFIG", "SET", "repl-ping-replica-period", "3600")
+        await until("the replica has everything", lambda: _alike(floor.primary, replica), within=15)
         found = await ours.inspect()
         assert isinstance(found, Proceed)
         await ask(replica, "REPLICAOF", "NO", "ONE")
@@ -144,6 +147,7 @@ async def test_a_promotion_by_hand_that_forgets_writes_is_not_called_done(tmp_pa
         assert f"it moved to {replica.address}, epoch 0 → 0, and nothing shows by whom; writes may be lost" in seen.why
         assert "had to copy everything" in seen.why
 
+        await until("it has everything again", lambda: _alike(replica, floor.primary), within=15)
         back = await ours.inspect(RedisFailback)
         assert isinstance(back, Proceed)
         await ask(floor.primary, "REPLICAOF", "NO", "ONE")
@@ -192,6 +196,12 @@ async def _fit(ours: Desk) -> bool:
 
 async def _proved(ours: Desk, found: Proceed) -> bool:
     return (await ours.read_back(found)).as_wanted is True
+
+
+async def _alike(primary: Node, replica: Node) -> bool:
+    """The replica has got every byte that its primary has sent."""
+    ours, theirs = await ask(primary, "ROLE"), await ask(replica, "ROLE")
+    return bool(ours and theirs) and ours[0] == "master" and theirs[3] == "connected" and ours[1] == theirs[4]
 
 
 async def _settled(ours: Desk, found: Proceed) -> ReadBack | None:

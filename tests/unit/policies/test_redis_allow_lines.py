@@ -67,3 +67,9 @@ def test_a_range_is_always_bounded() -> None:
     assert redis_commands.reading(["XREVRANGE", "s", "+", "-", "count", "20"]) == (
         "XREVRANGE", "s", "+", "-", "count", "20",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [["XINFO STREAM", "s", "FULL"], ["SLOWLOG GET", "99999"], ["XRANGE s", "-", "+"]])
+def test_a_name_of_two_words_comes_as_two(command: list[str]) -> None:
+    """Else what follows it is counted from another place than the server does."""
+    assert isinstance(redis_commands.reading(command), str)
