@@ -66,6 +66,7 @@ async def _starts(count: int) -> list[tuple[str, list[float]]]:
 def _waits(folder: Path, count: int) -> list[float]:
     """Milliseconds from each alert's first byte to its command's first word, sorted."""
     folder.mkdir(parents=True)
+    folder.chmod(0o755)  # what a group may write to is not run
     pipe, program = folder / "pipe", folder / "program"
     os.mkfifo(pipe)
     program.write_text(f'#!/bin/sh\necho "$1" > {pipe}\n')

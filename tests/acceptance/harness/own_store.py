@@ -163,6 +163,7 @@ class StoreHouse:
         (configs / "policies").mkdir(parents=True)
         script = self.folder / "ledger.py"
         script.write_text(LEDGER)
+        script.chmod(0o644)  # what a group may write to is not run
         program = f"{sys.executable} {script} {self.folder / 'ledger'}"
         run = {
             "action": "command.run",
