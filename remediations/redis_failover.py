@@ -13,17 +13,8 @@ import json
 from typing import Annotated
 
 from remediations.failover_preconditions import (
-    SAMPLES,
-    as_approved,
-    by_hand,
-    candidates,
-    doubts,
-    figures,
-    instead,
-    load,
-    refusal,
-    unmeasured,
-)
+    SAMPLES, as_approved, by_hand, candidates, doubts, figures, instead, load, refusal, unmeasured,
+)  # fmt: skip
 from remediations.failover_proof import SETTLE_SECONDS, announce, read_back, settle
 from remediations.kit import (
     ActionContext,
