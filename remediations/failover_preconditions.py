@@ -75,9 +75,11 @@ def eligible(look: RedisLook, fit: Sequence[RedisNode]) -> list[str]:
 
 
 def as_approved(
-    look: RedisLook, found: Sequence[RedisNode], before: Mapping[str, object]
+    look: RedisLook, found: tuple[RedisNode, ...] | str, before: Mapping[str, object]
 ) -> tuple[RedisNode, ...] | str:
-    """`found`, the approved one first; or what changed since `before`, by which a yes to it no longer holds."""
+    """The `candidates`, the approved one first; or what changed since `before`, so that a yes to it no longer holds."""
+    if isinstance(found, str):
+        return found
     if (look.primary.address, look.epoch) != (before["primary"], before["epoch"]):
         return (
             f"the servers changed: {look.primary.address} is primary now, epoch {look.epoch}; "
@@ -86,11 +88,11 @@ def as_approved(
     fit = before["fit"]
     then = sorted(str(one) for one in fit) if isinstance(fit, list) else []
     if look.means == "server":
-        found = sorted(found, key=lambda node: node.address not in then)
+        found = tuple(sorted(found, key=lambda node: node.address not in then))
     now = eligible(look, found)
     if now != then:
         return f"the servers changed: {_either(now)} could become primary now; it was {_either(then)}"
-    return tuple(found)
+    return found
 
 
 def refusal(look: RedisLook, fit: Sequence[RedisNode], slow_us: int, now: Load) -> str:

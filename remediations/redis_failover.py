@@ -13,8 +13,17 @@ import json
 from typing import Annotated
 
 from remediations.failover_preconditions import (
-    SAMPLES, as_approved, by_hand, candidates, doubts, figures, instead, load, refusal, unmeasured,
-)  # fmt: skip
+    SAMPLES,
+    as_approved,
+    by_hand,
+    candidates,
+    doubts,
+    figures,
+    instead,
+    load,
+    refusal,
+    unmeasured,
+)
 from remediations.failover_proof import SETTLE_SECONDS, announce, read_back, settle
 from remediations.kit import (
     ActionContext,
@@ -102,9 +111,7 @@ class RedisFailover:
         before, asked = json.loads(proceed.before), parse(FailoverParams, proceed.arguments)
         target = context.targets.redis(context.system, context.component)
         look = await target.look()
-        found = candidates(look, asked.slow_us, home=self.home)
-        if not isinstance(found, str):
-            found = as_approved(look, found, before)
+        found = as_approved(look, candidates(look, asked.slow_us, home=self.home), before)
         if isinstance(found, str):
             raise NotSent(found)
         why = refusal(look, found, asked.slow_us, load(str(await target.read("INFO"))))
