@@ -187,8 +187,14 @@ class RedisLink:
             self._replicas.refuse(doing, confirmed)
 
     async def _teach(self, line: Line) -> None:
-        """A new primary knows no scripts, and asking it for one would wait for replicas in vain before it said so."""
-        await _exchange(line.commands.connection_pool, [("SCRIPT", "LOAD", each) for each in self._sources.values()])
+        """A new primary knows no scripts, and asking it for one would wait for replicas in vain before it said so.
+
+        Nor does a write wait in vain for those that are not there: a failover leaves at least the old primary behind.
+        """
+        loads: list[Command] = [("SCRIPT", "LOAD", each) for each in self._sources.values()]
+        *_, replication = await _exchange(line.commands.connection_pool, [*loads, ("INFO", "replication")])
+        if self._route is not None:
+            self._replicas.begin(replication, self._route.replicas)
 
     async def _run(
         self, script: ScriptName, keys: Sequence[bytes], arguments: Sequence[Argument], *then: Command

@@ -154,6 +154,8 @@ class Route:
             await left.close()
         try:
             said = await self._ask()
+            if said is not None:
+                self._replicas = said.replicas if said.is_majority else max(said.replicas, self._replicas)
             if said is not None and (self._line is None or self._line.server != said.server):
                 await self._go_to(said)
         except (RedisError, OSError) as error:
@@ -162,7 +164,6 @@ class Route:
         self._said, self._asked_at = said, now
         if said is not None:
             self._epoch = said.epoch
-            self._replicas = said.replicas if said.is_majority else max(said.replicas, self._replicas)
 
     async def _ask(self) -> Primary | None:
         """What the Sentinels say. None: nothing that counts, and the line there is goes on serving."""

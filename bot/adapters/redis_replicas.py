@@ -61,6 +61,15 @@ class Replicas:
             if self._missed_at is None:
                 self._there = self._all
 
+    def begin(self, replication: bytes, count: int) -> None:
+        """On a line to another primary: what its `INFO replication` says, and how many replicas Sentinels know."""
+        self._missed_at = None
+        self.known(count)
+        there = sum(_has(value, 0) for value in _replicas(replication).values())
+        if there < self._all:
+            self._there, self._offset = there, 0
+            self._missed_at = asyncio.get_running_loop().time()
+
     def wait(self, *, needed: bool) -> Wait:
         """What goes with a write: for all that keep up, and for `wanted` where they are needed."""
         count = max(self._there, self._wanted if needed else 0)
@@ -108,11 +117,10 @@ class Replicas:
 
     def seen(self, replication: bytes) -> None:
         """What `INFO replication` says. Those that have caught up with the look before are waited for again."""
-        facts = dict(line.split(b":", 1) for line in replication.splitlines() if b":" in line)
-        before, self._offset = self._offset, int(facts.get(b"master_repl_offset", b"0"))
+        before, self._offset = self._offset, int(_facts(replication).get(b"master_repl_offset", b"0"))
         if not before:
             return
-        there = sum(_has(value, before) for name, value in facts.items() if _is_replica(name))
+        there = sum(_has(value, before) for value in _replicas(replication).values())
         if there > self._there:
             log.info("store_replicas_back", confirming=there, replicas=self._all)
             self._there = min(there, self._all)
@@ -120,9 +128,15 @@ class Replicas:
             self._missed_at = None
 
 
-def _is_replica(name: bytes) -> bool:
-    """slave0, slave1, …"""
-    return name.startswith(b"slave") and name[5:].isdigit()
+def _facts(replication: bytes) -> dict[bytes, bytes]:
+    """`INFO replication`, by name."""
+    return dict(line.split(b":", 1) for line in replication.splitlines() if b":" in line)
+
+
+def _replicas(replication: bytes) -> dict[bytes, bytes]:
+    """slave0, slave1, … of it."""
+    found = _facts(replication).items()
+    return {name: value for name, value in found if name.startswith(b"slave") and name[5:].isdigit()}
 
 
 def _has(line: bytes, offset: int) -> bool:

@@ -74,3 +74,14 @@ async def test_who_asks_no_replica_is_asked_for_nothing() -> None:
         None,
         "",
     )
+
+
+async def test_on_another_primary_nobody_waits_for_the_one_that_fell() -> None:
+    """The Sentinels know two, one is there: they must have heard since, before anything is written."""
+    replicas = Replicas(1)
+    replicas.begin(info(100, 100), 2)
+    assert waits(replicas) == 1
+    assert replicas.doubt() is not None
+    replicas.begin(info(100, 100, 90), 2)
+    assert waits(replicas) == 2
+    assert replicas.doubt() is None
