@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import yaml
 
 from bot.demo import config as demo_config
@@ -107,8 +108,17 @@ class SlowRedisFloor(Floor):
         return [each for each in await self.sandbox("GET", "/ledger?kind=effect") if each["author"] != "fault"]
 
     async def lost(self) -> int:
-        """How many acknowledged writes of the services the primary of now does not have."""
-        writes = await self.sandbox("GET", "/ledger/writes")
+        """How many acknowledged writes of the services the primary of now does not have, once it can be asked."""
+
+        async def look() -> Json | None:
+            try:
+                return dict(await self.sandbox("GET", "/ledger/writes"))
+            except aiohttp.ClientResponseError as problem:  # right after a change of primary a connection may be gone
+                if problem.status != 503:
+                    raise
+                return None
+
+        writes = await until("the primary says what it has", look, within=WITHIN)
         assert all(each["acknowledged"] > 0 for each in writes["services"].values())
         return int(writes["lost"])
 
