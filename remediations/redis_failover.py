@@ -2,9 +2,8 @@
 
 Run by the engine's step activity. It is coordinated or not done at all: `SENTINEL FAILOVER … COORDINATED` where the
 Sentinels know it, else, without Sentinels, the server's own FAILOVER: both stop writes, wait until the replica has
-every one of them, and only then change roles. What must hold is in `failover_preconditions`, what proves that it was
-done in `failover_proof`. Delivery `once`: a second request would move the primary back. Never to the address where
-this Redis is at home: that is `redis.failback`, which people ask for.
+every one of them, and only then change roles. What must hold is in `failover_preconditions`, the proof in
+`failover_proof`. Delivery `once`: a second request would move the primary back. Never home: that is `redis.failback`.
 """
 
 from __future__ import annotations
@@ -57,6 +56,7 @@ SPEC = ActionSpec(
     direction="neutral",
     role="store",
     pins=PINS,
+    undo="redis.failback",
     source="T3",
     send_ms=SEND_MS,
 )

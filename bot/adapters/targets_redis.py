@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
+from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError
 
 from bot.adapters import targets_redis_look as looking
@@ -57,6 +58,7 @@ class RedisConnector:
         self._allow = frozenset(allow)
         self._killed = killed
         self._username = username
+        parse_url(url)  # a mistake in its options is one of the configuration, told where that is read
         self._login: dict[str, str] = {"username": username} if username else {}
         if credentials is not None:
             self._login["password"] = credentials.get_secret_value()

@@ -23,7 +23,7 @@ from remediations.redis_latency import COMMANDS_SLOW, CROWD, MEMORY, NETWORK, Re
 
 SYSTEM = "trading-core"
 WITHIN = 15.0
-Trouble = Callable[[Node], Coroutine[Any, Any, None]]
+Trouble = Callable[[Node, int], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
@@ -66,7 +66,7 @@ async def test_each_trouble_is_told_by_the_server_s_own_figures(
     """Real slow commands, a real crowd, a server that is nearly full."""
     async with shop(tmp_path) as (node, context):
         async with asyncio.TaskGroup() as troubles:
-            task = troubles.create_task(trouble(node))
+            task = troubles.create_task(trouble(node, slowness.STALL_MS))
             try:
                 found = await told_within(context, cause)
             finally:

@@ -94,6 +94,7 @@ _HALT = step("rung2-halt", action="trading.halt")
 _LADDER = (rung(MINUTE, "pm"), replace(rung(20 * MINUTE, "cro", "resolved"), step=_HALT, notify="#floor"))
 _STOP = step("cut", on_failure="stop", verify=None)
 _PAUSED = step("halt", on_failure="continue", pause_ms=1, verify=None, guard="")
+_AGAIN = replace(_PAUSED, id="again")
 PLANS = (
     plan(step("cut", on_failure="continue"), step("halt"), policy_hash="two", healthy=HEALTHY),
     plan(
@@ -104,12 +105,9 @@ PLANS = (
         diagnose=("var_pattern",),
     ),
     plan(replace(_STOP, direction="neutral"), policy_hash="diagnosed", diagnose=("var_pattern",), healthy=HEALTHY),
-    plan(_STOP, step("halt", on_failure="continue", component="", verify=None, guard=""), policy_hash="plain"),
-    plan(replace(_STOP, direction="neutral"), policy_hash="bare", diagnose=("var_pattern",)),
-    plan(step("cut", on_failure="stop", verify=None, guard=""), policy_hash="guardless", healthy=HEALTHY),
-    plan(step("cut", on_failure="continue"), _PAUSED, replace(_PAUSED, id="again"), policy_hash="pausing"),
-    plan(replace(_STOP, direction="neutral", pause_ms=1), policy_hash="pausing-first", diagnose=("var_pattern",)),
-    plan(step("cut", pause_ms=1, verify=None, guard=""), policy_hash="waiting"),
+    plan(step("cut", on_failure="continue"), replace(_PAUSED, component=""), _AGAIN, policy_hash="plain"),
+    plan(replace(_STOP, direction="neutral", pause_ms=1), policy_hash="bare", diagnose=("var_pattern",)),
+    plan(step("cut", on_failure="stop", verify=None, guard="", pause_ms=1), policy_hash="guardless", healthy=HEALTHY),
     plan(steps=(), policy_hash="catch-all", page_on_open=Page(service="desk", severity="critical")),
 )
 

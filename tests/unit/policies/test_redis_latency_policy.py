@@ -42,9 +42,12 @@ def test_the_failover_comes_first_then_each_service_on_the_new_address() -> None
 
 def test_failing_back_and_a_datacentre_failover_are_never_in_the_plan() -> None:
     """The first is for people to order, the second is only proposed."""
-    text = (Path(configs.__path__[0]) / "policies" / "trading-core.yaml").read_text(encoding="utf-8")
-    assert "redis.failback" not in text
-    rungs = _plan().ladder
+    plan = _plan()
+    assert "redis.failback" not in {step.action for step in plan.steps}
+    back = plan.steps[0].undo_plan
+    assert back is not None, "after four hours people are asked whether it goes home"
+    assert [(step.action, step.automatic) for step in back.steps] == [("redis.failback", False)]
+    rungs = plan.ladder
     assert [(rung.after_ms, rung.page.service if rung.page else "") for rung in rungs] == [
         (300_000, "devops"),
         (600_000, "devops"),
