@@ -78,6 +78,12 @@ async def _people_make_it_well(stage: Stage, incident: str) -> None:
         body = {"note": "tour: the replica was mended", "force": True}
         await stage.api("POST", f"/incidents/{incident}/resolve", body)
 
+    async def held() -> bool:
+        """Inside the hold a relapse joins the episode, and its plan is not run again."""
+        return "hold" not in (await stage.card(incident)).due
+
+    await until("the hold is over", held, within=SCENE_WITHIN)
+
 
 async def _moves(stage: Stage) -> list[dict[str, Any]]:
     return await stage.effects("redis_primary", author="redis")
