@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bot.console import SEVERITY_STYLE, STATUS_STYLE, Json, clean, moment, span, timer_words
 from bot.console_decision import card
-from bot.console_values import changes, parsed, reading
+from bot.console_values import changes, intended, parsed, reading
 from bot.core.words import Millis
 
 MAX_ALERTS_SHOWN: Final = 12
@@ -125,7 +125,8 @@ def _steps(record: Json) -> Iterator[RenderableType]:
             "  ",
             clean(result["why"]),
         )
-        for line in changes(result["before"], result["after"]):
+        told = intended if result["outcome"] in ("asked", "shadowed") else changes  # only what was wanted is known
+        for line in told(result["before"], result["after"]):
             yield Text.assemble("            ", line)
 
 

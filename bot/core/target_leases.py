@@ -74,7 +74,9 @@ def over(draft: TargetDraft, event: TimerFired) -> Decision:
         errand = ""
     else:
         errand = _order(draft, action, lease, lease.plan, why)
-    _keep(draft, action, replace(lease, until=draft.now + lease.for_ms, asked=lease.asked + 1, errand=errand))
+    patience = lease.plan.steps[0].approve_within_ms if lease.plan is not None else 0  # a question gets its time
+    until = draft.now + max(lease.for_ms, 2 * patience)
+    _keep(draft, action, replace(lease, until=until, asked=lease.asked + 1, errand=errand))
     return Applied(why)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bot.console_story import incident, rung_words
-from bot.core.incident import Incident
+from bot.core.incident import Incident, StepResult
 from bot.core.plan import Page, Plan, Rung, Step
 from bot.core.record import Timer
 
@@ -63,3 +63,14 @@ def test_who_has_it_and_where_it_belongs() -> None:
     assert "ordered by demo-approver" in text
     assert "branch of inc-parent2345: andon show inc-parent2345" in text
     assert "a rung's own action: andon show inc-branch2345" in text
+
+
+def test_what_was_only_asked_shows_what_would_change_and_no_unknown_outcomes() -> None:
+    """The figures a person weighs stay figures; nothing has happened yet."""
+    asked = StepResult(
+        step="1-fail-over", episode=1, outcome="asked", at=NOW, why="the cause may not be its own",
+        before='{"behind_bytes":0,"epoch":3,"primary":"a:1"}', after='{"primary":"b:2"}',
+    )  # fmt: skip
+    text = told(results=(asked,))
+    assert "primary a:1 → b:2" in text
+    assert "?" not in text

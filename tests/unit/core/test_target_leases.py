@@ -190,3 +190,15 @@ def test_what_was_promised_under_a_turn_that_was_given_up_is_remembered() -> Non
     floor.wait(TURN_MS)
     assert floor.target(ROUTER).slot is None
     assert [intent.intent for intent in floor.target(ROUTER).loose] == [run.id]
+
+
+def test_a_short_lease_leaves_people_the_time_to_answer() -> None:
+    """A question every few seconds would be a new page every few seconds, and no yes would ever be in time."""
+    floor = paused()
+    floor.tell(ROUTER, LeaseRenewed(id="r", at=0, by="demo-oncall", action="router.pause", for_ms=5_000))
+    floor.wait(5_000)
+    assert len(resumes(floor)) == 1
+    floor.wait(RESUME.steps[0].approve_within_ms)
+    assert len(resumes(floor)) == 1
+    floor.wait(2 * RESUME.steps[0].approve_within_ms)
+    assert len(resumes(floor)) == 2
