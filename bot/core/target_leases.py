@@ -45,6 +45,13 @@ def taken_back(draft: TargetDraft, event: SlotReleased) -> None:
             _end(draft, action, lease, f"{event.action} took it back", done_by=event.incident)
 
 
+def not_taken_back(draft: TargetDraft, event: SlotReleased) -> None:
+    """The question was answered, and could not be carried out: it is asked again when the lease's length has passed."""
+    for action, lease in draft.target.leases.items():
+        if lease.errand and lease.errand == event.incident:
+            _keep(draft, action, replace(lease, until=draft.now + lease.for_ms))
+
+
 def left_for(target: Target, action: str) -> JsonText:
     """The component as it was left by what `action` takes back, or by its own last run; "{}" where no lease says."""
     leases = target.leases

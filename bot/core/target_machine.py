@@ -169,6 +169,8 @@ def _released(draft: TargetDraft, event: SlotReleased) -> Decision:
     draft.change(slot=None)
     if event.already:
         target_leases.taken_back(draft, event)
+    if event.outcome == "not_sent":
+        target_leases.not_taken_back(draft, event)
     if event.outcome == "unknown" and slot.intent is not None:  # whoever ran it may still come and ask
         draft.change(loose=(*target.loose, slot.intent)[-MAX_LOOSE:])
     if event.outcome in ("done", "unknown") and slot.intent is not None:  # without an intent nothing was sent

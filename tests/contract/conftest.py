@@ -83,7 +83,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         wait_until_it_answers(url)
         yield url
     finally:
-        process.terminate()
+        process.kill()  # its data is the test's; asked to end, it would wait for a replica that never comes
         process.wait(10)
 
 

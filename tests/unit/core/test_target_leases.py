@@ -202,3 +202,13 @@ def test_a_short_lease_leaves_people_the_time_to_answer() -> None:
     assert len(resumes(floor)) == 1
     floor.wait(2 * RESUME.steps[0].approve_within_ms)
     assert len(resumes(floor)) == 2
+
+
+def test_an_answer_that_could_not_be_carried_out_is_asked_about_at_the_usual_time() -> None:
+    """Somebody else had a hand in it: that question is over, so the next one need not wait for it."""
+    floor = paused()
+    floor.tell(ROUTER, LeaseRenewed(id="r", at=0, by="demo-oncall", action="router.pause", for_ms=5_000))
+    floor.wait(5_000)
+    floor.report(resumes(floor)[0], StepNotSent, "the router was paused by quant, not by Andon")
+    floor.wait(5_000)
+    assert len(resumes(floor)) == 2
