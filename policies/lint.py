@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from bot.core.action import ActionSpec
 from bot.core.words import risk_rank
-from policies import arguments, lint_evidence, lint_people, matchers, planning
+from policies import arguments, lint_allow, lint_evidence, lint_people, matchers, planning
 from policies.arguments import Schema
 from policies.document import CatchAllDoc, PolicyDoc, PolicyFile, RungDoc, StepDoc
 from policies.durations import spell
@@ -152,6 +152,8 @@ def _step(step: StepDoc, policy: PolicyDoc, known: Known, setting: Setting) -> I
     if step.lease and not spec.role:
         yield ("lease",), f"{step.action} acts on no component, so nothing of it can stay in force", "remove lease:"
     yield from _arguments(step, known, setting)
+    if component is not None:
+        yield from lint_allow.check(step, spec, component, setting)
     yield from _floors(step, spec, dict(component.floors) if component else {})
     if step.risk is not None and risk_rank(step.risk) < risk_rank(spec.risk):
         message = f"{step.action} is {spec.risk}; a policy may raise a risk, not lower it"

@@ -3,6 +3,10 @@
 Pure. `policies.targets` checks the lines of targets.yaml with it, and `bot.adapters.targets_redis` every command before
 it leaves. A line is `VERB KEY` ("PUBLISH param.reload", "HSET metrics:*"), or the verb of a failover alone. Only verbs
 whose one key is their first argument are known here, so that the key that was checked is the key that is written.
+
+WRITES is what any action may be allowed, those of other distributions too: their code knows what a second INCR or XADD
+would do. `redis.command` takes whatever a policy says and knows nothing, so it sends a part of it only, absolute values
+(`remediations.redis_verbs`). A step of it with another verb is told by `andon check`, whatever the component allows.
 """
 
 from __future__ import annotations

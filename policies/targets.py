@@ -22,6 +22,7 @@ from policies.texts import Name
 Connector: TypeAlias = Literal["http", "redis", "prometheus", "command", "process"]
 
 LOCAL: frozenset[Connector] = frozenset({"command", "process"})  # of this host: no address, no credentials
+ALLOWING: frozenset[Connector] = frozenset({"http", "redis", "command"})  # they have an `allow` list
 SCHEMES: dict[Connector, tuple[str, ...]] = {
     "http": ("http", "https"),
     "redis": ("redis", "rediss", "unix"),
@@ -168,18 +169,24 @@ def _allow(at: Path, component: ComponentDoc) -> Iterator[Finding]:
     if component.connector == "command" and not component.allow:
         yield at, "allows no program, so nothing can be done with it", 'add allow: ["/absolute/path/of/a/program"]'
     for index, line in enumerate(component.allow):
-        match component.connector:
-            case "http":
-                problem = _request_problem(line)
-            case "redis":
-                problem = redis_commands.line_problem(line)
-            case "command":
-                problem = local_targets.program_problem(line)
-            case _:
-                yield (*at, "allow"), f"allow means nothing for a {component.connector} component", "remove it"
-                return
-        if problem is not None:
+        if component.connector not in ALLOWING:
+            yield (*at, "allow"), f"allow means nothing for a {component.connector} component", "remove it"
+            return
+        if problem := allow_problem(component.connector, line):
             yield ((*at, "allow", index), *problem)
+
+
+def allow_problem(connector: Connector, line: str) -> tuple[str, str] | None:
+    """What is wrong with a line of `allow`, and what to write instead; None when it is well."""
+    match connector:
+        case "http":
+            return _request_problem(line)
+        case "redis":
+            return redis_commands.line_problem(line)
+        case "command":
+            return local_targets.program_problem(line)
+        case _:
+            return None
 
 
 def _request_problem(line: str) -> tuple[str, str] | None:

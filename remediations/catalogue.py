@@ -122,6 +122,13 @@ class ActionCatalogue:
             raise ConfigError(f"no action named {action!r}")
         return canonical(parse(entry.params, arguments).model_dump(mode="json"))
 
+    def needs(self, action: str, arguments: JsonText) -> tuple[str, ...]:
+        """The allow lines without which the action could not act; () also where the arguments do not fit (yet)."""
+        entry = self._actions.get(action)
+        if entry is None or check(entry.params, arguments, partial=False):
+            return ()
+        return entry.needs(arguments)
+
     def params_schema(self, action: str) -> JsonText:
         """JSON Schema of the action's parameters. Raises ConfigError when no such action exists."""
         entry = self._actions.get(action)

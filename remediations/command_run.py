@@ -143,4 +143,5 @@ ENTRY = Entry(
         "the component does not allow the program": "… does not allow '/usr/local/bin/scale-models'; its allow list in "
         "targets.yaml decides"
     },
+    needs=lambda arguments: (parse(CommandRunParams, arguments).program,),
 )

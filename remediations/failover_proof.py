@@ -44,6 +44,11 @@ ARRIVE_SECONDS = 0.8  # for the canary to reach the old primary: one way over a 
 POLL_SECONDS = 0.05  # how often servers are looked at; no server tells when a failover is over
 
 
+def needed(channel: str) -> tuple[str, ...]:
+    """The allow lines of a failover: the request itself, the write that proves it, and the channel that is told."""
+    return ("FAILOVER", f"SET {CANARY}", *((f"PUBLISH {channel}",) if channel else ()))
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A look compared with before: `missing` is what still speaks against it being done; "" for nothing."""

@@ -77,10 +77,16 @@ class HttpCall:
         return ReadBack("{}", None, "a plain call has nothing to read back; the target's 2xx is all there is")
 
 
+def _needs(arguments: JsonText) -> tuple[str, ...]:
+    asked = parse(HttpCallParams, arguments)
+    return (f"{asked.method} {asked.path}",)
+
+
 ENTRY = Entry(
     spec=SPEC,
     params=HttpCallParams,
     action=HttpCall,
     example={"method": "POST", "path": "/api/router/pause", "body": {"for": "60s"}},
     refuses={"the component does not allow it": "POST /api/router/pause is not in the allow list of …"},
+    needs=_needs,
 )

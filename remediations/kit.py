@@ -8,7 +8,7 @@ listed in `remediations.catalogue`; those of other distributions come in through
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import Field, JsonValue
@@ -50,12 +50,18 @@ from remediations.params import Params, Text, canonical, parse
 ANY_ROLE = "*"  # an action with this role acts on whichever component the policy names
 
 
+def _nothing(_: JsonText) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One action: its declaration, the model of its parameters, the class that does it, and arguments as an example.
 
     The example is what its generated page shows, and what the contract suite runs it with. `refuses` shows on the page
     what a refusal looks like: situation -> the words of its `why`, with … for what varies; the suite proves each.
+    `needs` tells by the arguments which lines of `allow:` it cannot do without; `andon check` then finds a step that
+    its component would always refuse.
     """
 
     spec: ActionSpec
@@ -63,6 +69,7 @@ class Entry:
     action: type[Action]
     example: Mapping[str, JsonValue] = field(default_factory=dict)
     refuses: Mapping[str, str] = field(default_factory=dict)
+    needs: Callable[[JsonText], tuple[str, ...]] = _nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,19 @@ def _parameters(entry: Entry) -> Iterator[str]:
         return
     for problem in check(entry.params, example, partial=False):
         yield f"its example does not fit its own params: {problem.path or 'example'}: {problem.message}"
+        return
+    yield from _needs(entry, example)
+
+
+def _needs(entry: Entry, example: str) -> Iterator[str]:
+    """Called for every step when policies are loaded, so what it raises would stop that."""
+    try:
+        lines = entry.needs(example)
+    except Exception as error:  # noqa: BLE001  # an author's code; whatever it raises is the finding
+        yield f"its needs raise {error!r} for its example"
+        return
+    if not isinstance(lines, tuple) or not all(isinstance(line, str) and line for line in lines):
+        yield f"its needs are {lines!r} for its example; they are a tuple of allow lines, like ('POST /v1/limits',)"
 
 
 def _class(made: object, methods: Mapping[str, tuple[str, ...]]) -> Iterator[str]:

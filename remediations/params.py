@@ -55,7 +55,10 @@ def parse(model: type[P], arguments: JsonText) -> P:
 def problems(error: ValidationError) -> tuple[ParamProblem, ...]:
     """Pydantic's findings in our words; the rejected value itself is left out (it may be long, or a secret)."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return tuple(ParamProblem(path=".".join(map(str, one["loc"])), message=one["msg"]) for one in found)
+    return tuple(
+        ParamProblem(path=".".join(map(str, one["loc"])), message=one["msg"].removeprefix("Value error, "))
+        for one in found
+    )
 
 
 def check(model: type[Params], arguments: JsonText, *, partial: bool) -> tuple[ParamProblem, ...]:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
+from pydantic import AfterValidator
+
 from remediations.kit import (
     ActionContext,
     ActionSpec,
@@ -34,7 +36,7 @@ from remediations.kit import (
     canonical,
     parse,
 )
-from remediations.redis_verbs import MAX_ARGUMENTS, MAX_SHOWN, Verb, unsound, verbs
+from remediations.redis_verbs import MAX_ARGUMENTS, MAX_SHOWN, Verb, verbs, why_not
 
 SPEC = ActionSpec(
     name="redis.command",
@@ -47,12 +49,19 @@ SPEC = ActionSpec(
 )
 
 
+def _sendable(command: list[str]) -> list[str]:
+    if why := why_not(command):
+        raise ValueError(why)
+    return command
+
+
 class RedisCommandParams(Params):
     """The verb and its arguments as a list; nothing is split or interpreted."""
 
     command: Annotated[
         list[Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00-\x1f\x7f]*$")]],
         Field(min_length=2, max_length=1 + MAX_ARGUMENTS, description='Verb, key, the rest: ["HSET", "limits", …].'),
+        AfterValidator(_sendable),
     ]
     reason: Annotated[Text, Field(description="Kept in the audit.")]
 
@@ -61,16 +70,9 @@ class RedisCommand:
     """The action; it keeps nothing between calls."""
 
     async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
-        """Whether the verb is one of the list, and what is there now."""
+        """Whether the component allows it, and what is there now."""
         asked = parse(RedisCommandParams, arguments)
         verb, *rest = asked.command
-        known = verbs().get(verb)
-        if known is None:
-            return Unfit(f"{verb[:MAX_SHOWN]!r} is none of the verbs redis.command may send: {', '.join(verbs())}")
-        if not known.least <= len(rest) <= known.most:
-            return Unfit(f"{verb} takes {known.least} to {known.most} arguments here, not {len(rest)}")
-        if why := unsound(verb, rest):
-            return Unfit(why)
         try:
             target = context.targets.redis(context.system, context.component)
         except TargetError as error:
@@ -78,7 +80,7 @@ class RedisCommand:
         if not target.allows(verb, *rest):
             return Unfit(f"{verb} {rest[0]} is not in the allow list of {context.component}")
         try:
-            now = await _read(target, known, rest)
+            now = await _read(target, verbs()[verb], rest)
         except TargetError as error:
             return CannotTell(f"what is at {rest[0]!r} now cannot be read: {error}")
         before, wanted = canonical({"now": now}), canonical({"command": " ".join(asked.command)[:MAX_SHOWN]})
@@ -110,6 +112,11 @@ async def _read(target: RedisTarget, verb: Verb, rest: list[str]) -> str:
     return "nothing" if value is None else str(value)[:MAX_SHOWN]
 
 
+def _needs(arguments: JsonText) -> tuple[str, ...]:
+    verb, key, *_ = parse(RedisCommandParams, arguments).command
+    return (f"{verb} {key}",)
+
+
 ENTRY = Entry(
     spec=SPEC,
     params=RedisCommandParams,
@@ -119,4 +126,5 @@ ENTRY = Entry(
         "the component does not allow it": "HSET metrics:limits is not in the allow list of …",
         "it holds something else": "what is at 'metrics:limits' now cannot be read: WRONGTYPE …",
     },
+    needs=_needs,
 )

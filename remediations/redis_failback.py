@@ -8,6 +8,7 @@ as raising exposure and is always asked about; Andon never does it by itself (la
 from __future__ import annotations
 
 from remediations.kit import ActionSpec, Entry
+from remediations.redis_failover import ENTRY as FAILOVER
 from remediations.redis_failover import PINS, SEND_MS, FailoverParams, RedisFailover
 
 SPEC = ActionSpec(
@@ -34,5 +35,6 @@ ENTRY = Entry(
     params=FailoverParams,
     action=RedisFailback,
     example={"reason": "the old primary is sound again"},
+    needs=FAILOVER.needs,
     refuses={"home is down": "replica … is down: …", "home is gone": "no replica is at home (…)"},
 )

@@ -23,7 +23,7 @@ from remediations.failover_preconditions import (
     refusal,
     unmeasured,
 )
-from remediations.failover_proof import SETTLE_SECONDS, announce, read_back, settle
+from remediations.failover_proof import SETTLE_SECONDS, announce, needed, read_back, settle
 from remediations.kit import (
     ActionContext,
     ActionSpec,
@@ -133,7 +133,7 @@ class RedisFailover:
 
 ENTRY = Entry(
     spec=SPEC, params=FailoverParams, action=RedisFailover,
-    example={"reason": "Redis p99 above 5 ms"},
+    example={"reason": "Redis p99 above 5 ms"}, needs=lambda asked: needed(parse(FailoverParams, asked).announce),
     refuses={
         "the replica is down": "replica … is down: …",
         "the replica is stale": "replica … is stale: its link to the primary is down, and it is 900 bytes behind",

@@ -112,4 +112,5 @@ ENTRY = Entry(
     action=RedisPublish,
     example={"channel": "param.reload", "message": {"component": "risk_harmoniser", "config_path": "risk_params.yml"}},
     refuses={"nobody listens": "nobody listens on param.reload (0 subscribers), so the message would be lost"},
+    needs=lambda arguments: (f"PUBLISH {parse(RedisPublishParams, arguments).channel}",),
 )

@@ -1,4 +1,7 @@
-"""The verbs that `redis.command` may send, and what is wrong with their arguments. Pure."""
+"""The verbs that `redis.command` may send, and what is wrong with their arguments. Pure.
+
+A part of `policies.redis_commands.WRITES`, which says why that list is longer.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Verb:
 def verbs() -> Mapping[str, Verb]:
     """Writes that name one key and say what it shall be; done twice they leave the same as done once."""
     return {
-        "SET": Verb(2, 4, "GET"),  # … EX seconds: a mark that goes by itself; see `unsound`
+        "SET": Verb(2, 4, "GET"),  # … EX seconds: a mark that goes by itself; see `_unsound`
         "DEL": Verb(1, 1, "EXISTS"),  # one key: the allow line names one
         "EXPIRE": Verb(2, 2, "TTL"),
         "PERSIST": Verb(1, 1, "TTL"),
@@ -33,7 +36,18 @@ def verbs() -> Mapping[str, Verb]:
     }
 
 
-def unsound(verb: str, rest: list[str]) -> str:
+def why_not(command: list[str]) -> str:
+    """Why redis.command never sends this, whatever a component allows; "" where nothing speaks against it."""
+    verb, *rest = command
+    known = verbs().get(verb)
+    if known is None:
+        return f"{verb[:MAX_SHOWN]!r} is none of the verbs redis.command may send: {', '.join(verbs())}"
+    if not known.least <= len(rest) <= known.most:
+        return f"{verb} takes {known.least} to {known.most} arguments here, not {len(rest)}"
+    return _unsound(verb, rest)
+
+
+def _unsound(verb: str, rest: list[str]) -> str:
     """What is wrong with a time to live, or with the options of SET; "" for nothing."""
     match (verb, *(word.upper() for word in rest[1:])):
         case ("EXPIRE", seconds) | ("SET", _, "EX" | "PX", seconds):

@@ -126,4 +126,5 @@ ENTRY = Entry(
         "nothing says where Kelly is read": "the Kelly fraction in force cannot be read: …",
         "Kelly reads as no fraction": "the Kelly fraction in force reads 7, outside 0 to 1",
     },
+    needs=lambda _: (f"POST {PATH}",),
 )

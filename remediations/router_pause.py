@@ -114,4 +114,5 @@ ENTRY = Entry(
     action=RouterPause,
     example={"reason": "more than 20 model switches a minute"},
     refuses={"its state reads oddly": "the router's state reads 'odd', which is neither running nor paused"},
+    needs=lambda _: (f"POST {PATH}",),
 )

@@ -141,4 +141,5 @@ ENTRY = Entry(
         "somebody else paused it": "the router was paused by ops, not by Andon; who paused it resumes it",
         "it was changed since": "since Andon paused the router, its model went from …; whoever did that resumes it",
     },
+    needs=lambda _: (f"POST {PATH}",),
 )

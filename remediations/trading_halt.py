@@ -109,4 +109,5 @@ ENTRY = Entry(
     action=TradingHalt,
     example={"reason": "VaR over its limit for 5 minutes"},
     refuses={"trading is neither on nor off": "whether trading is on reads 'maybe', which is neither on nor off"},
+    needs=lambda _: (f"POST {PATH}",),
 )

@@ -67,6 +67,14 @@ class Catalogue(Protocol):
         """Fully rendered arguments, validated and with defaults, as canonical JSON. Raises ConfigError if invalid."""
         ...
 
+    def needs(self, action: str, arguments: JsonText) -> tuple[str, ...]:
+        """The allow lines without which the action could not act on its component; () where nothing is known.
+
+        A line is as in targets.yaml ("POST /x", "PUBLISH channel", "/path/of/a/program") and may still hold `${…}`.
+        "FAILOVER" stands for either way of failing over. Arguments that do not fit need nothing.
+        """
+        ...
+
     def params_schema(self, action: str) -> JsonText:
         """JSON Schema of the action's parameters, for editors and docs."""
         ...

@@ -112,13 +112,16 @@ async def nothing_is_tried_at_an_unknown_place(run: Run) -> None:
 
 
 async def one_send_is_one_request(run: Run) -> None:
-    """One send is one request with the intent's id as key and with the fence; afterwards it is as wanted."""
+    """One send is one request that `needs` names, with the intent's id as key and the fence; then it is as wanted."""
     state = run.world.snapshot()
     proceed = await run.proceed()
     ended = await run.send(proceed)
     need(ended is None, f"a target that is well was told to, and send raised {ended!r}")
     need(len(run.requests) == 1, f"send made {len(run.requests)} requests")
     request, context = run.requests[0], run.context()
+    lines = run.trial.entry.needs(json.dumps(dict(run.trial.entry.example)))
+    sent = request.line.replace("fail over", "FAILOVER", 1)  # as the twin tells it
+    need(not lines or any(line in sent for line in lines), f"it sent {sent}, and needs names {lines}")
     need(request.key in (None, context.intent), f"the request's key is {request.key!r}, not the intent's id")
     need(request.fence in (None, context.fence), f"the request's fence is {request.fence!r}, not the context's")
     seen = await run.read_back(proceed)

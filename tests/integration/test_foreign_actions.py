@@ -135,6 +135,7 @@ CARELESS = replace(ENTRY, spec=replace(ENTRY.spec, direction="raises"))
 ROOTLESS = replace(ENTRY, spec=replace(ENTRY.spec, delivery="absolute"))
 HALF = Entry(ENTRY.spec, ENTRY.params, OnlySends, ENTRY.example)  # type: ignore[arg-type]  # what is tested
 UNFIT = replace(ENTRY, example={"mesage": "x"})
+GREEDY = replace(ENTRY, needs=lambda arguments: [json.loads(arguments)["mesage"]])  # type: ignore[return-value]  # tested
 LOOK = replace(var_pattern.ENTRY, name="desk.look")
 
 
@@ -155,6 +156,7 @@ def point(attribute: str, name: str = "desk.say", group: str = ACTIONS) -> Entry
         ([point("CARELESS")], "it raises exposure, so its risk cannot be safe"),
         ([point("ROOTLESS")], "so nothing can be absolute about it"),
         ([point("HALF")], "OnlySends has no `async def read_back(self, context, proceed)`"),
+        ([point("GREEDY")], "its needs raise KeyError('mesage') for its example"),
         ([point("UNFIT")], "its example does not fit its own params: message: Field required"),
     ],
 )

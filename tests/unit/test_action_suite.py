@@ -329,6 +329,7 @@ async def test_a_broken_action_is_found(mutant: type[Sound]) -> None:
         ({"example": {"limit": 500.0, "reason": "x"}}, "declaration_keeps_the_laws", "its own params"),
         ({"example": {"limit": 50.0, "reason": "x"}}, "inspect_has_no_effect", "nothing to do"),
         ({"params": Loose}, "hostile_arguments_are_refused", "the params take"),
+        ({"needs": lambda _: ("POST /elsewhere",)}, "one_send_is_one_request", "and needs names ('POST /elsewhere',)"),
         ({"refuses": {"it rains": "it rains"}}, "refusals_are_as_the_page_says", "it says"),
     ],
 )

@@ -90,6 +90,9 @@ class StubCatalogue:
     def canonical_arguments(self, action: str, arguments: str) -> str:
         return arguments
 
+    def needs(self, action: str, arguments: str) -> tuple[str, ...]:
+        return ()
+
     def params_schema(self, action: str) -> str:
         return json.dumps(self.actions[action][1])
 

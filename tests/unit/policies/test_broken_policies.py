@@ -142,6 +142,60 @@ EXPECTED = {
         "give it verify:",
     ),
     "73-unknown-key-in-a-sequence": (11, "policies[0].plan[0].sequence[1].for", "unknown key 'for'", "known: wait"),
+    "80-request-not-allowed": (
+        8,
+        "policies[0].plan[0].with.path",
+        "asks for POST /api/risk/emergency-reduced, which risk-engine does not allow",
+        'mean POST /api/risk/emergency-reduce? or add "POST /api/risk/emergency-reduced" to allow: of risk-engine',
+    ),
+    "81-program-not-allowed": (
+        8,
+        "policies[0].plan[0].with.program",
+        "asks for /usr/local/bin/restart-servise, which strategist does not allow",
+        "did you mean /usr/local/bin/restart-service?",
+    ),
+    "82-shell-as-a-program": (
+        8,
+        "policies[0].plan[0].with.program",
+        "strategist can never allow /bin/sh: sh would take arguments for code to run",
+        "script of their own",
+    ),
+    "83-channel-not-allowed": (
+        7,
+        "policies[0].plan[0].with.channel",
+        "asks for PUBLISH orders, which redis does not allow",
+        'add "PUBLISH orders" to allow: of redis in targets.yaml',
+    ),
+    "84-key-not-allowed": (
+        9,
+        "policies[0].plan[0].with.command[1]",
+        "asks for HSET limits, which redis does not allow",
+        'add "HSET limits" to allow: of redis in targets.yaml',
+    ),
+    "85-command-never-sent": (
+        9,
+        "policies[0].plan[0].with.command",
+        "'EVAL' is none of the verbs redis.command may send",
+        "Verb, key, the rest",
+    ),
+    "86-request-to-a-redis": (
+        8,
+        "policies[0].plan[0].with.path",
+        "asks for POST /api/router/pause, and redis is reached by redis, not http",
+        "name a component with connector: http",
+    ),
+    "87-failover-tells-a-channel": (
+        7,
+        "policies[0].plan[0].with.announce",
+        "asks for PUBLISH primary.moved, which redis does not allow",
+        'add "PUBLISH primary.moved"',
+    ),
+    "88-rung-not-allowed": (
+        9,
+        "policies[0].ladder[0].with.path",
+        "asks for DELETE /api/positions, which risk-engine does not allow",
+        'add "DELETE /api/positions" to allow: of risk-engine',
+    ),
 }
 
 PEOPLE_EXPECTED = {
