@@ -134,12 +134,13 @@ def _network(seen: Server) -> str:
     return f"from here the server is quick (p99 {seen.p99_us:,.0f} us) and shows nothing slow; or it has passed"
 
 
-# The runbook's table: what the server itself shows comes first, and the network is what then remains.
+# The runbook's rows come before the one that is not in it: where clients near their limit, a busy server's log shows
+# slow commands too, for a command that the machine interrupts counts as slow. The network is what then remains.
 RULES: tuple[Rule[Server], ...] = (
     Rule(MEMORY, _memory),
     Rule(TIME_SERIES, _time_series),
-    Rule(COMMANDS_SLOW, _commands),
     Rule(CROWD, _crowd),
+    Rule(COMMANDS_SLOW, _commands),
     Rule(NETWORK, _network),
 )
 

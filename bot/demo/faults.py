@@ -25,11 +25,15 @@ _SLOW: Request = ("/faults/latency", {"cause": "slow_commands", "server": "prima
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What to ask of the sandbox, and the words for it: what breaks, and what is to be seen."""
+    """What to ask of the sandbox, and the words for it: what breaks, and what is to be seen.
+
+    `asks`: it is played until a person is asked, which a ladder also does when the plan is over and people are paged.
+    """
 
     what: str
     see: str
     requests: tuple[Request, ...]
+    asks: bool = False
 
 
 def _table() -> dict[str, Fault]:
@@ -38,7 +42,7 @@ def _table() -> dict[str, Fault]:
         "var": Fault(f"VaR of BTC-USD jumps to {FAULT_PCT} %, over 1.8 %", cut, (_var(FAULT_PCT),)),
         "var-bad": Fault(
             f"VaR of BTC-USD jumps to {BAD_FAULT_PCT} %: the cut will not be enough",
-            "after five minutes the ladder wants to halt trading, and asks", (_var(BAD_FAULT_PCT),),
+            "after five minutes the ladder wants to halt trading, and asks", (_var(BAD_FAULT_PCT),), asks=True,
         ),
     }  # fmt: skip
     pause = "the router is paused with the models in force; when the pause is over, people are asked"
@@ -52,7 +56,7 @@ def _table() -> dict[str, Fault]:
         if cause == "clients":
             see = "a crowd would come along to a new primary: Andon asks before it moves anything"
         slow: Request = ("/faults/latency", {"cause": cause, "server": "primary"})
-        found[f"latency:{cause}"] = Fault(f"Redis is slow ({cause})", see, (slow,))
+        found[f"latency:{cause}"] = Fault(f"Redis is slow ({cause})", see, (slow,), asks=cause == "clients")
     for state in ("down", "stale"):
         found[f"replica-{state}"] = Fault(
             f"Redis is slow, and its replica is {state}",

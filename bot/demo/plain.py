@@ -1,12 +1,14 @@
 """The demo without a terminal: one fault from its first alert to its end or its question, a line a moment.
 
 Called by `bot.demo.live` when output goes into a file or a pipe. It ends where nothing more happens by itself: the
-incident is closed, or parked with people called, or a question waits for a person.
+incident is closed, or parked with people called, or a question waits for a person. A fault that is played to its
+question is not over when it is parked: its ladder goes on.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Set
 
 from bot.demo.faults import Fault, inject
 from bot.demo.stage import Stage
@@ -26,11 +28,11 @@ async def play_plainly(stage: Stage, fault: Fault) -> None:
     await inject(stage, fault)
     lines.line(fault.what)
     lines.line(f"to be seen: {fault.see}")
-    await until("it comes to an end", lambda: _has_ended(stage, lines), within=PLAY_SECONDS)
+    await until("it comes to an end", lambda: _has_ended(stage, fault, lines), within=PLAY_SECONDS)
     await _sum_up(stage, lines)
 
 
-async def _has_ended(stage: Stage, lines: _Lines) -> bool:
+async def _has_ended(stage: Stage, fault: Fault, lines: _Lines) -> bool:
     cards = [await stage.card(line.id) for line in await stage.cards()]
     for card in reversed(cards):
         lines.tell(card)
@@ -38,7 +40,13 @@ async def _has_ended(stage: Stage, lines: _Lines) -> bool:
     for question in questions:
         lines.line(f"a person must decide: {question.action}, {question.change}; may: {', '.join(question.may)}")
         lines.line(f"  andon approve {question.incident}; silence: {question.silence}")
-    return bool(questions) or any(card.status in ("closed", "parked") for card in cards)
+    return is_over(fault, {card.status for card in cards}, asked=bool(questions))
+
+
+def is_over(fault: Fault, statuses: Set[str], *, asked: bool) -> bool:
+    """Whether nothing more is to be seen of it. Pure."""
+    ends = {"closed"} if fault.asks else {"closed", "parked"}
+    return asked or bool(ends & statuses)
 
 
 async def _sum_up(stage: Stage, lines: _Lines) -> None:

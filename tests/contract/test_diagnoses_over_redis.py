@@ -19,10 +19,11 @@ from bot.sandbox.topology import Node, topology
 from policies.targets import TargetsDocument
 from remediations.diagnosis_kit import told
 from remediations.model_switching import SwitchPattern
-from remediations.redis_latency import COMMANDS_SLOW, CROWD, MEMORY, NETWORK, RedisLatency
+from remediations.redis_latency import COMMANDS_SLOW, CROWD, MEMORY, NETWORK, SLOW_US, RedisLatency
 
 SYSTEM = "trading-core"
 WITHIN = 15.0
+LOOKS = 10
 Trouble = Callable[[Node, int], Coroutine[Any, Any, None]]
 
 
@@ -52,6 +53,28 @@ async def told_within(context: ActionContext, cause: str) -> Finding:
                 return found
 
 
+def p99(found: Finding) -> float:
+    """Microseconds."""
+    figure = told(found.detail)["p99_us"]
+    assert isinstance(figure, (int, float))
+    return figure
+
+
+async def slow_within(context: ActionContext) -> None:
+    """A crowd finds in its first rounds how much it must ask for."""
+    async with asyncio.timeout(WITHIN):
+        while p99(await RedisLatency().look(context)) <= SLOW_US:
+            pass
+
+
+async def shown_within(context: ActionContext, sign: str) -> Finding:
+    """The finding, once it names this sign, whichever comes first in it."""
+    async with asyncio.timeout(WITHIN):
+        while sign not in (found := await RedisLatency().look(context)).summary:
+            pass
+        return found
+
+
 @pytest.mark.parametrize(
     ("trouble", "cause", "figure"),
     [
@@ -72,6 +95,26 @@ async def test_each_trouble_is_told_by_the_server_s_own_figures(
             finally:
                 task.cancel()
         assert figure in found.summary
+
+
+async def test_a_crowd_is_slow_all_the_time_and_leads_where_slow_commands_come_along(tmp_path: Path) -> None:
+    """No measure of a crowd is quick, and the runbook's row stays first when the slow log fills as well."""
+    async with shop(tmp_path) as (node, context):
+        async with asyncio.TaskGroup() as troubles:
+            crowd = troubles.create_task(slowness.clients(node, slowness.STALL_MS))
+            commands = None
+            try:
+                await told_within(context, CROWD.cause)
+                await slow_within(context)
+                found = [await RedisLatency().look(context) for _ in range(LOOKS)]
+                commands = troubles.create_task(slowness.slow_commands(node, slowness.STALL_MS))
+                both = await shown_within(context, COMMANDS_SLOW.sign)
+            finally:
+                crowd.cancel()
+                if commands is not None:
+                    commands.cancel()
+        assert min(p99(each) for each in found) > SLOW_US
+        assert {each.cause for each in (*found, both)} == {CROWD.cause}
 
 
 async def test_a_quick_server_points_at_the_network(tmp_path: Path) -> None:

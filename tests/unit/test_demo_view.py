@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from bot.cli import app
 from bot.demo import faults
+from bot.demo.plain import is_over
 from bot.demo.view import HISTORY, Card, Floor, Moment, Scene, Waiting, countdown, plain, render, sparkline
 from bot.errors import InputError
 
@@ -128,3 +129,19 @@ def test_every_fault_that_can_be_named_is_named_in_the_help() -> None:
         assert all(part in told for part in name.split(":")), name
     with pytest.raises(InputError, match="replica-stale, switching, switching:oscillation"):
         faults.fault("gremlins")
+
+
+@pytest.mark.parametrize("name", [name for name in faults.names() if "asks" in faults.fault(name).see])
+def test_a_fault_that_promises_a_question_is_played_to_it(name: str) -> None:
+    """Being parked does not end it, for the ladder goes on; a question does, and so does the incident's end."""
+    promised = faults.fault(name)
+    assert not is_over(promised, {"parked"}, asked=False)
+    assert is_over(promised, {"parked"}, asked=True)
+    assert is_over(promised, {"closed"}, asked=False)
+
+
+def test_a_fault_that_promises_no_question_ends_with_people_called() -> None:
+    """A refused failover is parked, and its ladder would go on for minutes."""
+    refused = faults.fault("replica-down")
+    assert is_over(refused, {"parked"}, asked=False)
+    assert not is_over(refused, {"running"}, asked=False)
