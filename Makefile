@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # Test files side by side: most of them wait for real servers, so there are more than two cores could compute.
-JOBS ?= 4
+JOBS ?= 5
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench docs image lock clean
