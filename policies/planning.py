@@ -65,7 +65,7 @@ class Setting:
 def plan(policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Plan:
     """The plan of a policy without problems. Raises UnclearError where lint would have found one."""
     steps = tuple(_planned(place, policy, file, setting) for place in placed(policy.plan))
-    rungs = tuple(_rung(n, rung, policy.name, file, setting) for n, rung in enumerate(policy.ladder, start=1))
+    rungs = tuple(_rung(n, rung, policy, file, setting) for n, rung in enumerate(policy.ladder, start=1))
     unnamed = Plan(
         policy=policy.name,
         system=file.system,
@@ -325,13 +325,13 @@ def _calling(rung: RungDoc) -> Rung:
     return Rung(after_ms=rung.after, page=page, notify=rung.notify, until=rung.until)
 
 
-def _rung(number: int, rung: RungDoc, policy: str, file: PolicyFile, setting: Setting) -> Rung:
+def _rung(number: int, rung: RungDoc, policy: PolicyDoc, file: PolicyFile, setting: Setting) -> Rung:
     step = rung.step()
     if step is None:
         return _calling(rung)
-    lent = signature(step.action, policy, file.pre_authorised, setting)
+    lent = signature(step.action, policy.name, file.pre_authorised, setting)
     planned = _step(f"rung{number}-{step.action}", step, lent, setting)
-    return replace(_calling(rung), step=planned)
+    return replace(_calling(rung), step=replace(planned, undo_plan=_undo(planned, step, policy, file, setting)))
 
 
 def _last_verification(policy: PolicyDoc) -> str:

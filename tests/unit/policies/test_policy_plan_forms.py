@@ -84,6 +84,19 @@ def test_a_lease_carries_how_it_is_taken_back(load_text: Load, catalogue: StubCa
     assert "the lease of risk.reduce_kelly is over" in undo.arguments
 
 
+def test_what_a_rung_runs_under_a_lease_is_taken_back_the_same_way(load_text: Load, catalogue: StubCatalogue) -> None:
+    """The ladder's own actions end in the same question as the plan's."""
+    spec, schema = catalogue.actions["trading.halt"]
+    vars(catalogue)["actions"] = {
+        **catalogue.actions, "trading.halt": (replace(spec, undo="risk.restore_kelly"), schema),
+    }  # fmt: skip
+    plan = plan_of(load_text(f"{LEASED}    ladder: [{{after: 5m, run: trading.halt, lease: 30m}}]\n"))
+    step = plan.ladder[0].step
+    assert step is not None
+    assert step.undo_plan is not None
+    assert [undo.action for undo in step.undo_plan.steps] == ["risk.restore_kelly"]
+
+
 def test_without_an_action_that_takes_it_back_nothing_is_ordered(load_text: Load) -> None:
     """Then the end of the lease calls people, and they do it by hand."""
     (step,) = plan_of(load_text(LEASED)).steps
