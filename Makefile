@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Test files side by side: most of them wait for real servers, so there are more than two cores could compute.
 JOBS ?= 5
+SEEDS ?= 10000
+TRIALS ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs image lock clean
+.PHONY: help demo test lint bench sim crash faults breaks docs image lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,6 +39,18 @@ lint: $(VENV)/.ready ## ruff, mypy strict, import contracts, generated files up 
 
 bench: $(VENV)/.ready ## measure: JSON lines with figure, value, unit, ratio, target, met
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+sim: $(VENV)/.ready ## simulate whole floors under faults, one for each seed (SEEDS=10000, or SEED=N to replay one)
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
+crash: $(VENV)/.ready ## kill real workers with actions in flight, and count what was doubled or lost (TRIALS=2000)
+	@$(BIN)/python -m tests.crash --trials $(TRIALS) $(ARGS)
+
+faults: $(VENV)/.ready ## real stores that fail and real replicas that die, side by side
+	@$(BIN)/python -m pytest tests/faults -n $(JOBS) --dist loadfile $(ARGS)
+
+breaks: $(VENV)/.ready ## break each law once, in a copy, and demand that a machine turns red
+	@$(BIN)/python -m tests.breaks $(ARGS)
 
 docs: $(VENV)/.ready ## regenerate schemas, state diagrams, action pages, CLI reference
 	@$(BIN)/python docs/generate.py
