@@ -6,7 +6,8 @@ AndonError
 ├── Refused                a person or program asked for what is not allowed; the message is one plain sentence
 ├── StoreError
 │   ├── StoreUnavailable   the store cannot be reached or cannot write now; try again (HTTP 503)
-│   │   └── StoreUnconfirmed  it was written, and no replica confirmed it: the next failover may forget it
+│   │   ├── StoreUnconfirmed  it was written, and no replica confirmed it: the next failover may forget it
+│   │   └── StoreNewer     a newer Andon has written there: this one leaves the work to it (HTTP 503)
 │   ├── StoreContended     races for the same records were lost again and again
 │   ├── StoreUnsafe        its settings would lose acknowledged writes; the message carries the CONFIG lines
 │   └── RecordForged       a record's MAC or schema does not hold; it is never acted upon
@@ -57,6 +58,10 @@ class StoreUnavailable(StoreError):
 
 class StoreUnconfirmed(StoreUnavailable):
     """What must outlive the store's primary was written to it, and no replica confirmed in time to have it too."""
+
+
+class StoreNewer(StoreUnavailable):
+    """What stands there was written by a newer Andon: not read here, and nothing is written over it."""
 
 
 class StoreContended(StoreError):

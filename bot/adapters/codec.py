@@ -1,8 +1,9 @@
 """Records to bytes and back: inbox entries, outbox effects, aggregates and journalled intents.
 
 Called by the store and the journal around every read and write; sealing (`seal.py`) comes after encoding and before
-decoding. A stored record is its schema version, a space, and JSON whose `kind` says what it is. Whatever does not fit
-exactly (another version, an unknown kind, a missing or an additional field) raises `RecordForged`.
+decoding. A stored record is its schema version, a space, and JSON whose `kind` says what it is. An earlier version is read
+with what was added since at its default (docs/adr/0012); a later one raises `StoreNewer`. Whatever does not fit exactly
+otherwise (an unknown kind, a missing or an additional field) raises `RecordForged`.
 
 The core's dataclasses know nothing of pydantic; the adapters here are built on first use and then kept.
 """
@@ -19,15 +20,16 @@ from pydantic_core import PydanticSerializationError
 from bot.core.effects import OutboxEffect
 from bot.core.events import Addressed, AlertsReceived, Event, InboxEntry, IntentDeclared
 from bot.core.incident import Incident
-from bot.core.record import SCHEMA_VERSION
+from bot.core.record import OLDEST_SCHEMA, SCHEMA_VERSION
 from bot.core.source import Source
 from bot.core.target import Target
 from bot.core.words import AggregateId, JsonText
-from bot.errors import InputError, RecordForged
+from bot.errors import InputError, RecordForged, StoreNewer
 
 # A record with a field we do not know was written by something we do not know. Readings may hold NaN or Inf.
 _CONFIG = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 _PREFIX = b"%d " % SCHEMA_VERSION
+_MAX_DIGITS = 8  # of a version's number; a longer one was never written by us
 _MAX_COMPLAINT = 300  # characters of pydantic's text that go into an error; the rest repeats the record
 
 T = TypeVar("T")
@@ -111,13 +113,23 @@ def _encode(adapter: TypeAdapter[T], value: T) -> bytes:
 
 
 def _decode(adapter: TypeAdapter[T], raw: bytes, what: str) -> T:
-    if not raw.startswith(_PREFIX):
-        version = raw.split(b" ", 1)[0][:8].decode("ascii", "replace")
-        raise RecordForged(f"{what}: schema version {version!r}, but this Andon reads {SCHEMA_VERSION}")
+    text = raw[len(_PREFIX) :] if raw.startswith(_PREFIX) else _of_another_version(raw, what)
     try:
-        return adapter.validator.validate_json(raw[len(_PREFIX) :])  # type: ignore[no-any-return]  # made for T
+        return adapter.validator.validate_json(text)  # type: ignore[no-any-return]  # made for T
     except ValidationError as error:
         raise RecordForged(f"{what}: {str(error)[:_MAX_COMPLAINT]}") from error
+
+
+def _of_another_version(raw: bytes, what: str) -> bytes:
+    """What follows the version, if it is an earlier one that is still read. Raises StoreNewer, RecordForged."""
+    number, space, _ = raw[: _MAX_DIGITS + 1].partition(b" ")
+    version = int(number) if space and number.isdigit() and number[:1] != b"0" else 0
+    if version > SCHEMA_VERSION:
+        raise StoreNewer(f"{what}: schema version {version}, but this Andon reads up to {SCHEMA_VERSION}")
+    if version < OLDEST_SCHEMA:
+        shown = number[:_MAX_DIGITS].decode("ascii", "replace")
+        raise RecordForged(f"{what}: schema version {shown!r}, but this Andon reads {OLDEST_SCHEMA} to {SCHEMA_VERSION}")
+    return raw[len(number) + 1 :]
 
 
 @cache

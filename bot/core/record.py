@@ -8,7 +8,10 @@ from typing import Generic, TypeVar
 from bot.core.effects import Effect
 from bot.core.words import Millis
 
-SCHEMA_VERSION = 1  # of every stored record; raised when a record's shape changes, with a reader for the older one
+# Of whatever is stored: records, inbox entries, effects, intents. Raised whenever the shape of any of them changes; every
+# version from the oldest on can be read (docs/adr/0012).
+SCHEMA_VERSION = 2
+OLDEST_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,10 @@ from bot.adapters import codec
 from bot.core import effects, events
 from bot.core.incident import Incident
 from bot.core.reading import Reading
+from bot.core.record import OLDEST_SCHEMA, SCHEMA_VERSION
 from bot.core.source import Source
 from bot.core.target import Target
-from bot.errors import InputError, RecordForged
+from bot.errors import InputError, RecordForged, StoreNewer
 
 EVENTS: tuple[type, ...] = get_args(events.Event)
 MAX_DEPTH = 8  # a plan holds steps that may hold a plan, and so on
@@ -97,7 +98,9 @@ GOOD = codec.encode_entry(sample(events.AlertsReceived))
     ("raw", "words"),
     [
         (b"", "schema version ''"),
-        (b"2" + GOOD[1:], "schema version '2'"),
+        (b"0" + GOOD[1:], "schema version '0'"),
+        (b"+2" + GOOD[1:], "schema version '\\+2'"),
+        (b"99999999999 {}", "schema version"),
         (GOOD[2:], "schema version"),
         (b"1 {}", "kind"),
         (GOOD.replace(b"alerts_received", b"alerts_relieved"), "alerts_relieved"),
@@ -108,12 +111,27 @@ GOOD = codec.encode_entry(sample(events.AlertsReceived))
         (b"1 " + b"[" * 100_000, "entry"),
         (b"1 \xff\xfe", "entry"),
     ],
-    ids=["empty", "newer", "unversioned", "no-kind", "kind", "extra", "type", "missing", "torn", "deep", "binary"],
+    ids=["empty", "zero", "signed", "too-long", "unversioned", "no-kind", "kind", "extra", "type", "missing", "torn", "deep", "binary"],
 )
 def test_anything_else_is_forged(raw: bytes, words: str) -> None:
-    """Another version, an unknown kind or shape, torn or foreign bytes: never half understood."""
+    """No version of ours, an unknown kind or shape, torn or foreign bytes: never half understood."""
     with pytest.raises(RecordForged, match=words):
         codec.decode_entry(raw)
+
+
+def test_a_later_version_is_not_read_and_not_called_forged() -> None:
+    """It is for a newer Andon, whatever it looks like: nothing of it is understood here."""
+    later = b"%d " % (SCHEMA_VERSION + 1)
+    for raw in (later + GOOD.partition(b" ")[2], later + b'{"kind":"not yet"}', later):
+        for read in (codec.decode_entry, codec.decode_effect, codec.decode_record, codec.decode_intent):
+            with pytest.raises(StoreNewer, match=f"schema version {SCHEMA_VERSION + 1}"):
+                read(raw)
+
+
+def test_every_earlier_version_is_read() -> None:
+    """What has not changed since reads the same under every version from the oldest on."""
+    for version in range(OLDEST_SCHEMA, SCHEMA_VERSION + 1):
+        assert codec.decode_entry(b"%d " % version + GOOD.partition(b" ")[2]) == codec.decode_entry(GOOD)
 
 
 def test_text_that_cannot_be_written_is_the_senders_mistake() -> None:
