@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.adapters.codec import decode_record
 from bot.adapters.redis_keys import ShardKeys
 from bot.adapters.redis_link import RedisLink
+from bot.adapters.redis_newer import Newer
 from bot.adapters.redis_primary import Behind
 from bot.adapters.seal import Sealer
 from bot.core.audit import AuditEntry
 from bot.core.incident import Incident
 from bot.core.words import AggregateId, Millis
 from bot.engine.ports import IncidentLine, Versioned
-from bot.errors import RecordForged
+from bot.errors import RecordForged, StoreNewer
 
 _RECORD_FIELDS = (b"ver", b"head", b"rec")
 _LOAD_CHUNK = 500  # records asked for in one round trip: about 2 MB, so that one load never stalls the server
@@ -44,16 +45,30 @@ class RedisReads:
         self._sealer = sealer
         self._prefix = prefix
         self._shards: dict[str, ShardKeys] = {}
+        self._newer = Newer(self._link, replica)
+
+    @property
+    def left_to_newer(self) -> Mapping[str, str]:
+        """The shards that a newer Andon works on and this one no longer touches, each with why."""
+        return self._newer.shards
 
     def _keys(self, shard: str) -> ShardKeys:
+        """The keys of a shard. Raises StoreNewer where a newer Andon works."""
+        self._newer.refuse(shard)
         keys = self._shards.get(shard)
         if keys is None:
             keys = self._shards[shard] = ShardKeys.of(self._prefix, shard)
         return keys
 
     async def load(self, shard: str, ids: Sequence[AggregateId]) -> dict[AggregateId, Versioned]:
-        """The records that exist, by id. RecordForged when a MAC or schema does not hold."""
+        """The records that exist, by id. RecordForged when a MAC or schema does not hold, StoreNewer."""
         keys = self._keys(shard)
+        try:
+            return await self._load(keys, ids)
+        except StoreNewer as error:
+            raise await self._newer.stand_back(shard, keys, error) from error
+
+    async def _load(self, keys: ShardKeys, ids: Sequence[AggregateId]) -> dict[AggregateId, Versioned]:
         found: dict[AggregateId, Versioned] = {}
         for start in range(0, len(ids), _LOAD_CHUNK):
             chunk = ids[start : start + _LOAD_CHUNK]

@@ -7,7 +7,8 @@ Made by `bot/app.py`, called by ingress (append), the engine (read, load, commit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
 
 from redis.exceptions import ResponseError
@@ -22,7 +23,7 @@ from bot.core.incident import TERMINAL, Incident
 from bot.core.record import SCHEMA_VERSION
 from bot.core.words import AggregateId, Millis
 from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, KeyClaim, OutboxDelivery
-from bot.errors import ConfigError, RecordForged
+from bot.errors import ConfigError, RecordForged, StoreNewer
 
 MAX_DEAD_LETTERS = 100_000  # each has paged somebody; past this the oldest go, so that a flood cannot fill the disk
 
@@ -34,7 +35,7 @@ class RedisStore(RedisReads):
     """The store of one replica. `open` before use, `close` after."""
 
     async def open(self) -> None:
-        """Check that this store is ours: same sealing key, same schema. Raises ConfigError, StoreUnavailable."""
+        """Check that this store is ours: same sealing key, no later schema. Raises ConfigError, StoreUnavailable."""
         key = meta_key(self._prefix)
         async with self._link.bounded("open the store"):
             pipe = self._link.commands.pipeline(transaction=True)
@@ -48,8 +49,15 @@ class RedisStore(RedisReads):
                 f"{self._sealer.fingerprint}: copy the key file of the Andon that made the store "
                 "into this data directory"
             )
-        if int(schema) != SCHEMA_VERSION:
-            raise ConfigError(f"this store has schema {int(schema)}, but this Andon reads and writes {SCHEMA_VERSION}")
+        if int(schema) > SCHEMA_VERSION:
+            raise ConfigError(
+                f"a newer Andon has written to this store (schema {int(schema)}, and this one reads up to "
+                f"{SCHEMA_VERSION}): start that version again, or restore the backup made before it was installed; "
+                "nothing was changed"
+            )
+        if int(schema) < SCHEMA_VERSION:  # of two that do so at once the earlier may win: it then stands back later
+            async with self._link.bounded("open the store"):
+                await self._link.commands.hset(key, "schema", SCHEMA_VERSION)
 
     async def remember(self, shards: Sequence[str]) -> list[str]:
         """Keep the names of these shards; returns every name ever kept, sorted."""
@@ -86,15 +94,17 @@ class RedisStore(RedisReads):
 
     async def read_inbox(self, shard: str, count: int, block_ms: int) -> list[InboxDelivery]:
         """New deliveries for this replica; waits up to `block_ms` (real time) for the first."""
-        inbox = self._keys(shard).inbox
-        rows = await self._read(inbox, count, block_ms)
-        return [self._inbox_delivery(inbox, row, 1) for row in rows]
+        keys = self._keys(shard)
+        rows = await self._read(keys.inbox, count, block_ms)
+        async with self._standing_back(shard, keys):
+            return [self._inbox_delivery(keys.inbox, row, 1) for row in rows]
 
     async def read_outbox(self, shard: str, count: int, block_ms: int) -> list[OutboxDelivery]:
         """New effects for this replica; waits up to `block_ms` (real time) for the first."""
-        outbox = self._keys(shard).outbox
-        rows = await self._read(outbox, count, block_ms)
-        return [self._outbox_delivery(outbox, row, 1) for row in rows]
+        keys = self._keys(shard)
+        rows = await self._read(keys.outbox, count, block_ms)
+        async with self._standing_back(shard, keys):
+            return [self._outbox_delivery(keys.outbox, row, 1) for row in rows]
 
     async def reclaim(
         self, shard: str, idle_ms: int, count: int, *, starting: bool = False
@@ -107,10 +117,20 @@ class RedisStore(RedisReads):
         keys = self._keys(shard)
         inbox = await self._reclaim(keys.inbox, idle_ms, count, starting)
         outbox = await self._reclaim(keys.outbox, idle_ms, count, starting)
-        return (
-            [self._inbox_delivery(keys.inbox, row, times) for row, times in inbox],
-            [self._outbox_delivery(keys.outbox, row, times) for row, times in outbox],
-        )
+        async with self._standing_back(shard, keys):
+            return (
+                [self._inbox_delivery(keys.inbox, row, times) for row, times in inbox],
+                [self._outbox_delivery(keys.outbox, row, times) for row, times in outbox],
+            )
+
+    @asynccontextmanager
+    async def _standing_back(self, shard: str, keys: ShardKeys) -> AsyncIterator[None]:
+        """Around what was delivered: where a newer Andon works, now or since this read began, it is handed over."""
+        try:
+            self._newer.refuse(shard)
+            yield
+        except StoreNewer as error:
+            raise await self._newer.stand_back(shard, keys, error) from error
 
     async def _read(self, stream: bytes, count: int, block_ms: int) -> list[Row]:
         waits = min(block_ms, MAX_BLOCK_MS)
