@@ -66,6 +66,7 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
             floor=floor, store=store, clock=clock, folder=folder, replica=replica,
             chat=TerminalChat(), pager=TerminalPager(),
             archive=open_archive(setup, folder), replicated=lambda: store.standing,
+            left_to_newer=lambda: store.left_to_newer,
         )  # fmt: skip
         stack.push_async_callback(house.close)
         await house.begin()

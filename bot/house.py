@@ -82,6 +82,7 @@ class House:
         pager: Pager,
         archive: Archive,
         replicated: Callable[[], str] = lambda: "",
+        left_to_newer: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._floor = floor
         self._metrics = Metrics()
@@ -90,6 +91,8 @@ class House:
         self._replica = replica
         self._archive = archive
         self._replicated = replicated  # what the store says of its replicas; "" when it has none to ask
+        self._left_to_newer = left_to_newer  # the shards that a newer Andon works on, and why this one does not
+        self._metrics.follow_newer(floor.shards, left_to_newer)
         setup = floor.loaded.andon
         self._journal = FileJournal(folder / "journal" / "intents.jsonl")
         self._connectors = Connectors(floor.loaded.targets, os.environ, killed=self._journal.killed)
@@ -226,6 +229,7 @@ class House:
             self.reloader.check(),
             self._switchboard.check(),
             Check("pages", True, self.pager.standing),
+            Check("version", not self._left_to_newer(), "; ".join(self._left_to_newer().values()) or "none is newer"),
         ]
         if self._replicated():
             found.append(Check("replicas", True, self._replicated()))

@@ -7,6 +7,8 @@ systems, decisions, effects and outcomes come from closed vocabularies, and what
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 import bot
@@ -62,6 +64,16 @@ class Metrics:
         self._reloads = Counter("andon_config_reloads", "Looks at new configuration files", ["outcome"], registry=r)
         self._valid = Gauge("andon_config_valid", "1 while the files on disk are the ones in force", registry=r)
         Gauge("andon_build_info", "Which Andon this is", ["version"], registry=r).labels(bot.__version__).set(1)
+
+    def follow_newer(self, shards: Sequence[str], left: Callable[[], Mapping[str, str]]) -> None:
+        """Tell which shards this process has left to a newer Andon (`left` knows them)."""
+        gauge = Gauge(
+            "andon_store_newer", "1 where a newer Andon has written and this one stands back", ["shard"],
+            registry=self.registry,
+        )  # fmt: skip
+        for shard in shards:
+            name = self._bounded("shard", shard)
+            gauge.labels(name).set_function(lambda shard=shard: float(shard in left()))
 
     def render(self) -> bytes:
         """All of it, in the Prometheus text format (`CONTENT_TYPE_LATEST`)."""
