@@ -1,9 +1,9 @@
 """Records to bytes and back: inbox entries, outbox effects, aggregates and journalled intents.
 
 Called by the store and the journal around every read and write; sealing (`seal.py`) comes after encoding and before
-decoding. A stored record is its schema version, a space, and JSON whose `kind` says what it is. An earlier version is read
-with what was added since at its default (docs/adr/0012); a later one raises `StoreNewer`. Whatever does not fit exactly
-otherwise (an unknown kind, a missing or an additional field) raises `RecordForged`.
+decoding. A stored record is its schema version, a space, and JSON whose `kind` says what it is. An earlier version is
+read with what was added since at its default (docs/adr/0012); a later one raises `StoreNewer`. Whatever else does not
+fit exactly (an unknown kind, a missing or an additional field) raises `RecordForged`.
 
 The core's dataclasses know nothing of pydantic; the adapters here are built on first use and then kept.
 """
@@ -128,7 +128,8 @@ def _of_another_version(raw: bytes, what: str) -> bytes:
         raise StoreNewer(f"{what}: schema version {version}, but this Andon reads up to {SCHEMA_VERSION}")
     if version < OLDEST_SCHEMA:
         shown = number[:_MAX_DIGITS].decode("ascii", "replace")
-        raise RecordForged(f"{what}: schema version {shown!r}, but this Andon reads {OLDEST_SCHEMA} to {SCHEMA_VERSION}")
+        reads = f"{OLDEST_SCHEMA} to {SCHEMA_VERSION}"
+        raise RecordForged(f"{what}: schema version {shown!r}, but this Andon reads {reads}")
     return raw[len(number) + 1 :]
 
 

@@ -8,6 +8,7 @@ systems, decisions, effects and outcomes come from closed vocabularies, and what
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -33,6 +34,10 @@ class _Bounded:
                 return "other"
             seen.add(value)
         return value
+
+
+def _is_in(shard: str, found: Callable[[], Mapping[str, str]]) -> float:
+    return float(shard in found())
 
 
 class Metrics:
@@ -73,7 +78,7 @@ class Metrics:
         )  # fmt: skip
         for shard in shards:
             name = self._bounded("shard", shard)
-            gauge.labels(name).set_function(lambda shard=shard: float(shard in left()))
+            gauge.labels(name).set_function(partial(_is_in, shard, left))
 
     def render(self) -> bytes:
         """All of it, in the Prometheus text format (`CONTENT_TYPE_LATEST`)."""
