@@ -20,6 +20,7 @@ from bot.engine.judge import Hands
 from bot.engine.loop import RECLAIM_EVERY_SECONDS, RECLAIM_IDLE_MS, Heartbeat, absorb, fold_forever
 from bot.engine.ports import Pager, Telemetry
 from bot.engine.sweeper import Sweeper
+from bot.engine.wakeup import Wakeup
 from bot.errors import StoreError
 
 DRAIN_SECONDS = 15.0  # most activities take a second; what is cut off is taken up again at the next start
@@ -39,13 +40,17 @@ class Runtime:
         telemetry: Telemetry,
         beside: Mapping[str, Eternal] | None = None,
         keeper: Keeper | None = None,
+        wakeup: Wakeup | None = None,
     ) -> None:
         self.heartbeat = Heartbeat()
         self._beside = dict(beside or {})
         self._keeper = keeper
         self._stopping = asyncio.Event()
         self._engine = hands.engine
-        self._sweeper = Sweeper(hands.engine.store, hands.engine.clock, telemetry, hands.engine.shards, self.heartbeat)
+        self._sweeper = Sweeper(
+            hands.engine.store, hands.engine.clock, telemetry, hands.engine.shards, self.heartbeat,
+            wakeup,
+        )  # fmt: skip
         self._dispatch = {
             shard: Dispatch(hands, pager, telemetry, shard, self.heartbeat) for shard in hands.engine.shards
         }

@@ -1,23 +1,21 @@
 """Timers: one wake-up at the next due time, then every due timer moves into the inbox in one atomic script.
 
 The due times live in the store's sorted set; moving a timer into the inbox *is* the claim, the inbox's pending list is
-the lease, and the timer's token makes it count once (docs/adr/0002). APScheduler holds a single job, the wake-up;
-nothing durable is in it. Run by `bot.engine.runtime`.
+the lease, and the timer's token makes it count once (docs/adr/0002). The wake-up itself is `bot.engine.wakeup`'s. Run
+by `bot.engine.runtime`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.date import DateTrigger
 
 from bot.core.words import Millis
 from bot.engine.loop import Heartbeat
 from bot.engine.ports import Clock, Store, Telemetry
+from bot.engine.wakeup import SchedulerWakeup, Wakeup
 from bot.errors import StoreError
 
 CLAIM_BATCH = 500  # timers per script; keeps one call to the store in the low milliseconds
@@ -30,25 +28,31 @@ class Sweeper:
     """Claims due timers for all shards."""
 
     def __init__(
-        self, store: Store, clock: Clock, telemetry: Telemetry, shards: Sequence[str], heartbeat: Heartbeat
+        self,
+        store: Store,
+        clock: Clock,
+        telemetry: Telemetry,
+        shards: Sequence[str],
+        heartbeat: Heartbeat,
+        wakeup: Wakeup | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
         self._shards = shards
         self._heartbeat = heartbeat
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._wakeup = wakeup or SchedulerWakeup()
         self._wake = asyncio.Event()
         self._next: Millis | None = None  # what the wake-up is set for
 
     def expect(self, due: Millis) -> None:
         """A commit set a timer: wake up no later than `due`."""
-        if self._scheduler.running and (self._next is None or due < self._next):
+        if self._next is None or due < self._next:
             self._set_alarm(due)
 
     async def run(self) -> None:
         """Sweep whenever something is due, until cancelled."""
-        self._scheduler.start()
+        self._wakeup.start()
         for shard in self._shards:
             self._heartbeat.beat(f"sweeper:{shard}")  # it begins now; from here on only a sweep that worked counts
         try:
@@ -57,7 +61,7 @@ class Sweeper:
                 self._next = None
                 await self._sweep_or_wait()
         finally:
-            self._scheduler.shutdown(wait=False)
+            self._wakeup.stop()
 
     async def sweep(self) -> int:
         """Move everything that is due now into the inboxes; returns how many timers."""
@@ -96,10 +100,4 @@ class Sweeper:
     def _set_alarm(self, due: Millis) -> None:
         self._next = due
         delay = max(0.0, self._clock.real_seconds(due - self._clock.now()))
-        when = datetime.now(UTC) + timedelta(seconds=delay)  # noqa: TID251  # APScheduler lives on the wall clock
-        self._scheduler.add_job(
-            self._ring, DateTrigger(when), id="wake-up", replace_existing=True, misfire_grace_time=None
-        )
-
-    async def _ring(self) -> None:
-        self._wake.set()
+        self._wakeup.set(delay, self._wake.set)
