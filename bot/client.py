@@ -86,7 +86,7 @@ class Api:
 
     async def _request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
-            async with self._session.request(method, f"/api/v1{path}", **options) as response:
+            async with self._session.request(method, f"/api/v1{path}", allow_redirects=False, **options) as response:
                 body = await _answer(response)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -50,6 +50,7 @@ from bot.engine.forgotten import tell_forgotten
 from bot.engine.judge import Hands
 from bot.engine.loop import BLOCK_MS
 from bot.engine.ports import Archive, Chat, Clock, Pager, Store
+from bot.engine.reconcile import Reconciler
 from bot.engine.retention import Retention
 from bot.engine.routed_pager import RoutedPager
 from bot.engine.runtime import Runtime
@@ -94,7 +95,7 @@ class House:
         self._left_to_newer = left_to_newer  # the shards that a newer Andon works on, and why this one does not
         self._metrics.follow_newer(floor.shards, left_to_newer)
         setup = floor.loaded.andon
-        self._journal = FileJournal(folder / "journal" / "intents.jsonl")
+        self._journal = FileJournal(folder / "journal" / "intents.jsonl", replica=replica)
         self._connectors = Connectors(floor.loaded.targets, os.environ, killed=self._journal.killed)
         self._streams = RedisStreams(floor.loaded.targets, os.environ)
         self._sources = webhook_sources(setup.listen.auth)
@@ -104,12 +105,13 @@ class House:
         self.engine = Engine(
             store=store, book=floor.book, text=event_text, clock=clock, telemetry=self._metrics, shards=floor.shards,
         )  # fmt: skip
+        self._reconciler = Reconciler(self.engine, self._journal, replica=replica)
         self._follower = BookFollower(self.engine)
         self._alertmanagers = _alertmanagers(setup.alertmanagers)
         self._antientropy = Antientropy(self.engine, clock, self._alertmanagers, self.alarms, routes=self._routes)
         second = setup.second_route
         secret = resolve(second.credentials, os.environ, owner="second_route.credentials")
-        self._second = WebhookPager(second.url, secret) if second.url else None
+        self._second = WebhookPager(second.url, secret, allow_private=second.allow_private) if second.url else None
         self.pager = RoutedPager(pager, self._second, ring, self._metrics)
         self._heartbeat = self._outgoing(setup)
         self._switchboard = Switchboard(KillSwitch(folder / "journal" / FILE), self.engine)
@@ -138,7 +140,9 @@ class House:
         if not beat.url:
             return None
         secret = resolve(beat.credentials, os.environ, owner="heartbeat.credentials")
-        return OutgoingHeartbeat(beat.url, self._clock.real_seconds(beat.every), self.unwell, secret)
+        return OutgoingHeartbeat(
+            beat.url, self._clock.real_seconds(beat.every), self.unwell, secret, allow_private=beat.allow_private
+        )
 
     def _eternal(self) -> dict[str, Eternal]:
         """Everything that runs beside the engine's own loops for as long as the process lives."""
@@ -157,16 +161,17 @@ class House:
             "clock": ClockWatch(self._clock, self.alarms, self._metrics, shard=UNROUTED).run,
             "antientropy": self._antientropy.run,
             "retention": retention.run,
+            "reconcile": self._reconciler.run,
         }
         if self._heartbeat is not None:
             tasks["heartbeat"] = self._heartbeat.run
         return tasks
 
     async def begin(self) -> None:
-        """What a start says to the store: what is armed now, and which systems are listed no more but have work left.
-
-        Raises StoreUnavailable.
+        """What a start says to the store: what only the journal remembers, what is armed now, and which systems are
+        listed no more but have work left. Raises StoreUnavailable.
         """
+        await self._reconciler.begin()
         await self.arm_configured()
         await tell_forgotten(self._store, self.alarms, self._floor.shards, shard=UNROUTED)
 
@@ -336,6 +341,7 @@ def _alertmanagers(listed: Sequence[AlertmanagerDoc]) -> tuple[AlertmanagerApi, 
             credentials=resolve(each.credentials, os.environ, owner=f"alertmanagers: {each.name}"),
             receiver=each.receiver,
             every_ms=each.every,
+            allow_private=each.allow_private,
         )
         for each in listed
     )

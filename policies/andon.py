@@ -93,6 +93,9 @@ class AlertmanagerDoc(StrictModel):
 
     name: Name
     url: str = Field(description="Its address, http or https, like http://127.0.0.1:9093.")
+    allow_private: bool = Field(
+        False, description="Whether a public name in url may lead to a private or loopback address."
+    )
     credentials: Reference = Field("", description="Bearer token for it: env:NAME or file:PATH.")
     receiver: str = Field("", description="Only alerts of this receiver are Andon's; empty: all of them.")
     every: Duration = Field(60_000, description="How often it is asked.")
@@ -111,6 +114,9 @@ class HeartbeatDoc(StrictModel):
     """The outgoing sign of life: somebody outside notices when Andon is gone."""
 
     url: str = Field("", description="Called with POST; empty: no heartbeat.")
+    allow_private: bool = Field(
+        False, description="Whether a public name in url may lead to a private or loopback address."
+    )
     every: Duration = 30_000
     credentials: Reference = ""
 
@@ -119,6 +125,9 @@ class SecondRouteDoc(StrictModel):
     """A webhook that takes the pages the pager did not."""
 
     url: str = Field("", description="Gets each page as JSON by POST; empty: none.")
+    allow_private: bool = Field(
+        False, description="Whether a public name in url may lead to a private or loopback address."
+    )
     credentials: Reference = ""
 
 

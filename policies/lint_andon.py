@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from policies import matchers
 from policies.andon import UNROUTED, AlertmanagerDoc, AndonDocument, BudgetDoc, StoreDoc, is_loopback
+from policies.destinations import written_problem
 from policies.durations import MAX_MS, spell
 from policies.problems import Path, did_you_mean
 from policies.targets import is_host_and_port
@@ -148,6 +149,8 @@ def _url(at: Path, text: str) -> Iterator[tuple[Path, str, str]]:
         yield at, "the address carries a credential", "write it as credentials: env:NAME or file:/path"
     elif wrong:
         yield at, "this is not an http or https address", "write it like http://127.0.0.1:9093"
+    elif problem := written_problem(text):
+        yield at, problem, "write the host's name, or its own address"
 
 
 def _twice(at: Path, name: str, before: Sequence[str], what: str) -> Iterator[tuple[Path, str, str]]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from policies import local_targets, redis_commands
+from policies.destinations import written_problem
 from policies.durations import Duration
 from policies.models import StrictModel
 from policies.problems import Path, UnclearError
@@ -65,6 +66,9 @@ class ComponentDoc(StrictModel):
     role: Name = Field(description="What actions look for: risk, router, store, metrics …")
     connector: Connector
     url: str = Field("", description="http, redis, prometheus: where it is reached.")
+    allow_private: bool = Field(
+        False, description="http, prometheus: whether a public name in url may lead to a private or loopback address."
+    )
     username: str = ""
     credentials: Reference = Field("", description="env:NAME or file:/path of the token or password; never the secret.")
     sentinels: list[str] = Field(default_factory=list, description="redis: host:port of each Sentinel that watches it.")
@@ -135,6 +139,8 @@ def mistakes(document: TargetsDocument) -> Iterator[Finding]:
 
 
 def _address(at: Path, component: ComponentDoc) -> Iterator[Finding]:
+    if component.allow_private and component.connector not in ("http", "prometheus"):
+        yield (*at, "allow_private"), f"allow_private means nothing for a {component.connector} component", "remove it"
     if component.connector in LOCAL:
         for key in ("url", "username", "credentials"):
             if getattr(component, key):
@@ -160,6 +166,8 @@ def _address(at: Path, component: ComponentDoc) -> Iterator[Finding]:
             yield (*at, "url"), "the address names no host", f"write {schemes[0]}://host:port"
         elif url.port is not None and url.port < 1:
             yield (*at, "url"), "the port is 0", "write the real port"
+        elif problem := written_problem(component.url):
+            yield (*at, "url"), problem, "write the host's name, or its own address"
     except ValueError:  # its text may quote a password
         yield (*at, "url"), "not an address", "write it like http://127.0.0.1:8080"
 

@@ -1,7 +1,7 @@
 """One Alertmanager's API, read-only: implements `bot.engine.standing.AlertSource`.
 
-Made by `bot.app` for every entry of `alertmanagers:` in andon.yaml; asked by `bot.engine.antientropy`. Redirects are
-not followed, proxies and cookies not used, answers bounded. How old things are is measured against the answer's own
+Made by `bot.app` for every entry of `alertmanagers:` in andon.yaml; asked by `bot.engine.antientropy`. It asks
+its own host only (`bot.adapters.outgoing`), and answers are bounded. How old things are is measured by the answer's own
 `Date`, so neither a wrong clock here nor a scaled one makes a fresh Alertmanager look old.
 API: https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml
 """
@@ -19,14 +19,16 @@ import structlog
 from pydantic import SecretStr
 from yarl import URL
 
-import bot
+from bot.adapters import outgoing
 from bot.core.words import Millis
 from bot.engine.standing import View
 from bot.errors import InputError, SourceError
 from handlers.alertmanager_api import HeldAlert, read_alerts, read_started_at
+from policies.destinations import Destination
 
 LOOK_SECONDS: Final = 3.0  # both questions; a risky action waits for it, and slower than that is no answer
 CONNECT_SECONDS: Final = 1.0
+MAX_CONNECTIONS: Final = 4  # two questions, and those of a risky action meanwhile
 MAX_ANSWER: Final = 16_777_216  # bytes; some 20,000 alerts, beyond which comparing them one by one helps nobody
 EVERY_MS: Final = 60_000
 # All of them: what is left out of the answer would look as if it had ended.
@@ -49,8 +51,10 @@ class AlertmanagerApi:
         receiver: str = "",
         every_ms: Millis = EVERY_MS,
         look_seconds: float = LOOK_SECONDS,
+        allow_private: bool = False,
     ) -> None:
         """`credentials`: a bearer token, or ``user:password`` for basic authentication."""
+        self._to = Destination.of(url, allow_private=allow_private)
         self.name = name
         self.receiver = receiver
         self.every_ms = every_ms
@@ -106,13 +110,10 @@ class AlertmanagerApi:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=4),
-                timeout=aiohttp.ClientTimeout(total=self._look_seconds, connect=CONNECT_SECONDS),
+            self._session = outgoing.session(
+                self._to, total_seconds=self._look_seconds, connect_seconds=CONNECT_SECONDS, limit=MAX_CONNECTIONS,
                 headers=self._headers,
-                trust_env=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            )  # fmt: skip
         return self._session
 
 
@@ -125,7 +126,7 @@ def _written_at(date: str) -> Millis:
 
 
 def _headers(credentials: SecretStr | None) -> dict[str, str]:
-    headers = {"User-Agent": f"andon/{bot.__version__}", "Accept": "application/json"}
+    headers = {"Accept": "application/json"}
     if credentials is None:
         return headers
     secret = credentials.get_secret_value()

@@ -258,4 +258,5 @@ def _connector(
         username=doc.username,
         send_seconds=send_seconds,
         killed=killed,
+        allow_private=doc.allow_private,
     )

@@ -15,6 +15,9 @@ import aiohttp
 import structlog
 from pydantic import SecretStr
 
+from bot.adapters import outgoing
+from policies.destinations import Destination
+
 SECONDS: Final = 5.0  # one call, answer included
 FIRST_AFTER_SECONDS: Final = 1.0  # the loops have gone round once by then
 
@@ -26,8 +29,17 @@ Unwell = Callable[[], Awaitable[str]]  # why Andon is not well, or ""
 class OutgoingHeartbeat:
     """Calls `url` with POST every `every_seconds` (real time) while `unwell` finds nothing."""
 
-    def __init__(self, url: str, every_seconds: float, unwell: Unwell, credentials: SecretStr | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        every_seconds: float,
+        unwell: Unwell,
+        credentials: SecretStr | None = None,
+        *,
+        allow_private: bool = False,
+    ) -> None:
         self._url = url
+        self._to = Destination.of(url, allow_private=allow_private)
         self._every = every_seconds
         self._unwell = unwell
         self._headers = {"Authorization": f"Bearer {credentials.get_secret_value()}"} if credentials else {}
@@ -36,8 +48,9 @@ class OutgoingHeartbeat:
 
     async def run(self) -> None:
         """Until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session:
+        async with outgoing.session(
+            self._to, total_seconds=SECONDS, connect_seconds=SECONDS, limit=1, headers=self._headers
+        ) as session:
             pause = min(FIRST_AFTER_SECONDS, self._every)
             while True:
                 await asyncio.sleep(pause)

@@ -1,7 +1,7 @@
 """One component's HTTP API: implements `action_ports.HttpTarget`, and knows what became of every request.
 
-Made by `bot.adapters.connectors`. Only requests in the component's allow list leave; redirects are not followed,
-proxies and cookies not used, answers bounded. What an error proves is the heart of it:
+Made by `bot.adapters.connectors`. Only requests in the component's allow list leave, to the component's own host
+(`bot.adapters.outgoing`); answers are bounded. What an error proves is the heart of it:
 
     before the connection stood (refused, no such host, TLS failed, breaker open)  NotSent: no byte of the request left
     answer 4xx                                                                     Rejected: the target did not do it
@@ -23,11 +23,12 @@ import aiohttp
 from pydantic import SecretStr
 from yarl import URL
 
-import bot
+from bot.adapters import outgoing
 from bot.adapters.connectors_breaker import Breaker
 from bot.core.words import JsonText
 from bot.engine.action_ports import HttpReply
 from bot.errors import NotSent, Rejected, Unknown
+from policies.destinations import Destination
 
 CONNECT_SECONDS = 1.0  # to a trading system's own network; slower than that is down
 SEND_SECONDS = 4.0  # one send, answer included; below the activity's 5 s, so the error here names the cause
@@ -53,8 +54,13 @@ class HttpConnector:
         username: str = "",
         send_seconds: float = SEND_SECONDS,
         killed: Callable[[], str] = lambda: "",
+        allow_private: bool = False,
     ) -> None:
-        """`killed`: who stopped every action and why, or ""; asked right before each send."""
+        """`killed`: who stopped every action and why, or ""; asked right before each send.
+
+        ValueError when the address names no host. `allow_private`: see `policies.destinations`.
+        """
+        self._to = Destination.of(url, allow_private=allow_private)
         self.component = component
         self._killed = killed
         self._send_seconds = send_seconds
@@ -81,7 +87,7 @@ class HttpConnector:
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> HttpReply:
         """GET any path of ours (not from a policy: that goes through `read`), retried."""
         if self._reading is None:
-            self._reading = _session(aiohttp.TCPConnector(limit=MAX_CONNECTIONS), READ_ATTEMPT_SECONDS, self._headers)
+            self._reading = self._session(READ_ATTEMPT_SECONDS)
         session = self._reading
         url = self._url(path).with_query(query) if query else self._url(path)
         return await self._breaker.read(lambda: self._request(session, "GET", url, f"GET {path}"))
@@ -94,9 +100,7 @@ class HttpConnector:
         if why := self._killed():
             raise NotSent(why)
         if self._sending is None:
-            self._sending = _session(
-                aiohttp.TCPConnector(force_close=True, limit=MAX_CONNECTIONS), self._send_seconds, self._headers
-            )
+            self._sending = self._session(self._send_seconds, force_close=True)
         session, url = self._sending, self._url(path)
         headers = {"Idempotency-Key": idempotency_key, "X-Fence": str(fence)}
         if body:
@@ -114,6 +118,17 @@ class HttpConnector:
             words += ["-H", "Content-Type: application/json", "-d", body]
         line = " ".join(map(shlex.quote, words))
         return f'{line} -H "Authorization: $CREDENTIAL"' if "Authorization" in self._headers else line
+
+    def _session(self, total_seconds: float, *, force_close: bool = False) -> aiohttp.ClientSession:
+        """A session to this component alone, that notes when a connection stands."""
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_start.append(_opening)
+        trace.on_connection_create_end.append(_opened)
+        trace.on_connection_reuseconn.append(_connected)
+        return outgoing.session(
+            self._to, total_seconds=total_seconds, connect_seconds=CONNECT_SECONDS, limit=MAX_CONNECTIONS,
+            headers=self._headers, force_close=force_close, traces=[trace],
+        )  # fmt: skip
 
     async def _request(
         self,
@@ -179,24 +194,6 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return bytes(answer[: MAX_ANSWER + 1])
 
 
-def _session(
-    connector: aiohttp.TCPConnector, total_seconds: float, headers: Mapping[str, str]
-) -> aiohttp.ClientSession:
-    """A session without proxies from the environment or cookies, that notes when a connection stands."""
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(_opening)
-    trace.on_connection_create_end.append(_opened)
-    trace.on_connection_reuseconn.append(_connected)
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=total_seconds, connect=CONNECT_SECONDS),
-        headers=headers,
-        trust_env=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[trace],
-    )
-
-
 class _AskedTwiceError(aiohttp.ClientError):
     """aiohttp was about to repeat a request by itself."""
 
@@ -221,7 +218,7 @@ async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, 
 
 
 def _headers(credentials: SecretStr | None, username: str) -> dict[str, str]:
-    headers = {"User-Agent": f"andon/{bot.__version__}", "Accept-Encoding": "identity"}
+    headers: dict[str, str] = {}
     if credentials is not None and username:
         pair = f"{username}:{credentials.get_secret_value()}".encode()
         headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"

@@ -13,8 +13,10 @@ import aiohttp
 import structlog
 from pydantic import SecretStr
 
+from bot.adapters import outgoing
 from bot.core.effects import PageOncall, ResolvePage
 from bot.errors import DeliveryError, DeliveryUncertain
+from policies.destinations import Destination
 
 SECONDS: Final = 5.0  # one post, answer included; the routed pager waits a little longer
 CONNECT_SECONDS: Final = 2.0
@@ -27,8 +29,9 @@ log = structlog.get_logger("andon.pager")
 class WebhookPager:
     """Posts `{"event", "dedup_key", "service", "severity", "summary", "incident", "source"}`; 2xx is taken."""
 
-    def __init__(self, url: str, credentials: SecretStr | None = None) -> None:
+    def __init__(self, url: str, credentials: SecretStr | None = None, *, allow_private: bool = False) -> None:
         self._url = url
+        self._to = Destination.of(url, allow_private=allow_private)
         self._headers = {"Authorization": f"Bearer {credentials.get_secret_value()}"} if credentials else {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -65,12 +68,10 @@ class WebhookPager:
 
     async def _post(self, body: dict[str, Any]) -> str:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
-                timeout=aiohttp.ClientTimeout(total=SECONDS, connect=CONNECT_SECONDS),
+            self._session = outgoing.session(
+                self._to, total_seconds=SECONDS, connect_seconds=CONNECT_SECONDS, limit=MAX_CONNECTIONS,
                 headers=self._headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            )  # fmt: skip
         try:
             async with self._session.post(self._url, json=body, allow_redirects=False) as response:
                 if 200 <= response.status < 300:
