@@ -32,10 +32,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Literal, TypeVar
 
+from bot.errors import AndonError
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.trace import Trace
 
@@ -86,32 +87,180 @@ class CrashPoint:
     port: str = ""
     nth: int = 1
     where: Where = "before"
+    away_ms: int = 1_000  # until its supervisor starts it again
+
+
+_UNTOUCHED: Final = (False, False, False, 1.0)  # refused, request lost, reply lost, how many times slower
+_NEUTRAL: Final = Context()  # nobody's: what is under way arrives whatever became of its sender
 
 
 class Wire:
     """The network of one run: its troubles, its armed crash points, and who dies of them."""
 
-    def __init__(self, loop: VirtualLoop, trace: Trace, chance: Random, crash: Callable[[str], None]) -> None:
+    def __init__(self, loop: VirtualLoop, trace: Trace, chance: Random, crash: Callable[[CrashPoint], None]) -> None:
         self.loop = loop
         self.trace = trace
         self.troubles: list[Trouble] = []
         self.crash_points: list[CrashPoint] = []
-        self._chance = chance
-        self._crash = crash
+        self.gates: dict[str, float] = {}  # port -> until when requests wait before it, all of them
+        self.chance = chance
+        self.crash = crash
 
-    def line(self, replica: str, incarnation: int, owner: object) -> Line:
+    def line(self, replica: str, incarnation: int) -> Line:
         """A line for one incarnation of a replica."""
-        raise NotImplementedError
+        return Line(self, replica, incarnation)
+
+    def reached(self, replica: str, port: str) -> CrashPoint | None:
+        """The crash point that this call is, if it is one; each is used once."""
+        for point in self.crash_points:
+            if point.replica == replica and point.port in ("", port):
+                point.nth -= 1
+                if point.nth <= 0:
+                    self.crash_points.remove(point)
+                    return point
+        return None
+
+    def disarm(self, point: CrashPoint) -> None:
+        """It was not reached in time."""
+        if point in self.crash_points:
+            self.crash_points.remove(point)
+
+    def fate(self, replica: str, port: str) -> tuple[bool, bool, bool, float]:
+        """What becomes of one call: refused, request lost, reply lost, and how many times slower it is."""
+        refused = request = reply = False
+        slower = 1.0
+        draw = self.chance.random
+        for trouble in self.troubles:
+            if trouble.touches(replica, port):
+                refused = refused or draw() < trouble.refused
+                request = request or draw() < trouble.lose_request
+                reply = reply or draw() < trouble.lose_reply
+                slower *= trouble.late_by if draw() < trouble.late else 1.0
+        return refused, request, reply, slower
 
 
 class Line:
     """One incarnation's line to everything outside. `is_cut`: that incarnation is dead, and nothing passes any more."""
 
-    replica: str
-    incarnation: int
-    is_cut: bool
-    calls: int  # so far
+    def __init__(self, wire: Wire, replica: str, incarnation: int) -> None:
+        self.replica = replica
+        self.incarnation = incarnation
+        self.is_cut = False
+        self.calls = 0  # so far
+        self._wire = wire
+        self._loop = wire.loop
+        self._pending: set[asyncio.Future[Any]] = set()  # answers that take their time at the other side
+
+    def cut(self) -> None:
+        """Its process is dead: the other side is told that its connections are gone, and nothing arrives any more."""
+        self.is_cut = True
+        for waiting in list(self._pending):
+            waiting.cancel()
+        self._pending.clear()
 
     async def call(self, port: Port, what: str, work: Callable[[], T | asyncio.Future[T]]) -> T:
         """Ask the other side (see the module's text). Raises what `work` raised, `refused` or `unanswered`."""
-        raise NotImplementedError
+        wire, loop = self._wire, self._loop
+        if self.is_cut:
+            await loop.create_future()
+        self.calls += 1
+        point = wire.reached(self.replica, port.name) if wire.crash_points else None
+        if point is not None and point.where == "before":
+            await self._die(point, what)
+        refused, request_lost, reply_lost, slower = wire.fate(self.replica, port.name) if wire.troubles else _UNTOUCHED
+        draw = wire.chance.uniform
+        there, back = draw(*port.delay_ms) / 1_000 * slower, draw(*port.delay_ms) / 1_000 * slower
+        held = wire.gates.get(port.name, 0.0) - loop.time() if wire.gates else 0.0
+        there = max(there, held + there)
+        if refused:
+            wire.trace.note(self.replica, "refused", what)
+            await asyncio.sleep(there)
+            raise port.refused(f"{port.name} could not be reached")
+        reply: asyncio.Future[T] = loop.create_future()
+        if request_lost:
+            wire.trace.note(self.replica, "request lost", what)
+        else:
+            passing = _Passing(self, port, what, work, reply, back, reply_lost, point)
+            loop.call_later(there, passing.land, context=_NEUTRAL)
+        if point is not None and point.where == "sent":
+            await self._die(point, what)
+        # A lost answer shows as a connection that breaks, or as nothing at all until patience ends.
+        sure = not (request_lost or reply_lost) and slower == 1.0 and held <= 0.0
+        patience = None if sure else loop.call_later(port.patience_s, _give_up, reply, port)
+        try:
+            return await reply
+        finally:
+            if patience is not None:
+                patience.cancel()
+
+    async def _die(self, point: CrashPoint, what: str) -> None:
+        self._wire.trace.note(self.replica, f"dies {point.where}", what)
+        self._wire.crash(point)
+        await self._loop.create_future()
+
+
+@dataclass(slots=True)
+class _Passing:
+    """One request under way, and its answer."""
+
+    line: Line
+    port: Port
+    what: str
+    work: Callable[[], Any]
+    reply: asyncio.Future[Any]
+    back: float
+    is_lost: bool  # the answer
+    point: CrashPoint | None
+
+    def land(self) -> None:
+        """It arrives, and is done."""
+        line = self.line
+        try:
+            result = self.work()
+        except AndonError as error:
+            line._wire.trace.note(line.replica, self.what, str(error))
+            self._send_back(None, error)
+            return
+        line._wire.trace.note(line.replica, self.what)
+        if not isinstance(result, asyncio.Future):
+            self._send_back(result, None)
+            return
+        if line.is_cut or self.reply.done():
+            result.cancel()  # nobody is there to wait
+            return
+        line._pending.add(result)
+        result.add_done_callback(self._in_time, context=_NEUTRAL)
+        self.reply.add_done_callback(lambda _: result.cancel(), context=_NEUTRAL)
+
+    def _in_time(self, result: asyncio.Future[Any]) -> None:
+        self.line._pending.discard(result)
+        if not result.cancelled():
+            error = result.exception()
+            self._send_back(None if error else result.result(), error)
+
+    def _send_back(self, result: Any, error: BaseException | None) -> None:
+        if self.is_lost:
+            self.line._wire.trace.note(self.line.replica, "reply lost", self.what)
+            if self.line._wire.chance.random() < 0.5:
+                return  # nothing at all comes
+            result, error = None, self.port.unanswered(f"{self.port.name}: the connection broke")
+        self.line._loop.call_later(self.back, self._arrive, result, error, context=_NEUTRAL)
+
+    def _arrive(self, result: Any, error: BaseException | None) -> None:
+        line = self.line
+        if line.is_cut:
+            return
+        if self.point is not None:
+            line._wire.trace.note(line.replica, f"dies {self.point.where}", self.what)
+            line._wire.crash(self.point)
+        elif self.reply.done():
+            line._wire.trace.note(line.replica, "answered too late", self.what)
+        elif error is not None:
+            self.reply.set_exception(error)
+        else:
+            self.reply.set_result(result)
+
+
+def _give_up(reply: asyncio.Future[Any], port: Port) -> None:
+    if not reply.done():
+        reply.set_exception(port.unanswered(f"{port.name}: no answer within {port.patience_s:g} s"))
