@@ -157,6 +157,9 @@ def status(answer: Json) -> RenderableType:
 
 def _freezes(systems: Sequence[Json]) -> Iterator[Text]:
     for line in systems:
+        doubt = line["automation"].get("in_doubt")
+        if doubt:
+            yield Text.assemble(("  stopped ", "bold magenta"), clean(f"{line['system']}: {doubt}"))
         for target, freeze in line["frozen"].items():
             until = f", asks again at {moment(freeze['until'])}" if freeze["until"] else ""
             yield Text.assemble(

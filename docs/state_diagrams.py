@@ -49,7 +49,11 @@ def machines() -> tuple[Machine, ...]:
         ),
         Machine("target", "A component", target_machine.TABLE, ("idle", "held", "verifying", "frozen"), "idle"),
         Machine(
-            "system", "A system's automation (`*`)", system_machine.TABLE, ("active", "tripped", "frozen"), "active"
+            "system",
+            "A system's automation (`*`)",
+            system_machine.TABLE,
+            ("active", "tripped", "doubted", "frozen"),
+            "active",
         ),
     )
 

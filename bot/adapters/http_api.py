@@ -27,12 +27,14 @@ from bot.adapters.http_lookup import (
 )
 from bot.adapters.http_questions import Handler, find_story
 from bot.adapters.http_services import Services
+from bot.core import system_machine
 from bot.core.incident import Incident
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
 from bot.errors import InputError
 
 MAX_PAGE: Final = 500  # incidents or dead letters in one answer
+MAX_DIGITS: Final = 9  # of `?limit=`: a number is not read before it is known to be short
 MAX_RAW: Final = 16_384  # bytes of a dead letter shown; the rest is in the store
 
 
@@ -194,9 +196,14 @@ def _summary(incident: Incident) -> dict[str, Any]:
 def _automation(system: Target | None) -> dict[str, Any]:
     """What the system's own target says about automation as a whole."""
     if system is None:
-        return {"state": "active", "recent_actions": 0, "tripped_at": None}
-    state = "frozen" if system.freeze else "active" if system.tripped_at is None else "tripped"
-    return {"state": state, "recent_actions": len(system.recent), "tripped_at": system.tripped_at}
+        return {"state": "active", "recent_actions": 0, "tripped_at": None, "in_doubt": ""}
+    why = "; ".join(f"{by} found that {doubt.why}" for by, doubt in sorted(system.doubts.items()))
+    return {
+        "state": system_machine.state_of(system),
+        "recent_actions": len(system.recent),
+        "tripped_at": system.tripped_at,
+        "in_doubt": why,
+    }
 
 
 def _shown(raw: bytes) -> dict[str, str]:
@@ -210,6 +217,6 @@ def _shown(raw: bytes) -> dict[str, str]:
 def _limit(request: web.Request) -> int:
     """`?limit=`, 1 to MAX_PAGE."""
     text = request.query.get("limit", "100")
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= MAX_PAGE:
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS) or not 1 <= int(text) <= MAX_PAGE:
         raise InputError("limit", f"is a number from 1 to {MAX_PAGE}")
     return int(text)

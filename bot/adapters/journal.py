@@ -1,10 +1,12 @@
 """The local journal of intents: the second place an intent is durable, for when the store is gone.
 
-Dispatch writes to it beside the store's commit (`intend`) and after the outcome (`conclude`); every line is on disk
-when the call returns. `open_intents` reads it back with no store at all.
+Dispatch writes to it beside the store's commit (`intend`) and after the outcome (`conclude`); `bot.engine.reconcile`
+notes how much the store has acknowledged (`note`) and reads it all back (`recollect`). Every line is on disk when the
+call returns. `open_intents` reads it with no store at all.
 
-One JSON object a line: ``{"intent": "<codec text>"}`` or ``{"done": id, "outcome": …, "at": …}``. Files rotate by
-size; intents that are still open are carried over into the new file, so an old file may go without taking one along.
+One JSON object a line: ``{"intent": "<codec text>", "system": …}``, ``{"done": id, "outcome": …, "at": …}`` or
+``{"marks": {system: [total, own]}, "replica": …}``. Files rotate by size; intents that are still open, and the newest
+marks, are carried over into the new file, so an old file may go without taking one along.
 """
 
 from __future__ import annotations
@@ -13,20 +15,23 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from bot.adapters import kill_switch
 from bot.adapters.codec import decode_intent, encode_intent
 from bot.core.events import IntentDeclared
 from bot.core.words import Millis
+from bot.engine.high_water import Mark
+from bot.engine.ports import Recollection, Remembered
 from bot.errors import RecordForged, StoreUnavailable
 
 MAX_BYTES = 8 * 1024 * 1024  # of one file: about 8,000 intents, more than a year of them at ten a day
 KEPT_FILES = 5  # beside the current one
 MAX_LINE = 1024 * 1024  # a longer line was never written by us
+_OUTCOMES: Final = ("done", "not_sent", "unknown")
 
 
 @dataclass(slots=True)
@@ -41,8 +46,10 @@ class _Line:
 class FileJournal:
     """Appends intents and outcomes to a file, each fsynced. Calls that come at once share one fsync."""
 
-    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, path: Path, *, replica: str = "", max_bytes: int = MAX_BYTES) -> None:
+        """`replica`: whose marks these are; another's are of other counts."""
         self._path = path
+        self._replica = replica
         self._max_bytes = max_bytes
         self._switch = kill_switch.KillSwitch(path.with_name(kill_switch.FILE))
         self._waiting: list[_Line] = []
@@ -53,9 +60,17 @@ class FileJournal:
         """Who engaged the kill switch beside this journal, and why; "" while nobody has."""
         return self._switch.position().why
 
-    async def intend(self, intent: IntentDeclared) -> None:
-        """Append and fsync. Raises StoreUnavailable when the disk refuses."""
-        await self._append({"intent": encode_intent(intent).decode()})
+    async def intend(self, intent: IntentDeclared, system: str = "") -> None:
+        """Append and fsync, with the system it belongs to. Raises StoreUnavailable when the disk refuses."""
+        await self._append({"intent": encode_intent(intent).decode(), "system": system})
+
+    async def note(self, marks: Mapping[str, Mark]) -> None:
+        """Append and fsync how much the store has acknowledged. Raises StoreUnavailable when the disk refuses."""
+        await self._append(_marks_line(self._replica, marks))
+
+    async def recollect(self) -> Recollection:
+        """The intents of this file and the one before it, with what became of them, and this replica's newest marks."""
+        return await asyncio.to_thread(recollection, self._path, self._replica)
 
     async def conclude(self, intent: str, outcome: Literal["done", "not_sent", "unknown"], at: Millis) -> None:
         """Append the intent's outcome (fsynced). Raises StoreUnavailable when the disk refuses."""
@@ -106,12 +121,15 @@ class FileJournal:
 
     def _rotate(self) -> None:
         """Start a new file with the intents that are still open; the oldest file beyond the kept ones goes."""
-        carried = open_intents(self._path)
+        carried = recollection(self._path, self._replica)
         draft = self._path.with_name(self._path.name + ".new")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            for intent in carried:
-                _write_whole(descriptor, json.dumps({"intent": encode_intent(intent).decode()}).encode() + b"\n")
+            for each in carried.intents:
+                if each.outcome == "open":
+                    line = {"intent": encode_intent(each.intent).decode(), "system": each.system}
+                    _write_whole(descriptor, json.dumps(line).encode() + b"\n")
+            _write_whole(descriptor, json.dumps(_marks_line(self._replica, carried.marks)).encode() + b"\n")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -127,27 +145,56 @@ class FileJournal:
 
 
 def open_intents(path: Path) -> list[IntentDeclared]:
-    """The intents in the journal at `path` that have no outcome there, oldest first.
+    """The intents in the journal at `path` that have no outcome there, oldest first; see `recollection`."""
+    return [each.intent for each in recollection(path).intents if each.outcome == "open"]
+
+
+def recollection(path: Path, replica: str = "") -> Recollection:
+    """What the journal at `path`, and the file before it, hold of intents; and the newest marks of `replica`.
 
     A torn line (a crash while writing) and an unreadable intent are passed over: nothing was sent before its line was
-    whole. A journal that does not exist holds nothing. StoreUnavailable when the file cannot be read.
+    whole. A journal that does not exist holds nothing. StoreUnavailable when a file cannot be read.
     """
-    found: dict[str, IntentDeclared] = {}
-    try:
-        for line in _lines(path):
-            if "intent" in line:
-                try:
-                    intent = decode_intent(str(line["intent"]).encode())
-                except RecordForged:
-                    continue
-                found[intent.intent] = intent
-            else:
-                found.pop(str(line.get("done")), None)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreUnavailable(f"{path}: the journal of intents cannot be read: {error}") from error
-    return list(found.values())
+    found: dict[str, Remembered] = {}
+    marks: dict[str, Mark] = {}
+    for place in (_numbered(path, 1), path):
+        try:
+            for line in _lines(place):
+                _recall(line, found)
+                if line.get("replica") == replica and "marks" in line:
+                    marks |= _marks(line["marks"])
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreUnavailable(f"{place}: the journal of intents cannot be read: {error}") from error
+    return Recollection(tuple(found.values()), marks)
+
+
+def _recall(line: dict[str, Any], found: dict[str, Remembered]) -> None:
+    if "intent" in line:
+        try:
+            intent = decode_intent(str(line["intent"]).encode())
+        except RecordForged:
+            return
+        found[intent.intent] = Remembered(intent, str(line.get("system", "")), "open")
+    elif "done" in line and str(line["done"]) in found and line.get("outcome") in _OUTCOMES:
+        known = found[str(line["done"])]
+        found[known.intent.intent] = replace(known, outcome=line["outcome"])
+
+
+def _marks_line(replica: str, marks: Mapping[str, Mark]) -> dict[str, Any]:
+    return {"marks": {system: [mark.total, mark.own] for system, mark in marks.items()}, "replica": replica}
+
+
+def _marks(stored: object) -> dict[str, Mark]:
+    """Marks as a line has them; what does not look like any is none of ours."""
+    if not isinstance(stored, dict):
+        return {}
+    return {
+        str(system): Mark(*counts)
+        for system, counts in stored.items()
+        if isinstance(counts, list) and len(counts) == 2 and all(isinstance(count, int) for count in counts)
+    }
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

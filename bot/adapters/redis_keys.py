@@ -13,12 +13,14 @@ key                            type    holds
 ``andon:{S}:aggregates``       set     the id of every aggregate
 ``andon:{S}:incidents``        zset    incident ids by opening time (ms)
 ``andon:{S}:open``             zset    the same, only those not closed
-``andon:{S}:sequence``         string  number of commits
+``andon:{S}:sequence``         string  number of commits and appends
+``andon:{S}:acknowledged``       hash    replica -> how many of those it asked for (`bot.engine.high_water`)
 ``andon:{S}:retired``          string  number of incidents that left for the archive
 ``andon:{S}:record:<id>``      hash    `ver`, `head` (audit), `rec` = record sealed with both
 ``andon:{S}:audit:<id>``       list    audit links, oldest first: ``<seq> <previous|-> <hash> <body>``
 ``andon:{andon}:meta``         hash    `fingerprint` of the sealing key, `schema` of the records
 ``andon:{andon}:shards``       set     the name of every shard that was ever configured
+``andon:{andon}:checkpoints``  hash    public key -> sealed end of the chain of checkpoints signed with it
 ``andon:{andon}:probe``        string  written by readiness checks
 =============================  ======  =================================================================================
 """
@@ -47,6 +49,7 @@ class ShardKeys:
     incidents: bytes
     open: bytes
     sequence: bytes
+    acknowledged: bytes
     retired: bytes
 
     @classmethod
@@ -56,7 +59,7 @@ class ShardKeys:
         return cls(
             base=base, inbox=base + b"inbox", outbox=base + b"outbox", dead=base + b"dead", timers=base + b"timers",
             keys=base + b"keys", aggregates=base + b"aggregates", incidents=base + b"incidents", open=base + b"open",
-            sequence=base + b"sequence", retired=base + b"retired",
+            sequence=base + b"sequence", acknowledged=base + b"acknowledged", retired=base + b"retired",
         )  # fmt: skip
 
     def record(self, aggregate: AggregateId) -> bytes:
@@ -84,6 +87,11 @@ def meta_key(prefix: str) -> bytes:
 def shards_key(prefix: str) -> bytes:
     """Every shard there ever was."""
     return f"{prefix}:{{{prefix}}}:shards".encode()
+
+
+def checkpoints_key(prefix: str) -> bytes:
+    """Where each chain of checkpoints ends."""
+    return f"{prefix}:{{{prefix}}}:checkpoints".encode()
 
 
 def probe_key(prefix: str) -> bytes:

@@ -16,7 +16,8 @@ from bot.adapters.seal import Sealer
 from bot.core.audit import AuditEntry
 from bot.core.incident import Incident
 from bot.core.words import AggregateId, Millis
-from bot.engine.ports import IncidentLine, Versioned
+from bot.engine.high_water import HighWater
+from bot.engine.ports import IncidentLine, Mark, Versioned
 from bot.errors import RecordForged, StoreNewer
 
 _RECORD_FIELDS = (b"ver", b"head", b"rec")
@@ -44,6 +45,7 @@ class RedisReads:
         self._replica = replica
         self._sealer = sealer
         self._prefix = prefix
+        self.marks = HighWater()  # what this store acknowledged, told with every reply
         self._shards: dict[str, ShardKeys] = {}
         self._newer = Newer(self._link, replica)
 
@@ -105,6 +107,18 @@ class RedisReads:
             for key, value in zip(keys, values, strict=True)
             if value is not None
         }
+
+    async def mark(self, shard: str) -> Mark:
+        """How many writes the shard counts now, in all and of this replica."""
+        keys = self._keys(shard)
+        async with self._link.bounded("mark"):
+            total, own = await self._link.ask_all(
+                [(b"GET", keys.sequence), (b"HGET", keys.acknowledged, self._replica)]
+            )
+        try:
+            return Mark(int(total or 0), int(own or 0))
+        except ValueError as error:
+            raise RecordForged(f"{shard}: its count of writes is not a number") from error
 
     async def next_due(self, shard: str) -> Millis | None:
         """When the shard's earliest timer is due."""

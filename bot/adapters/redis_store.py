@@ -22,7 +22,7 @@ from bot.core.events import Addressed, InboxEntry, TimerFired
 from bot.core.incident import TERMINAL, Incident
 from bot.core.record import SCHEMA_VERSION
 from bot.core.words import AggregateId, Millis
-from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, KeyClaim, OutboxDelivery
+from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, KeyClaim, Mark, OutboxDelivery
 from bot.errors import ConfigError, RecordForged, StoreNewer
 
 MAX_DEAD_LETTERS = 100_000  # each has paged somebody; past this the oldest go, so that a flood cannot fill the disk
@@ -88,9 +88,13 @@ class RedisStore(RedisReads):
         """`append` for entries that `codec.encode_entry` has encoded already: all of them in one round trip."""
         if not bodies:
             return
-        inbox = self._keys(shard).inbox
+        keys, before = self._keys(shard), self.marks.before(shard)
+        sealed = [self._sealer.seal(keys.inbox, body) for body in bodies]
         async with self._link.bounded("append"):
-            await self._link.write("append", [inbox], [self._sealer.seal(inbox, body) for body in bodies])
+            reply, _ = await self._link.write(
+                "append", [keys.inbox, keys.sequence, keys.acknowledged], [self._replica, *sealed]
+            )
+        self.marks.saw(shard, before, Mark(*reply))
 
     async def read_inbox(self, shard: str, count: int, block_ms: int) -> list[InboxDelivery]:
         """New deliveries for this replica; waits up to `block_ms` (real time) for the first."""
@@ -203,7 +207,8 @@ class RedisStore(RedisReads):
         """
         keys = self._keys(shard)
         places = [
-            keys.inbox, keys.outbox, keys.timers, keys.keys, keys.aggregates, keys.incidents, keys.open, keys.sequence
+            keys.inbox, keys.outbox, keys.timers, keys.keys, keys.aggregates, keys.incidents, keys.open, keys.sequence,
+            keys.acknowledged,
         ]  # fmt: skip
         changes: list[Argument] = []
         away: list[Argument] = []
@@ -212,22 +217,25 @@ class RedisStore(RedisReads):
             places += (keys.record(change.record.id), keys.audit(change.record.id))
             changes += self._change(keys, change)
             _mirror_timers(change, away, due)
-        places += (keys.record(aggregate) for aggregate, _ in commit.seen)
-        seen = [part for pair in commit.seen for part in pair]
+        places += (keys.record(aggregate) for aggregate, _, _ in commit.seen)
+        seen = [part for record in commit.seen for part in record]
         pointers = [part for key, to in commit.pointers for part in (key, self._pointer(keys, key, to))]
         claims = [part for claim in commit.claims for part in self._claim(keys, claim)]
         effects = [self._sealer.seal(keys.outbox, encode_effect(effect)) for effect in commit.effects]
         arguments: list[Argument] = [
-            GROUP, len(commit.changes), len(commit.claims), len(away), len(due) // 2, len(effects),
+            GROUP, self._replica, len(commit.changes), len(commit.claims), len(away), len(due) // 2, len(effects),
             len(commit.inbox_acks), len(commit.outbox_acks), len(commit.seen), len(commit.pointers),
             *changes, *claims, *away, *due, *effects, *commit.inbox_acks, *commit.outbox_acks, *seen, *pointers,
         ]  # fmt: skip
+        before = self.marks.before(shard)
         async with self._link.bounded("commit"):
             reply, confirmed = await self._link.write("commit", places, arguments, needed=commit.intends)
-        if isinstance(reply, int):
+        if isinstance(reply[0], int):
+            total, own, wrote = reply
+            self.marks.saw(shard, before, Mark(total, own), wrote=bool(wrote))
             if commit.intends:
                 self._link.insist("commit", confirmed)
-            return Committed(sequence=reply)
+            return Committed(sequence=total)
         return Conflict(stale=tuple(name.decode() for name in reply))
 
     def _change(self, keys: ShardKeys, change: Change) -> tuple[Argument, ...]:

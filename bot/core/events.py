@@ -12,6 +12,9 @@ from typing import Literal, TypeAlias
 
 from bot.core.alert import Alert
 from bot.core.approval import Terms
+from bot.core.intents import Budget as Budget
+from bot.core.intents import IntentDeclared as IntentDeclared
+from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
 from bot.core.orders import (
     ApprovalVoted,
     LeaseEnded,
@@ -30,7 +33,7 @@ from bot.core.orders import (
 from bot.core.plan import Plan
 from bot.core.reading import Reading
 from bot.core.source_events import SourceEvent
-from bot.core.words import AggregateId, Delivery, Direction, Disposition, JsonText, Millis, Mode, Severity
+from bot.core.words import AggregateId, Direction, Disposition, JsonText, Millis, Mode, Severity
 
 # --- what the world tells ---------------------------------------------------------------------------------------
 
@@ -174,43 +177,6 @@ class VerificationEnded:
     incident: AggregateId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """At most `limit` automatic actions in `within_ms` per system; the last `reserve` are for protective ones."""
-
-    limit: int = 10
-    within_ms: Millis = 600_000
-    reserve: int = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntentDeclared:
-    """The durable promise to act, made right before sending. Goes to `target:*` first (freeze, arming, budget),
-    then to the component's target, which records it only for the holder of the current fence."""
-
-    kind: Literal["intent_declared"] = "intent_declared"
-    id: str
-    at: Millis
-    intent: str
-    incident: AggregateId
-    episode: int
-    step: str
-    action: str
-    target: AggregateId
-    policy: str
-    policy_hash: str
-    arguments: JsonText
-    before: JsonText
-    direction: Direction
-    delivery: Delivery
-    fence: int
-    attempt: int
-    deadline: Millis
-    budget: Budget = Budget()
-    approval: str = ""  # the approval it uses up; "" when it is automatic
-    ordered: bool = False
-
-
 # --- what dispatch reports --------------------------------------------------------------------------------------
 
 
@@ -351,7 +317,7 @@ IncidentEvent: TypeAlias = (
     | DiagnosisFound | EvidenceObserved | MessageDelivered
 )  # fmt: skip
 TargetEvent: TypeAlias = (
-    SlotRequested | SlotReleased | VerificationEnded | IntentDeclared
+    SlotRequested | SlotReleased | VerificationEnded | IntentDeclared | IntentRecalled | WritesLost | WritesReconciled
     | TargetFrozen | TargetUnfrozen | PolicyArmed | PolicyDisarmed | LeaseRenewed | LeaseEnded | TimerFired
 )  # fmt: skip
 Event: TypeAlias = IncidentEvent | TargetEvent | SourceEvent

@@ -11,6 +11,8 @@ The laws of this file:
 3. Past the budget, automation only suggests; the reserve is for actions that lower exposure. A person lifts it.
 4. A retry of one intent is charged once. What people approved or ordered is not charged, and an approval is used once.
 5. A person's request counts once: its copy changes nothing, however late it comes.
+6. While a replica finds that the store has forgotten what it acknowledged, nothing is declared. It goes on when every
+   such replica has told the store again what its journal remembers, or when a person says so.
 
 Called by `bot.engine.fold`. The state diagram is drawn from `TABLE`.
 """
@@ -23,20 +25,23 @@ from typing import Literal, TypeAlias
 
 from bot.core.effects import PostMessage, Tell
 from bot.core.events import IntentDeclared, SlotGranted, SlotRequested, TargetEvent, TimerFired
+from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
 from bot.core.orders import PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import CONFIGURATION, take_once
-from bot.core.target import MAX_LOOSE, MAX_RECENT, MAX_SPENT, Armed, Target
-from bot.core.target_moves import TargetDraft, freeze, lift, remind
+from bot.core.target import MAX_LOOSE, MAX_RECENT, MAX_SPENT, Armed, Doubt, Target
+from bot.core.target_moves import TargetDraft, freeze, lift, recall, remind
 from bot.core.words import SYSTEM_TARGET, Disposition
 
-SystemState: TypeAlias = Literal["active", "tripped", "frozen"]
+SystemState: TypeAlias = Literal["active", "tripped", "doubted", "frozen"]
 
 
 def state_of(target: Target) -> SystemState:
-    """The one word for the system's automation; freeze outranks a spent budget."""
+    """The one word for the system's automation; a freeze outranks a doubt, and both a spent budget."""
     if target.freeze is not None:
         return "frozen"
+    if target.doubts:
+        return "doubted"
     return "active" if target.tripped_at is None else "tripped"
 
 
@@ -62,6 +67,11 @@ def _requested_tripped(draft: TargetDraft, event: SlotRequested) -> Decision:
 def _requested_frozen(draft: TargetDraft, event: SlotRequested) -> Decision:
     draft.deny(event, _frozen_words(draft.target), frozen=True)
     return Applied("frozen")
+
+
+def _requested_doubted(draft: TargetDraft, event: SlotRequested) -> Decision:
+    draft.deny(event, _doubted_words(draft.target), frozen=True)
+    return Applied("the store's memory is in doubt")
 
 
 def _answer(draft: TargetDraft, event: SlotRequested, disposition: Disposition, why: str) -> Decision:
@@ -139,6 +149,10 @@ def _declared_frozen(draft: TargetDraft, _: IntentDeclared) -> Decision:
     return Denied(_frozen_words(draft.target))
 
 
+def _declared_doubted(draft: TargetDraft, _: IntentDeclared) -> Decision:
+    return Denied(_doubted_words(draft.target))
+
+
 def _armed(draft: TargetDraft, event: PolicyArmed) -> Decision:
     if event.policy in draft.target.armed:
         return Ignored(f"armed already by {draft.target.armed[event.policy].by}")
@@ -173,8 +187,52 @@ def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
     lift(draft)
     if draft.target.tripped_at is not None:
         draft.unpage(f"automation-tripped:{draft.target.tripped_at}")
-    draft.change(tripped_at=None, recent=())
+    draft.change(tripped_at=None, recent=(), doubts={})
     return Applied(f"automation unfrozen by {event.by}")
+
+
+def _lost(draft: TargetDraft, event: WritesLost) -> Decision:
+    """Stop, and wake somebody: what was acknowledged to a sender, a person or a worker may be gone."""
+    doubts = draft.target.doubts
+    if event.by in doubts:
+        return Applied(f"{event.by} found more: {event.why}")
+    draft.change(doubts={**doubts, event.by: Doubt(since=draft.now, why=event.why)})
+    why = f"{draft.target.system}: {event.why}; automation is stopped while {event.by} compares its journal"
+    draft.page(f"writes-lost:{event.by}:{draft.now}", "critical", why)
+    return Applied(f"automation is stopped: {event.why}")
+
+
+def _reconciled(draft: TargetDraft, event: WritesReconciled) -> Decision:
+    if event.by not in draft.target.doubts:
+        return Ignored(f"{event.by} is not in doubt")
+    draft.change(doubts={by: doubt for by, doubt in draft.target.doubts.items() if by != event.by})
+    goes_on = "automation goes on" if not draft.target.doubts else "another replica still compares"
+    draft.effects.append(
+        PostMessage(
+            id=draft.fresh("reconciled"), incident=draft.target.id, channel="", topic="automation",
+            text=f"{draft.target.system}: {event.by} has reconciled the store with its journal: {event.why}; {goes_on}",
+        )
+    )  # fmt: skip
+    return Applied(f"reconciled by {event.by}: {event.why}; {goes_on}")
+
+
+def _recalled(draft: TargetDraft, event: IntentRecalled) -> Decision:
+    """What it used up is used up; the component keeps the intent itself."""
+    intent = event.intent
+    if intent.approval and intent.approval not in draft.target.spent:
+        draft.change(spent=(*draft.target.spent, intent.approval)[-MAX_SPENT:])
+    if intent.target != SYSTEM_TARGET:
+        draft.effects.append(Tell(to=intent.target, event=event))
+        return Applied(f"{event.by} remembers an intent of {intent.target}")
+    return recall(draft, event)
+
+
+def _doubted_words(target: Target) -> str:
+    by, doubt = min(target.doubts.items(), key=lambda item: item[1].since)
+    return (
+        f"automation for {target.system} is stopped since {by} found that {doubt.why}; it goes on by itself once its "
+        f"journal is compared, or with `andon unfreeze {target.system}`"
+    )
 
 
 def _frozen_words(target: Target) -> str:
@@ -191,19 +249,26 @@ class Row:
     to: frozenset[SystemState]
 
 
-_ANY: tuple[SystemState, ...] = ("active", "tripped", "frozen")
+_ANY: tuple[SystemState, ...] = ("active", "tripped", "doubted", "frozen")
 _MOVING: tuple[SystemState, ...] = ("active", "tripped")
 
 _ROWS: tuple[tuple[tuple[SystemState, ...], type, Callable[..., Decision], tuple[SystemState, ...]], ...] = (
     (("active",), SlotRequested, _requested, ()),
     (("tripped",), SlotRequested, _requested_tripped, ()),
     (("frozen",), SlotRequested, _requested_frozen, ()),
+    (("doubted",), SlotRequested, _requested_doubted, ()),
     (_MOVING, IntentDeclared, _declared, ("tripped",)),
     (("frozen",), IntentDeclared, _declared_frozen, ()),
+    (("doubted",), IntentDeclared, _declared_doubted, ()),
+    (_ANY, IntentRecalled, _recalled, ()),
+    (_MOVING, WritesLost, _lost, ("doubted",)),
+    (("doubted", "frozen"), WritesLost, _lost, ()),
+    (("doubted",), WritesReconciled, _reconciled, _MOVING),
+    (("frozen",), WritesReconciled, _reconciled, ()),
     (_ANY, PolicyArmed, _armed, ()),
     (_ANY, PolicyDisarmed, _disarmed, ()),
     (_ANY, TargetFrozen, _frozen, ("frozen",)),
-    (("tripped", "frozen"), TargetUnfrozen, _unfrozen, ("active",)),
+    (("tripped", "doubted", "frozen"), TargetUnfrozen, _unfrozen, ("active",)),
     (("frozen",), TimerFired, remind, ()),
 )
 

@@ -75,6 +75,14 @@ class Armed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """The store has forgotten what it acknowledged to a replica, and that has not been put right yet."""
+
+    since: Millis
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A component's queue of plans, fence, cool-downs and freeze; on `target:*` also arming and the action budget."""
 
@@ -92,8 +100,9 @@ class Target:
     tripped_at: Millis | None = None  # on `*`: automation only suggests since then
     armed: dict[str, Armed] = field(default_factory=dict)  # on `*`
     disarmed: dict[str, Armed] = field(default_factory=dict)  # on `*`: by a person; configuration cannot arm these
-    loose: tuple[IntentDeclared, ...] = ()  # newest intents without a slot: given up unknown; on `*`, of no component
+    loose: tuple[IntentDeclared, ...] = ()  # newest intents without a slot: given up unknown, or recalled
     spent: tuple[str, ...] = ()  # on `*`: newest approvals that an intent has used up; none is used twice
     heard: tuple[str, ...] = ()  # ids of people's newest requests, so that a copy changes nothing again
+    doubts: dict[str, Doubt] = field(default_factory=dict)  # on `*`: by replica; nothing is sent while there is one
     timers: dict[str, Timer] = field(default_factory=dict)
     counter: int = 0

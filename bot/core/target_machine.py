@@ -10,6 +10,7 @@ The laws of this file:
 6. The queue is bounded: when it is full, the least severe and latest plan is turned away, and told.
 7. What an action did under a lease is asked about when its time is up, whatever the component's state; not undone.
 8. A person's request counts once: its copy changes nothing, however late it comes.
+9. An intent that only a journal remembers is kept, so that its step does not run as if for the first time.
 
 The system's own target `*` (freeze, arming, budget) has its own machine in `bot.core.system_machine`.
 Called by `bot.engine.fold`. The state diagram is drawn from `TABLE`.
@@ -33,11 +34,12 @@ from bot.core.events import (
     TimerFired,
     VerificationEnded,
 )
+from bot.core.intents import IntentRecalled
 from bot.core.orders import LeaseEnded, LeaseRenewed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import take_once
 from bot.core.target import MAX_LOOSE, MAX_QUEUE, Slot, Target, Verifying
-from bot.core.target_moves import TargetDraft, freeze, lift, remind
+from bot.core.target_moves import TargetDraft, freeze, lift, recall, remind
 from bot.core.words import Millis, severity_rank
 
 TargetState: TypeAlias = Literal["idle", "held", "verifying", "frozen"]
@@ -288,6 +290,7 @@ _ROWS: tuple[tuple[tuple[TargetState, ...], type, Callable[..., Decision], tuple
     (("frozen",), TargetUnfrozen, _unfrozen, ("idle", "held", "verifying")),
     (("frozen",), TimerFired, _timer_frozen, ()),
     (("held",), TimerFired, _timer_held, ()),
+    ((*_ANY, "frozen"), IntentRecalled, recall, ()),
     ((*_ANY, "frozen"), LeaseRenewed, target_leases.renewed, ()),
     ((*_ANY, "frozen"), LeaseEnded, target_leases.ended, ()),
     (("idle",), TimerFired, _timer, ("held",)),

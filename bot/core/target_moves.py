@@ -1,6 +1,6 @@
 """What both kinds of target have in common: the draft of a fold, and how a freeze begins, is asked about and ends.
 
-Used by `target_machine` (components) and `system_machine` (the system's own `*`). Pure.
+Used by `target_machine` (components) and `system_machine` (the system's own `*`). Pure. Here too: an intent recalled.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import Any
 
 from bot.core.effects import Effect, PageOncall, ResolvePage, Tell
 from bot.core.events import SlotDenied, SlotRequested, TimerFired
+from bot.core.intents import IntentRecalled
 from bot.core.orders import TargetFrozen
 from bot.core.record import Applied, Decision, Ignored, Timer, private_copy
-from bot.core.target import Freeze, Target
+from bot.core.target import MAX_LOOSE, Freeze, Target
 from bot.core.words import SYSTEM_TARGET, AggregateId, Millis, Severity
 
 ONCALL = "trading-oncall"  # the pager's service that is told about automation itself
@@ -71,6 +72,27 @@ class TargetDraft:
 def name_of(target: Target) -> str:
     """The system, and the component where it is one."""
     return target.system if target.id == SYSTEM_TARGET else f"{target.system}:{target.id.removeprefix('target:')}"
+
+
+# --- what the store has forgotten ---------------------------------------------------------------------------------
+
+
+def recall(draft: TargetDraft, event: IntentRecalled) -> Decision:
+    """Keep an intent that only a journal remembered, so that its step, should it be run again, is not new.
+
+    What took effect, or may have, counts for the cool-down too.
+    """
+    target, intent = draft.target, event.intent
+    held = target.slot.intent if target.slot is not None else None
+    known = [each for each in (held, *target.loose) if each is not None and each.intent == intent.intent]
+    if any(each.attempt >= intent.attempt for each in known):
+        return Ignored("the store knows this intent")
+    others = tuple(each for each in target.loose if each.intent != intent.intent)
+    draft.change(loose=(*others, intent)[-MAX_LOOSE:])
+    if event.outcome != "not_sent":
+        last = max(intent.at, target.last_run.get(intent.action, 0))
+        draft.change(last_run={**target.last_run, intent.action: last})
+    return Applied(f"{event.by} remembers {intent.action} for {intent.incident} ({event.outcome})")
 
 
 # --- freezes -----------------------------------------------------------------------------------------------------

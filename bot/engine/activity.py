@@ -239,7 +239,12 @@ class Activity:
         self._said.before, self._said.arguments = ready.proceed.before, ready.proceed.arguments
         monotonic = asyncio.get_running_loop().time
         latest = monotonic() + DECLARE_SECONDS
-        refusal = self._hands.journal.killed() or await self._declare(ready, attempt) or self._hands.journal.killed()
+        try:
+            refusal = self._stopped() or await self._declare(ready, attempt) or self._stopped()
+        except StoreUnconfirmed as error:  # on one server only: what that one forgets must not have been sent
+            return self._unsafe(f"the intent is not safe: {error}")
+        except TimeoutError:
+            return self._unsafe("the intent could not be made durable in time")
         if refusal:
             return self._said.failed(refusal)
         if monotonic() > latest:  # a disk, a pause or a stopped process ate the time; somebody may have taken over
@@ -260,13 +265,26 @@ class Activity:
             return await self._probe(action, ready, str(error) or "no answer in time")
         return await self._look_back(action, ready)
 
+    def _stopped(self) -> str:
+        """Why nothing at all may be sent now, or "": the kill switch, or a store that has forgotten something."""
+        return self._hands.journal.killed() or self._hands.engine.store.marks.lost(self._shard)
+
+    def _unsafe(self, why: str) -> Outcome:
+        """Nothing was sent, and whether it may be is for a person, whatever the policy does about failures (law 2)."""
+        if self._said.unanswered:
+            return self._said.unknown(why)
+        return ApprovalNeeded(**self._said.report(f"{why}, so nothing was sent"), terms=None)
+
     def _send_seconds(self) -> float:
         """How long one send may take, answer included; what takes longer is Unknown."""
         spec = self._hands.toolbox.spec(self._step.action)
         return (min(spec.send_ms, MAX_SEND_MS) if spec is not None else MAX_SEND_MS) / 1_000
 
     async def _declare(self, ready: Ready, attempt: int) -> str:
-        """Make the intent durable in the store and in the journal. Returns why it must not be sent, or ""."""
+        """Make the intent durable in the store and in the journal. Returns why it must not be sent, or "".
+
+        Raises StoreUnconfirmed and TimeoutError: it is declared perhaps, and not safely enough to be sent.
+        """
         engine, effect, step = self._hands.engine, self._effect, self._step
         now = engine.clock.now()
         intent = IntentDeclared(
@@ -277,15 +295,10 @@ class Activity:
             attempt=attempt, deadline=self._deadline(now), budget=self._hands.budget,
             approval=effect.approval.id if effect.approval is not None else "", ordered=bool(effect.ordered_by),
         )  # fmt: skip
-        try:
-            async with asyncio.timeout(DECLARE_SECONDS):
-                decision, journalled = await asyncio.gather(
-                    engine.tell(self._shard, SYSTEM_TARGET, intent), self._journal(intent)
-                )
-        except TimeoutError:
-            return "the intent could not be made durable in time"
-        except StoreUnconfirmed as error:  # on one server only: what that one forgets must not have been sent
-            return f"the intent is not safe: {error}"
+        async with asyncio.timeout(DECLARE_SECONDS):
+            decision, journalled = await asyncio.gather(
+                engine.tell(self._shard, SYSTEM_TARGET, intent), self._journal(intent)
+            )
         if isinstance(decision, Applied):
             return journalled
         other = await self._earlier_intent()
@@ -300,7 +313,7 @@ class Activity:
     async def _journal(self, intent: IntentDeclared) -> str:
         """The second place where the intent is durable. Returns why it is not, or ""."""
         try:
-            await self._hands.journal.intend(intent)
+            await self._hands.journal.intend(intent, self._shard)
         except StoreUnavailable as error:
             return f"the local journal cannot be written: {error}"
         return ""

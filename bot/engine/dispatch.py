@@ -25,6 +25,7 @@ from bot.core.effects import (
     RunStep,
 )
 from bot.core.events import (
+    ApprovalNeeded,
     DiagnosisFound,
     EvidenceObserved,
     StepNotSent,
@@ -60,6 +61,7 @@ _CONCLUSIONS: Mapping[type, Literal["done", "not_sent", "unknown"]] = {
     StepUnknown: "unknown",
     StepNotSent: "not_sent",
     StepUnneeded: "not_sent",
+    ApprovalNeeded: "not_sent",
 }
 
 log = structlog.get_logger(__name__)

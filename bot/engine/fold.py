@@ -109,7 +109,7 @@ class Pass:
         return Commit(
             changes=tuple(self._change(working) for working in changed.values()),
             claims=tuple(claim for claim in self._claims.values() if claim.incident in changed),
-            seen=tuple((a, w.base.version if w.base else 0) for a, w in seen.items() if a not in untouched),
+            seen=tuple(_seen(a, w.base) for a, w in seen.items() if a not in untouched),
             pointers=tuple((key, to) for key, to in self._unopened.items() if key not in self._claims),
             effects=tuple(self._effects),
             inbox_acks=inbox_acks,
@@ -191,6 +191,10 @@ class Pass:
         before = {} if base is None else {n: (t.due, t.token) for n, t in base.record.timers.items()}
         audit = link(head, version + 1, body(working.record, self._now, working.events, working.effects))
         return Change(record=working.record, expected=version, audit=audit, timers_before=before)
+
+
+def _seen(aggregate: AggregateId, base: Versioned | None) -> tuple[AggregateId, int, str]:
+    return (aggregate, 0, "") if base is None else (aggregate, base.version, base.head)
 
 
 def fold_one(

@@ -6,7 +6,7 @@ Every call is bounded in time by its implementation and raises errors of `bot.er
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -17,6 +17,8 @@ from bot.core.incident import Incident
 from bot.core.source import Source
 from bot.core.target import Target
 from bot.core.words import AggregateId, Millis
+from bot.engine.high_water import HighWater
+from bot.engine.high_water import Mark as Mark
 
 Record: TypeAlias = Incident | Target | Source
 
@@ -66,13 +68,14 @@ class KeyClaim:
 class Commit:
     """What one atomic server-side script writes, or refuses whole.
 
-    `seen` and `pointers` are what decided without being changed: records (by id and version; 0: not there), and keys
-    with what they pointed at. They are compared too, or a copy of an alert could be told from a stale record.
+    `seen` and `pointers` are what decided without being changed: records (by id, version and head; 0 and "": not
+    there), and keys with what they pointed at. They are compared too, or a copy of an alert could be told from a stale
+    record.
     """
 
     changes: tuple[Change, ...] = ()
     claims: tuple[KeyClaim, ...] = ()
-    seen: tuple[tuple[AggregateId, int], ...] = ()
+    seen: tuple[tuple[AggregateId, int, str], ...] = ()
     pointers: tuple[tuple[str, AggregateId | None], ...] = ()
     effects: tuple[OutboxEffect, ...] = ()
     inbox_acks: tuple[str, ...] = ()  # inbox deliveries done with this commit
@@ -130,6 +133,11 @@ class IncidentLine:
 class Store(Protocol):
     """The durable store. A shard is a trading system's name (or `unrouted`); its keys share one hash tag."""
 
+    @property
+    def marks(self) -> HighWater:
+        """What was acknowledged to this replica, told with every reply to `append` and `commit`."""
+        ...
+
     async def remember(self, shards: Sequence[str]) -> list[str]:
         """Keep the names of these shards; returns every name ever kept, sorted."""
         ...
@@ -169,6 +177,10 @@ class Store(Protocol):
 
         StoreUnconfirmed: it is written, and it declares an intent that the replicas do not have.
         """
+        ...
+
+    async def mark(self, shard: str) -> Mark:
+        """How many writes the shard counts now, in all and of this replica."""
         ...
 
     async def claim_due(self, shard: str, now: Millis, limit: int) -> int:
@@ -281,17 +293,43 @@ class Archive(Protocol):
         """(system, id) of the incidents whose id begins so, in the order they were first kept."""
         ...
 
-    async def verify(self) -> ArchiveVerdict:
-        """Read all of it and compare it with the index."""
+    async def verify(self, look: Callable[[Archived], None] = lambda found: None) -> ArchiveVerdict:
+        """Read all of it and compare it with the index. Each incident that is what its index says is shown to `look`,
+        perhaps in another thread."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An intent in the journal, and what became of it: "open" when no outcome was noted."""
+
+    intent: IntentDeclared
+    system: str  # "" in a line of an earlier version
+    outcome: Literal["open", "done", "not_sent", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What the journal holds: its newest intents, oldest first, and this replica's newest marks by shard."""
+
+    intents: tuple[Remembered, ...] = ()
+    marks: Mapping[str, Mark] = field(default_factory=dict)
 
 
 class Journal(Protocol):
     """The local fsynced journal of intents: the second place an intent is durable, and the first one read when the
     store is gone."""
 
-    async def intend(self, intent: IntentDeclared) -> None:
-        """Append and fsync. Raises StoreUnavailable when the disk refuses."""
+    async def recollect(self) -> Recollection:
+        """Everything it holds. Raises StoreUnavailable when it cannot be read."""
+        ...
+
+    async def note(self, marks: Mapping[str, Mark]) -> None:
+        """Append and fsync how much the store has acknowledged. Raises StoreUnavailable."""
+        ...
+
+    async def intend(self, intent: IntentDeclared, system: str = "") -> None:
+        """Append and fsync, with the system it belongs to. Raises StoreUnavailable when the disk refuses."""
         ...
 
     def killed(self) -> str:

@@ -157,6 +157,9 @@ _EVENTS: Final[Mapping[str, Phrase]] = {
         f"{_text(e, 'by')} keeps what {_text(e, 'action')} did for another {span(int(e.get('for_ms') or 0))}"
     ),
     "lease_ended": lambda e: f"{_text(e, 'by')} ends the lease of what {_text(e, 'action')} did",
+    "intent_recalled": lambda e: f"{_text(e, 'by')}'s journal remembers an intent the store has forgotten",
+    "writes_lost": lambda e: f"{_text(e, 'by')} found that {_text(e, 'why')}",
+    "writes_reconciled": lambda e: f"{_text(e, 'by')} compared its journal with the store: {_text(e, 'why')}",
     "policy_disarmed": lambda e: f"{_text(e, 'by')} disarms {_text(e, 'policy')}",
 }
 

@@ -1,4 +1,4 @@
-"""The durable store's twin in memory, and the intent journal's. Implement `ports.Store` and `ports.Journal`.
+"""The durable store's twin in memory. Implements `ports.Store`.
 
 The same contract suite runs on this and on the real store. `twin` gives a second replica over the same data;
 `poison`, `down` and `lose_reply` bring about what happens to a real store.
@@ -10,15 +10,26 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from bot.core.audit import GENESIS, KEPT_LINKS, AuditEntry, is_bounded
 from bot.core.effects import OutboxEffect
-from bot.core.events import Addressed, InboxEntry, IntentDeclared, TimerFired
+from bot.core.events import Addressed, InboxEntry, TimerFired
 from bot.core.incident import TERMINAL, Incident
 from bot.core.words import AggregateId, Millis
-from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, IncidentLine, OutboxDelivery, Versioned
+from bot.engine.high_water import HighWater
+from bot.engine.ports import (
+    Change,
+    Commit,
+    Committed,
+    Conflict,
+    InboxDelivery,
+    IncidentLine,
+    Mark,
+    OutboxDelivery,
+    Versioned,
+)
 from bot.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -47,6 +58,13 @@ class _Queue(Generic[T]):
         self.count += 1
         self.items[f"{self.count}-0"] = item
         self.arrived.set()
+
+    def copy(self) -> _Queue[T]:
+        """Another that shares nothing that changes."""
+        other = _Queue({name: replace(item) for name, item in self.items.items()}, count=self.count)
+        if self.arrived.is_set():
+            other.arrived.set()
+        return other
 
     def take(self, replica: str, now: float, limit: int) -> list[tuple[str, _Item[T]]]:
         fresh = [(name, item) for name, item in self.items.items() if not item.holder][:limit]
@@ -77,7 +95,25 @@ class _Shard:
     keys: dict[str, AggregateId] = field(default_factory=dict)
     timers: dict[TimerKey, Millis] = field(default_factory=dict)
     sequence: int = 0
+    acknowledged: dict[str, int] = field(default_factory=dict)
     retired: int = 0
+
+    def count(self, replica: str) -> bool:
+        """One more write, of this replica."""
+        self.sequence += 1
+        self.acknowledged[replica] = self.acknowledged.get(replica, 0) + 1
+        return True
+
+    def copy(self) -> _Shard:
+        """Another that shares nothing that changes."""
+        return replace(
+            self, inbox=self.inbox.copy(), outbox=self.outbox.copy(), dead=list(self.dead), records=dict(self.records),
+            chains={name: list(chain) for name, chain in self.chains.items()}, keys=dict(self.keys),
+            timers=dict(self.timers), acknowledged=dict(self.acknowledged),
+        )  # fmt: skip
+
+    def mark(self, replica: str) -> Mark:
+        return Mark(self.sequence, self.acknowledged.get(replica, 0))
 
 
 class MemoryStore:
@@ -85,6 +121,7 @@ class MemoryStore:
 
     def __init__(self, replica: str = "memory", *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.replica = replica
+        self.marks = HighWater()  # what was acknowledged to this replica
         self.down = ""  # set: every call fails with this reason
         self.lose_reply: set[str] = set()  # names of calls that work once, but whose reply is lost
         self._monotonic = monotonic
@@ -96,6 +133,18 @@ class MemoryStore:
         other = MemoryStore(replica, monotonic=self._monotonic)
         other._shards, other._known = self._shards, self._known
         return other
+
+    def snapshot(self) -> MemoryStore:
+        """A server of its own that has everything this one has now."""
+        other = MemoryStore(self.replica, monotonic=self._monotonic)
+        other._shards = {name: place.copy() for name, place in self._shards.items()}
+        other._known = set(self._known)
+        return other
+
+    def has_new(self, shard: str, queue: Literal["inbox", "outbox"]) -> bool:
+        """Whether a queue holds what nobody was handed yet."""
+        place = self._shards.get(shard)
+        return place is not None and (place.inbox if queue == "inbox" else place.outbox).arrived.is_set()
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -131,10 +180,12 @@ class MemoryStore:
 
     async def append(self, shard: str, entries: Sequence[InboxEntry]) -> None:
         """Into the inbox, in order."""
-        inbox = self._shard(shard).inbox
+        place, before = self._shard(shard), self.marks.before(shard)
         for entry in entries:
-            inbox.add(_Item(entry))
+            place.inbox.add(_Item(entry))
+        place.count(self.replica)
         self._reply("append")
+        self.marks.saw(shard, before, place.mark(self.replica))
 
     async def read_inbox(self, shard: str, count: int, block_ms: int) -> list[InboxDelivery]:
         """New entries; waits for the first."""
@@ -192,10 +243,10 @@ class MemoryStore:
 
     async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
         """All or nothing."""
-        place = self._shard(shard)
+        place, before, wrote = self._shard(shard), self.marks.before(shard), False
         stale = [c.record.id for c in commit.changes if _at(place, c.record.id) != (c.expected, c.audit.previous)]
         stale += [claim.key for claim in commit.claims if place.keys.get(claim.key) != claim.expected]
-        stale += [aggregate for aggregate, version in commit.seen if _version(place, aggregate) != version]
+        stale += [aggregate for aggregate, *at in commit.seen if _at(place, aggregate) != tuple(at)]
         stale += [key for key, to in commit.pointers if place.keys.get(key) != to]
         if stale:
             return Conflict(stale=tuple(stale))
@@ -210,9 +261,14 @@ class MemoryStore:
         for delivery in commit.outbox_acks:
             place.outbox.items.pop(delivery, None)
         if commit.changes or commit.claims or commit.effects or commit.inbox_acks or commit.outbox_acks:
-            place.sequence += 1
+            wrote = place.count(self.replica)
         self._reply("commit")
+        self.marks.saw(shard, before, place.mark(self.replica), wrote=wrote)
         return Committed(sequence=place.sequence)
+
+    async def mark(self, shard: str) -> Mark:
+        """Both counts."""
+        return self._shard(shard).mark(self.replica)
 
     async def claim_due(self, shard: str, now: Millis, limit: int) -> int:
         """Due timers into the inbox."""
@@ -280,11 +336,6 @@ class MemoryStore:
             raise StoreUnavailable(self.down)
 
 
-def _version(place: _Shard, aggregate: AggregateId) -> int:
-    found = place.records.get(aggregate)
-    return 0 if found is None else found.version
-
-
 def _at(place: _Shard, aggregate: AggregateId) -> tuple[int, str]:
     """Version and head; the real store compares both, for one that failed over may have another history."""
     found = place.records.get(aggregate)
@@ -313,33 +364,3 @@ def _inbox_delivery(name: str, item: _Item[InboxEntry]) -> InboxDelivery:
 
 def _outbox_delivery(name: str, item: _Item[OutboxEffect]) -> OutboxDelivery:
     return OutboxDelivery(name, item.content, item.deliveries, item.raw, item.problem)
-
-
-class MemoryJournal:
-    """Keeps intents and their outcomes. `broken`: why the disk refuses; `kill_switch`: who engaged it and why."""
-
-    def __init__(self) -> None:
-        self.intents: dict[str, IntentDeclared] = {}
-        self.outcomes: dict[str, str] = {}
-        self.broken = ""
-        self.kill_switch = ""
-
-    def killed(self) -> str:
-        """What `kill_switch` says."""
-        return self.kill_switch
-
-    async def intend(self, intent: IntentDeclared) -> None:
-        """Keep the intent."""
-        if self.broken:
-            raise StoreUnavailable(self.broken)
-        self.intents[intent.intent] = intent
-
-    async def conclude(self, intent: str, outcome: Literal["done", "not_sent", "unknown"], at: Millis) -> None:
-        """Keep its outcome."""
-        if self.broken:
-            raise StoreUnavailable(self.broken)
-        self.outcomes[intent] = outcome
-
-    def open_intents(self) -> list[IntentDeclared]:
-        """Intents without an outcome, oldest first."""
-        return [intent for name, intent in self.intents.items() if name not in self.outcomes]

@@ -11,7 +11,7 @@ from bot.core.events import Addressed, TimerFired
 from bot.core.incident import Incident
 from bot.core.source import Source
 from bot.core.target import Target
-from bot.engine.ports import Change, Commit, Committed, Conflict, KeyClaim
+from bot.engine.ports import Change, Commit, Committed, Conflict, KeyClaim, Mark
 from tests.contract.conftest import Bench
 from tests.contract.store_records import SHARD, change, incident, message, put, webhook
 
@@ -54,7 +54,7 @@ async def test_a_commit_writes_state_audit_timers_effects_and_acknowledgements_t
             inbox_acks=(delivery.delivery,),
         ),
     )
-    assert done == Committed(sequence=1)
+    assert done == Committed(sequence=2)  # the append counted too
     loaded = await store.load(SHARD, ["inc-1", "target:*", "inc-none"])
     assert {name: found.record for name, found in loaded.items()} == {"inc-1": record, "target:*": target}
     assert loaded["inc-1"].version == 1
@@ -254,7 +254,7 @@ async def test_hundreds_of_changes_go_in_one_commit(bench: Bench) -> None:
             inbox_acks=tuple(delivery.delivery for delivery in read),
         ),
     )
-    assert done == Committed(sequence=1)
+    assert done == Committed(sequence=2)  # the append counted too
     assert await store.lag(SHARD) == (0, number)
     assert len(await store.load(SHARD, [f"inc-{n}" for n in range(number)])) == number
     assert len(await store.resolve_keys(SHARD, [f"key-{n}" for n in range(number)])) == number
@@ -316,9 +316,11 @@ async def test_what_was_only_seen_is_compared_too(bench: Bench) -> None:
     """A decision to do nothing counts only if what it was made on still stands: stale sight is a conflict."""
     store = bench.store
     await put(store, incident())
-    assert isinstance(await store.commit(SHARD, Commit(seen=(("inc-1", 1), ("inc-none", 0)))), Committed)
-    assert await store.commit(SHARD, Commit(seen=(("inc-1", 0),))) == Conflict(stale=("inc-1",))
-    assert await store.commit(SHARD, Commit(seen=(("inc-none", 3),))) == Conflict(stale=("inc-none",))
+    head = (await store.load(SHARD, ["inc-1"]))["inc-1"].head
+    assert isinstance(await store.commit(SHARD, Commit(seen=(("inc-1", 1, head), ("inc-none", 0, "")))), Committed)
+    assert await store.commit(SHARD, Commit(seen=(("inc-1", 0, ""),))) == Conflict(stale=("inc-1",))
+    assert await store.commit(SHARD, Commit(seen=(("inc-1", 1, "of another history"),))) == Conflict(stale=("inc-1",))
+    assert await store.commit(SHARD, Commit(seen=(("inc-none", 3, head),))) == Conflict(stale=("inc-none",))
 
 
 async def test_stale_sight_refuses_the_whole_commit(bench: Bench) -> None:
@@ -327,7 +329,7 @@ async def test_stale_sight_refuses_the_whole_commit(bench: Bench) -> None:
     await put(store, incident())
     await store.append(SHARD, [webhook()])
     (delivery,) = await store.read_inbox(SHARD, 10, 1_000)
-    commit = Commit(inbox_acks=(delivery.delivery,), seen=(("inc-1", 7),))
+    commit = Commit(inbox_acks=(delivery.delivery,), seen=(("inc-1", 7, ""),))
     assert await store.commit(SHARD, commit) == Conflict(stale=("inc-1",))
     assert await store.lag(SHARD) == (1, 0)
 
@@ -345,7 +347,22 @@ async def test_a_key_that_pointed_at_nothing_is_compared_too(bench: Bench) -> No
 async def test_looking_alone_raises_no_commit_sequence(bench: Bench) -> None:
     """Only what was written counts as a commit."""
     first = await put(bench.store, incident())
-    assert await bench.store.commit(SHARD, Commit(seen=(("inc-1", 1),))) == first
+    mark, head = await bench.store.mark(SHARD), (await bench.store.load(SHARD, ["inc-1"]))["inc-1"].head
+    assert await bench.store.commit(SHARD, Commit(seen=(("inc-1", 1, head),))) == first
+    assert await bench.store.mark(SHARD) == mark
+
+
+async def test_every_write_counts_in_all_and_for_the_replica_that_asked(bench: Bench) -> None:
+    """Appends and commits raise both counts by one each; another replica's raise the shard's alone."""
+    store, other = bench.store, await bench.replica("other")
+    before = await store.mark(SHARD)
+    await store.append(SHARD, [webhook(), webhook()])
+    await put(store, incident())
+    await other.append(SHARD, [webhook()])
+    assert await store.mark(SHARD) == Mark(before.total + 3, before.own + 2)
+    assert (await other.mark(SHARD)).own == 1
+    assert store.marks.before(SHARD) == Mark(before.total + 2, before.own + 2)  # what it was told itself
+    assert not store.marks.lost(SHARD)
 
 
 async def test_a_sources_chain_keeps_its_newest_links_and_still_verifies(bench: Bench) -> None:

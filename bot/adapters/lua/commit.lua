@@ -8,11 +8,12 @@
 -- KEYS[5] aggregates  set     ids of all aggregates
 -- KEYS[6] incidents   zset    incident ids by opening time
 -- KEYS[7] open        zset    the same, only those not closed
--- KEYS[8] sequence    string  number of commits
--- KEYS[9], KEYS[10]   hash, list   record and audit chain of the first change; then of the second, …
+-- KEYS[8] sequence    string  number of commits and appends
+-- KEYS[9] acknowledged  hash  how many of them each replica asked for
+-- KEYS[10], KEYS[11]  hash, list   record and audit chain of the first change; then of the second, …
 -- then                hash    the record of each aggregate that was only seen
 --
--- ARGV[1] consumer group; ARGV[2..10] how many of each of the following there are, in this order:
+-- ARGV[1] consumer group; ARGV[2] replica; ARGV[3..11] how many of each of the following there are, in this order:
 --   change       id, expected version, expected audit head, new version, audit head, sealed record, audit link, index,
 --                opening time
 --                (index: "-" nothing to list, "o" newly open, "c" closed, "b" nothing to list and a bounded chain)
@@ -22,20 +23,21 @@
 --   effect       sealed effect
 --   inbox ack    entry id
 --   outbox ack   entry id
---   seen         id, version it was read at (0: not there)
+--   seen         id, version it was read at (0: not there), audit head it was read with
 --   pointer      incident key, sealed id it was seen to point at ("" = at nothing)
 --
--- Returns the shard's commit sequence (raised only if anything was written), or a list of the aggregate ids and incident keys that have changed meanwhile.
+-- Returns both counts and 1 if anything was written (0: not, and nothing was counted), or a list of the aggregate ids
+-- and incident keys that have changed meanwhile.
 -- Reads and checks everything before the first write: a script that fails midway keeps what it wrote.
 
 local KEPT_LINKS = 2000 -- of a bounded chain; bot/core/audit.py
 local CHUNK = 1000 -- values handed to one command; Lua's unpack takes about 7,000
-local group = ARGV[1]
+local group, replica = ARGV[1], ARGV[2]
 local n = {}
-for i = 2, 10 do
+for i = 3, 11 do
   n[#n + 1] = tonumber(ARGV[i])
 end
-local changes_at = 11
+local changes_at = 12
 local claims_at = changes_at + 9 * n[1]
 local away_at = claims_at + 3 * n[2]
 local set_at = away_at + n[3]
@@ -43,8 +45,8 @@ local effects_at = set_at + 2 * n[4]
 local inbox_at = effects_at + n[5]
 local outbox_at = inbox_at + n[6]
 local seen_at = outbox_at + n[7]
-local pointers_at = seen_at + 2 * n[8]
-local seen_keys_at = 9 + 2 * n[1]
+local pointers_at = seen_at + 3 * n[8]
+local seen_keys_at = 10 + 2 * n[1]
 if #ARGV ~= pointers_at + 2 * n[9] - 1 or #KEYS ~= seen_keys_at + n[8] - 1 then
   return redis.error_reply('ERR commit: ' .. #KEYS .. ' keys and ' .. #ARGV .. ' arguments do not fit the counts')
 end
@@ -63,7 +65,7 @@ for i = 0, n[1] - 1 do
   local at = changes_at + 9 * i
   lists_incidents = lists_incidents or ARGV[at + 7] == 'o' or ARGV[at + 7] == 'c'
   adds_aggregate = adds_aggregate or ARGV[at + 1] == '0'
-  demand(KEYS[10 + 2 * i], 'list')
+  demand(KEYS[11 + 2 * i], 'list')
 end
 if n[6] > 0 then demand(KEYS[1], 'stream') end
 if n[5] + n[7] > 0 then demand(KEYS[2], 'stream') end
@@ -78,7 +80,7 @@ local stale = {}
 for i = 0, n[1] - 1 do
   local at = changes_at + 9 * i
   -- The head too: after a failover that lost commits, another history may have reached the same version.
-  local stored = redis.call('HMGET', KEYS[9 + 2 * i], 'ver', 'head')
+  local stored = redis.call('HMGET', KEYS[10 + 2 * i], 'ver', 'head')
   if (stored[1] or '0') ~= ARGV[at + 1] or (stored[2] or '') ~= ARGV[at + 2] then
     stale[#stale + 1] = ARGV[at]
   end
@@ -91,9 +93,10 @@ for i = 0, n[2] - 1 do
   end
 end
 for i = 0, n[8] - 1 do
-  local version = redis.call('HGET', KEYS[seen_keys_at + i], 'ver') or '0'
-  if version ~= ARGV[seen_at + 2 * i + 1] then
-    stale[#stale + 1] = ARGV[seen_at + 2 * i]
+  local at = seen_at + 3 * i
+  local stored = redis.call('HMGET', KEYS[seen_keys_at + i], 'ver', 'head')
+  if (stored[1] or '0') ~= ARGV[at + 1] or (stored[2] or '') ~= ARGV[at + 2] then
+    stale[#stale + 1] = ARGV[at]
   end
 end
 for i = 0, n[9] - 1 do
@@ -106,8 +109,9 @@ if #stale > 0 then
   return stale
 end
 local sequence = redis.call('GET', KEYS[8]) or '0'
-if not tonumber(sequence) then
-  return redis.error_reply('ERR commit: ' .. KEYS[8] .. ' is not a number')
+local own = redis.call('HGET', KEYS[9], replica) or '0'
+if not tonumber(sequence) or not tonumber(own) then
+  return redis.error_reply('WRONGTYPE commit: a count of ' .. KEYS[8] .. ' is not a number')
 end
 for i = 0, n[4] - 1 do
   if not tonumber(ARGV[set_at + 2 * i]) then
@@ -116,7 +120,7 @@ for i = 0, n[4] - 1 do
 end
 
 if n[1] + n[2] + n[5] + n[6] + n[7] == 0 then
-  return tonumber(sequence)
+  return {tonumber(sequence), tonumber(own), 0}
 end
 
 -- Write ---------------------------------------------------------------------------------------------------------
@@ -133,13 +137,13 @@ end
 for i = 0, n[1] - 1 do
   local at = changes_at + 9 * i
   local id, index, opened = ARGV[at], ARGV[at + 7], ARGV[at + 8]
-  redis.call('HSET', KEYS[9 + 2 * i], 'ver', ARGV[at + 3], 'head', ARGV[at + 4], 'rec', ARGV[at + 5])
-  redis.call('RPUSH', KEYS[10 + 2 * i], ARGV[at + 6])
+  redis.call('HSET', KEYS[10 + 2 * i], 'ver', ARGV[at + 3], 'head', ARGV[at + 4], 'rec', ARGV[at + 5])
+  redis.call('RPUSH', KEYS[11 + 2 * i], ARGV[at + 6])
   if ARGV[at + 1] == '0' then
     redis.call('SADD', KEYS[5], id)
   end
   if index == 'b' then
-    redis.call('LTRIM', KEYS[10 + 2 * i], -KEPT_LINKS, -1)
+    redis.call('LTRIM', KEYS[11 + 2 * i], -KEPT_LINKS, -1)
   elseif index ~= '-' then
     redis.call('ZADD', KEYS[6], opened, id)
     if index == 'o' then
@@ -170,4 +174,4 @@ in_chunks(outbox_at, n[7], function(from, to)
   redis.call('XACK', KEYS[2], group, unpack(ARGV, from, to))
   redis.call('XDEL', KEYS[2], unpack(ARGV, from, to))
 end)
-return redis.call('INCR', KEYS[8])
+return {redis.call('INCR', KEYS[8]), redis.call('HINCRBY', KEYS[9], replica, 1), 1}

@@ -124,7 +124,7 @@ class Notebook:
     def killed(self) -> str:
         return self.switch
 
-    async def intend(self, intent) -> None:
+    async def intend(self, intent, system: str = "") -> None:
         self.intents.append(intent.id)
 
     async def conclude(self, intent: str, outcome: str, at: int) -> None:

@@ -39,6 +39,7 @@ from bot.core.incident_moves import (
     GUARD_RETRIES,
     RECHECKS_BEFORE_PARKING,
 )
+from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
 from bot.core.orders import (
     ApprovalVoted,
     LeaseEnded,
@@ -205,6 +206,11 @@ def target_events(target: Target) -> Iterator[tuple[Event, Millis]]:
                 for direction in ("lowers", "neutral"):
                     yield _intent(incident, fence, attempt, direction, now), now
         yield VerificationEnded(id="v", at=now, incident=incident), now
+        recalled = _intent(incident, target.fence, 2, "lowers", now)
+        yield IntentRecalled(id="c", at=now, by="r1", intent=recalled, outcome="open"), now
+    for replica in ("r1", "r2"):
+        yield WritesLost(id="l", at=now, by=replica, why="the store has forgotten something"), now
+        yield WritesReconciled(id="b", at=now, by=replica, why="nothing was missing"), now
     for until in (None, now + MINUTE):
         yield TargetFrozen(id=fresh("freeze", target), at=now, by="demo-oncall", reason="maintenance", until=until), now
     yield TargetUnfrozen(id=fresh("unfreeze", target), at=now, by="demo-oncall"), now
@@ -235,7 +241,8 @@ def target_corner(target: Target) -> Hashable:
         tuple((waiting.incident, waiting.cooldown_ms) for waiting in target.queue),
         target.verifying and target.verifying.incident, target.freeze and target.freeze.until is None,
         bool(target.last_run), tuple((lease.asked > 0) for lease in target.leases.values()),
-        min(len(target.recent), 3), target.tripped_at is None, tuple(target.armed),
+        min(len(target.recent), 3), target.tripped_at is None, tuple(target.armed), tuple(sorted(target.doubts)),
+        bool(target.loose),
         tuple(target.timers),
     )  # fmt: skip
 

@@ -1,0 +1,96 @@
+"""How much the store has acknowledged to this replica, so that it is noticed when the store forgets some of it.
+
+Every script that writes to a shard counts twice: all writes to the shard, and those of the replica that asked. The
+store's adapter tells both counts here with every reply (`before` it sends, `saw` what came back);
+`bot.engine.reconcile` asks in between, keeps them in the journal, and puts right what is found. A count that is not
+above what was acknowledged before the write was sent means that acknowledged writes are gone: the store failed over to
+a server that lacked them, or was put back from a copy. The replica's own count makes this certain, for other replicas
+may have raised the shard's above its old value meanwhile. An ordinary restart forgets nothing, so it lowers neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How many writes a shard has counted: `total`, and `own`, those of the replica that asks."""
+
+    total: int = 0
+    own: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The store stood at `expected` when it answered this replica, and stands at `found` now."""
+
+    expected: Mark
+    found: Mark
+
+    @property
+    def why(self) -> str:
+        """In words, to follow "found that"."""
+        if self.found.own < self.expected.own:
+            return (
+                f"the store has forgotten writes it had confirmed ({self.expected.own} of this replica's, "
+                f"{self.found.own} are left)"
+            )
+        return (
+            f"the store has forgotten writes it had confirmed ({self.expected.total} in all, "
+            f"{self.found.total} are left)"
+        )
+
+
+class HighWater:
+    """The highest acknowledged counts by shard. One per process; called from many tasks of one loop."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, Mark] = {}
+        self._losses: dict[str, Loss] = {}
+        self._noticed = asyncio.Event()
+
+    def before(self, shard: str) -> Mark:
+        """What is acknowledged now; to be handed to `saw` with the reply of a write sent after this."""
+        return self._marks.get(shard, Mark())
+
+    def saw(self, shard: str, before: Mark, now: Mark, *, wrote: bool = True) -> None:
+        """The store says it stands at `now`; `wrote`: after a write of this replica, which counted."""
+        least = Mark(before.total + wrote, before.own + wrote)
+        if now.total < least.total or now.own < least.own:
+            self._losses[shard] = Loss(before, now)
+            self._marks[shard] = now  # from here on it counts from there
+            self._noticed.set()
+            return
+        known = self._marks.get(shard, Mark())
+        self._marks[shard] = Mark(max(known.total, now.total), max(known.own, now.own))
+
+    def restore(self, marks: Mapping[str, Mark]) -> None:
+        """What the journal remembers of a predecessor. Called once, before anything is written."""
+        for shard, mark in marks.items():
+            self._marks[shard] = mark
+
+    def marks(self) -> dict[str, Mark]:
+        """All of them, for the journal."""
+        return dict(self._marks)
+
+    def lost(self, shard: str) -> str:
+        """Why nothing may be sent for this shard now; "" while the store remembers what it acknowledged."""
+        loss = self._losses.get(shard)
+        return loss.why if loss is not None else ""
+
+    def losses(self) -> dict[str, Loss]:
+        """What was found and is not settled, by shard."""
+        return dict(self._losses)
+
+    def settled(self, shard: str, loss: Loss) -> None:
+        """That loss is put right."""
+        if self._losses.get(shard) == loss:
+            del self._losses[shard]
+
+    async def noticed(self) -> None:
+        """Returns when a loss was found since the last call."""
+        await self._noticed.wait()
+        self._noticed.clear()

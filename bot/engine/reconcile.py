@@ -1,0 +1,157 @@
+"""The store compared with what it acknowledged: noticed, stopped, put right from the journal, and told (law 2).
+
+Made by the composition root, which calls `begin` at start and `run` beside the engine. Two things are compared:
+
+* the counts of `bot.engine.high_water`: when the store stands below what it acknowledged to this replica, its shard is
+  stopped (`WritesLost` to its `*`, which every replica obeys), and goes on (`WritesReconciled`) once
+* every intent that this replica's journal holds is known to its target's record. One that the store has forgotten is
+  told again (`IntentRecalled`): its step, should it be run again, then finds that it was declared, so a `once` action
+  is looked at and never sent a second time. At start this is done for intents without an outcome, lost writes or not.
+
+What else was forgotten comes back by itself: senders repeat their alerts, and `bot.engine.antientropy` asks for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Literal
+
+import structlog
+
+from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
+from bot.core.target import Target
+from bot.core.words import SYSTEM_TARGET, AggregateId, Millis
+from bot.engine.engine import Engine
+from bot.engine.high_water import Loss, Mark
+from bot.engine.ports import Journal, Recollection, Remembered
+from bot.errors import StoreError
+
+LOOK_SECONDS: Final = 1.0  # how often an idle replica asks whether the store remembers
+NOTE_SECONDS: Final = 2.0  # how old the journal's marks may be: a write forgotten together with a crash in between
+RECALLED_MS: Final[Millis] = 24 * 3_600_000  # how old an intent may be that is still told again: no step runs longer
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Watches every shard of one replica."""
+
+    def __init__(self, engine: Engine, journal: Journal, *, replica: str) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._marks = engine.store.marks
+        self._replica = replica
+        self._noted: dict[str, Mark] = {}
+
+    async def begin(self) -> None:
+        """Before anything is written: what the journal remembers. Raises StoreUnavailable."""
+        found = await self._journal.recollect()
+        self._marks.restore(found.marks)
+        self._noted = dict(found.marks)
+        open_ones = Recollection(tuple(each for each in found.intents if each.outcome == "open"))
+        for shard in self._engine.shards:
+            await self._look(shard)
+            if not self._marks.lost(shard):
+                await self._recall(shard, open_ones)
+
+    async def run(self) -> None:
+        """Look, note and put right, until cancelled."""
+        clock = asyncio.get_running_loop().time
+        noted_at = clock()
+        while True:
+            for shard in self._engine.shards:
+                with suppress(StoreError):  # it is away; the engine's loops say so
+                    await self._look(shard)
+            for shard, loss in self._marks.losses().items():
+                try:
+                    await self._put_right(shard, loss)
+                except StoreError as error:
+                    log.warning("store_unavailable", shard=shard, loop="reconcile", error=str(error))
+            if clock() - noted_at >= NOTE_SECONDS:
+                await self._note()
+                noted_at = clock()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._marks.noticed()
+
+    async def _look(self, shard: str) -> None:
+        before = self._marks.before(shard)
+        self._marks.saw(shard, before, await self._engine.store.mark(shard), wrote=False)
+
+    async def _note(self) -> None:
+        marks = self._marks.marks()
+        if marks == self._noted:
+            return
+        try:
+            await self._journal.note(marks)
+            self._noted = marks
+        except StoreError as error:
+            log.warning("journal_unavailable", what="marks", error=str(error))
+
+    async def _put_right(self, shard: str, loss: Loss) -> None:
+        """Stop the shard, tell it what this replica's journal remembers, and let it go on."""
+        log.critical("writes_lost", shard=shard, why=loss.why)
+        now, name = self._engine.clock.now(), f"{self._replica}:{loss.expected.own}:{loss.found.own}"
+        lost = WritesLost(id=f"lost:{name}:{now}", at=now, by=self._replica, why=loss.why)
+        await self._engine.tell(shard, SYSTEM_TARGET, lost)
+        told = await self._recall(shard, await self._journal.recollect())
+        why = f"{told} intents were told again" if told else "it knows every intent of the journal"
+        back = WritesReconciled(id=f"back:{name}:{now}", at=self._engine.clock.now(), by=self._replica, why=why)
+        await self._engine.tell(shard, SYSTEM_TARGET, back)
+        self._marks.settled(shard, loss)
+
+    async def _recall(self, shard: str, journal: Recollection) -> int:
+        """Tell the store every intent of this shard that it does not know; returns how many."""
+        oldest = self._engine.clock.now() - RECALLED_MS
+        mine = [each for each in journal.intents if each.system == shard and each.intent.at >= oldest]
+        told = 0
+        for target in sorted({each.intent.target for each in mine}):
+            declared = [each for each in mine if each.intent.target == target]
+            known = await self._known(shard, target, declared)
+            for each in declared:
+                if known.get(each.intent.intent, 0) >= each.intent.attempt:
+                    continue
+                log.error("intent_recalled", shard=shard, intent=each.intent.intent, outcome=each.outcome)
+                await self._engine.tell(shard, SYSTEM_TARGET, self._recalled(each.intent.intent, each))
+                told += 1
+        return told
+
+    def _recalled(self, name: str, remembered: Remembered) -> IntentRecalled:
+        return IntentRecalled(
+            id=f"recalled:{name}/{remembered.intent.attempt}", at=self._engine.clock.now(), by=self._replica,
+            intent=remembered.intent, outcome=remembered.outcome,
+        )  # fmt: skip
+
+    async def _known(self, shard: str, target: AggregateId, asked: Sequence[Remembered]) -> dict[str, int]:
+        """The highest attempt of each intent that the target's record or chain knows."""
+        names = {each.intent.intent for each in asked}
+        known: dict[str, int] = {}
+        stored = (await self._engine.store.load(shard, [target])).get(target)
+        if stored is not None and isinstance(stored.record, Target):
+            slot = stored.record.slot
+            for intent in (slot.intent if slot is not None else None, *stored.record.loose):
+                if intent is not None:
+                    known[intent.intent] = max(known.get(intent.intent, 0), intent.attempt)
+        if names <= known.keys():
+            return known
+        for link in await self._engine.store.audit(shard, target):
+            for name, attempt in _declared(link.body):
+                known[name] = max(known.get(name, 0), attempt)
+        return known
+
+
+def _declared(body: str) -> list[tuple[str, int]]:
+    """(intent, attempt) of every intent that this link of a target's chain took in."""
+    kinds: tuple[Literal["intent_declared"], Literal["intent_recalled"]] = ("intent_declared", "intent_recalled")
+    if not any(kind in body for kind in kinds):
+        return []
+    found: list[tuple[str, int]] = []
+    for line in json.loads(body)["events"]:
+        event = line["event"]
+        if line["decision"] == "applied" and event["kind"] in kinds:
+            intent = event if event["kind"] == "intent_declared" else event["intent"]
+            found.append((intent["intent"], intent["attempt"]))
+    return found
