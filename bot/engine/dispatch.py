@@ -130,10 +130,10 @@ class Dispatch:
     def take(self, deliveries: Sequence[OutboxDelivery], tasks: asyncio.TaskGroup) -> None:
         """Start what was delivered. What there is no room for stays with the store, which hands it out again."""
         for delivery in deliveries:
-            if delivery.delivery in self._in_hand or delivery.delivery in self._finished:
+            if _name(delivery) in self._in_hand or _name(delivery) in self._finished:
                 continue
             if self._accept(delivery, tasks):
-                self._in_hand.add(delivery.delivery)
+                self._in_hand.add(_name(delivery))
                 self._idle.clear()
 
     def _accept(self, delivery: OutboxDelivery, tasks: asyncio.TaskGroup) -> bool:
@@ -177,9 +177,9 @@ class Dispatch:
     def _done(self, *deliveries: OutboxDelivery, finished: bool) -> None:
         """No longer in hand; `finished` when it is acknowledged, else the store hands it out again."""
         for delivery in deliveries:
-            self._in_hand.discard(delivery.delivery)
+            self._in_hand.discard(_name(delivery))
             if finished:
-                self._finished[delivery.delivery] = None
+                self._finished[_name(delivery)] = None
         while len(self._finished) > MAX_FINISHED:
             self._finished.popitem(last=False)
         if not self._in_hand:
@@ -233,10 +233,10 @@ class Dispatch:
 
     def _fails_for_good(self, delivery: OutboxDelivery) -> bool:
         """Whether an activity has failed on a defect often enough to be taken for poison."""
-        failed = self._failed.pop(delivery.delivery, 0) + 1
+        failed = self._failed.pop(_name(delivery), 0) + 1
         if failed >= MAX_FAILURES:
             return True
-        self._failed[delivery.delivery] = failed
+        self._failed[_name(delivery)] = failed
         while len(self._failed) > MAX_WAITING:
             self._failed.popitem(last=False)
         return False
@@ -308,6 +308,11 @@ class Dispatch:
             finding=finding,
             detail=detail if len(detail) <= FINDING_CHARACTERS else "{}",
         )
+
+
+def _name(delivery: OutboxDelivery) -> str:
+    """What tells two deliveries apart: a store that failed over may give an entry id a second time."""
+    return f"{delivery.delivery} {delivery.effect.id if delivery.effect is not None else ''}"
 
 
 def _sentence(found: Finding) -> str:
