@@ -20,6 +20,9 @@ OWNER: Final[ContextVar[Owner | None]] = ContextVar("owner", default=None)
 MAX_CALLBACKS: Final = 2_000_000  # of one run; ordinary ones need some ten thousand, more is a loop without an end
 
 
+MAX_REFUSALS: Final = 20  # of a task that is ended: once for each thing it waits for on its way out
+
+
 class EndlessRun(Exception):
     """More callbacks than any run needs: somebody turns in a circle."""
 
@@ -77,6 +80,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         owner.is_paused = False
         self._ready.extend(owner.held)
         owner.held.clear()
+
+    def dispose(self) -> None:
+        """End every task where it stands, and the loop: what is left would be ended later, by the garbage collector."""
+        for task in asyncio.all_tasks(self):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own gather does the same
+            work: Any = task.get_coro()
+            for _ in range(MAX_REFUSALS):
+                try:
+                    work.close()
+                    break
+                except Exception:  # it wanted to wait for something first, and is asked again
+                    continue
+        self.close()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Told of tasks that were dropped with their process, and of answers nobody waits for: as it should be."""

@@ -7,7 +7,6 @@ After the script's end everything is mended; the world has `SETTLE_MS` to come t
 from __future__ import annotations
 
 import asyncio
-import gc
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +15,8 @@ from tests.simulation.loop import EndlessRun
 from tests.simulation.world import Script, Step, Violation, World
 
 SETTLE_MS: Final[Millis] = 60_000  # from the end of all faults until everything must be at rest
+WAITING: Final = ("parked", "awaiting_approval", "mitigated", "resolved")
+MOST_INCIDENTS: Final = 1_000  # more than any script opens
 LOOK_MS: Final[Millis] = 2_500  # between two looks whether it is
 
 
@@ -41,13 +42,13 @@ def run(script: Script, *, story: bool = False) -> Verdict:
         violations = [Violation("an end", str(error))]
     finally:
         asyncio.set_event_loop(None)
-        world.loop.close()
+        world.loop.dispose()
     lines: tuple[str, ...] = ()
     if story:
         from tests.simulation import timeline
 
         lines = tuple(timeline.lines(world, violations))
-    return Verdict(script.seed, events(world), len(world.trace), world.trace.digest(), tuple(violations), lines)
+    return Verdict(script.seed, world.servers.links(), len(world.trace), world.trace.digest(), tuple(violations), lines)
 
 
 async def _play(world: World) -> list[Violation]:
@@ -78,10 +79,17 @@ async def _settle(world: World) -> None:
     end = world.now + SETTLE_MS
     while world.now < end:
         await asyncio.sleep(LOOK_MS / 1_000)
-        if await world.floor.is_at_rest():
+        if await _is_at_rest(world):
             return
 
 
-def events(world: World) -> int:
-    """How many events the shards' machines have folded, as far as their chains tell."""
-    return world.servers.links()
+async def _is_at_rest(world: World) -> bool:
+    """Whether nothing is under way: queues empty, every incident closed or waiting on a human."""
+    store = world.servers.truth
+    for shard in world.floor.shards:
+        if await store.lag(shard) != (0, 0):
+            return False
+        lines = await store.incidents(shard, closed=False, limit=MOST_INCIDENTS)
+        if any(line.incident.status not in WAITING for line in lines):
+            return False
+    return True

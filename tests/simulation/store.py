@@ -75,7 +75,8 @@ class Servers:
 
     loop: VirtualLoop
     trace: Trace
-    followed: bool = False
+    shards: tuple[str, ...] = ()
+    followed: bool = False  # there is a follower
     confirmed: bool = False  # every answered write is on the follower too, or is not answered
     down: str = ""  # why nothing is answered at all
     read_only: str = ""  # why nothing can be written (a full disk, no memory, min-replicas-to-write)
@@ -106,6 +107,18 @@ class Servers:
         if self.read_only:
             raise StoreUnavailable(self.read_only)
         return self._apply(replica, call, arguments, options)
+
+    def poison(self, shard: str, queue: Queue) -> None:
+        """Somebody else puts an entry there that carries no seal."""
+        self._apply("somebody", "poison", (shard, queue), {})
+
+    def links(self) -> int:
+        """How many links all chains have together: what the machines have decided."""
+        chains = [at_once(self.truth.audit(shard, each)) for shard in self.shards for each in self._names(shard)]
+        return sum(len(chain) for chain in chains)
+
+    def _names(self, shard: str) -> list[AggregateId]:
+        return at_once(self.truth.aggregates(shard))
 
     def take(self, replica: str, shard: str, queue: Queue, count: int, wait_s: float) -> Any:
         """New deliveries, or a future that has them when the first arrives (at the latest, after so many seconds: [])."""
@@ -147,7 +160,7 @@ class Servers:
         return view
 
     def _apply(self, replica: str, call: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        result = at_once(getattr(self._view(replica), call)(*arguments, **options))
+        result = _do(self._view(replica), call, arguments, options)
         if self.followed:
             self._log.append(_Operation(self.loop.time() + LAG_S, replica, call, arguments, options))
         if self._readers and arguments:
@@ -191,11 +204,7 @@ class Servers:
         self._replicate()
         lost = self._log[self._replicated :]
         for operation in self._log[: self._replicated]:
-            at_once(
-                getattr(self._follower.twin(operation.replica), operation.call)(
-                    *operation.arguments, **operation.options
-                )
-            )
+            _do(self._follower.twin(operation.replica), operation.call, operation.arguments, operation.options)
         self.failovers += 1
         self.lost += len(lost)
         self.trace.note("servers", "failover", f"{len(lost)} changes are forgotten: {_names(lost)}")
@@ -371,6 +380,11 @@ def at_once(call: Coroutine[Any, Any, T]) -> T:
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]  # of the coroutine's own type
     raise AssertionError("a call to something in memory waits")
+
+
+def _do(store: MemoryStore, call: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    result = getattr(store, call)(*arguments, **options)
+    return at_once(result) if asyncio.iscoroutine(result) else result
 
 
 def _nothing(answer: asyncio.Future[list[Any]]) -> None:

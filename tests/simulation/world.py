@@ -105,8 +105,8 @@ class World:
         self.loop = VirtualLoop()
         self.trace = Trace(self.loop.time)
         setup = script.setup
-        self.servers = Servers(self.loop, self.trace, followed=setup.followed or setup.confirmed,
-                               confirmed=setup.confirmed)
+        followed = setup.followed or setup.confirmed
+        self.servers = Servers(self.loop, self.trace, Floor.shards, followed, setup.confirmed)
         self.wire = Wire(self.loop, self.trace, self.chance("wire"), self._crash)
         self.defects: list[str] = []  # what ended a task that nothing should end
         self._tasks: set[asyncio.Task[Any]] = set()
