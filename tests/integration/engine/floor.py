@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bot.adapters.clock import SystemClock
@@ -29,7 +29,10 @@ from bot.core.words import SYSTEM_TARGET
 from bot.engine.action_ports import AlreadySo, Proceed, ReadBack
 from bot.engine.engine import Engine
 from bot.engine.judge import Hands
+from bot.engine.ports import Mark, Recollection
+from bot.engine.reconcile import Reconciler
 from bot.engine.runtime import Runtime
+from bot.testing import MemoryJournal
 from policies.book import Match
 from policies.people import PeopleDocument
 
@@ -109,6 +112,7 @@ class Notebook:
     pages: list[str] = field(default_factory=list)
     intents: list[str] = field(default_factory=list)
     switch: str = ""  # why the kill switch is engaged
+    disk: MemoryJournal = field(default_factory=MemoryJournal)  # what the journal still knows after a crash
 
     async def post(self, message) -> str:
         self.posts.append(f"{message.topic}: {message.text}")
@@ -126,9 +130,17 @@ class Notebook:
 
     async def intend(self, intent, system: str = "") -> None:
         self.intents.append(intent.id)
+        await self.disk.intend(intent, system)
 
     async def conclude(self, intent: str, outcome: str, at: int) -> None:
         self.intents.append(f"{intent}:{outcome}")
+        await self.disk.conclude(intent, outcome, at)
+
+    async def recollect(self) -> Recollection:
+        return await self.disk.recollect()
+
+    async def note(self, marks: Mapping[str, Mark]) -> None:
+        await self.disk.note(marks)
 
 
 STEP = Step(
@@ -227,7 +239,9 @@ class Floor:
             engine=self.engine, toolbox=self.risk, targets=None, evidence=self.risk, journal=self.people,
             budget=Budget(), chat=self.people,
         )  # fmt: skip
-        self.runtime = Runtime(hands, self.people, Deaf())
+        self.reconciler = Reconciler(self.engine, self.people, replica=replica)
+        await self.reconciler.begin()
+        self.runtime = Runtime(hands, self.people, Deaf(), {"reconcile": self.reconciler.run})
         self._task = asyncio.get_running_loop().create_task(self.runtime.run())  # the test is the supervisor
 
     async def arm(self) -> None:

@@ -16,7 +16,7 @@ async def test_an_intent_that_grew_old_before_it_left_is_not_sent(floor, breach,
     monkeypatch.setattr(activity, "DECLARE_SECONDS", 0.2)
     hangs = asyncio.Event()
 
-    async def hang(intent) -> None:
+    async def hang(intent, system: str = "") -> None:
         await hangs.wait()
 
     floor.people.intend = hang
