@@ -1,0 +1,100 @@
+"""Laws about where it all ends: accepted alerts, parked incidents, poison, rest, pages.
+
+Each takes the run's `Facts` and yields a sentence for each breach. Called by `oracle`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from bot.core.incident import Incident
+from bot.core.words import AggregateId
+from tests.simulation.facts import Facts
+from tests.simulation.senders import Firing
+
+RESTING: Final = frozenset({"closed", "resolved", "parked", "awaiting_approval"})
+MAX_OPENED: Final = 8  # pages that one firing, order or click may open, ladder and calls anew together
+MAX_SAME: Final = 12  # times that the pager is told of one page
+
+
+def accounted(facts: Facts) -> Iterator[str]:
+    """Each firing that was answered 2xx stands in some chain, itself or a newer one of the same alert."""
+    newest: dict[str, int] = {}
+    for line in facts.lines:
+        if line.kind == "alert_fired":
+            alert = line.event["alert"]
+            newest[alert["fingerprint"]] = max(newest.get(alert["fingerprint"], 0), alert["starts_at"])
+    for firing in facts.firings:
+        if firing.accepted is None or _is_unheard(firing) or facts.forgot(firing.accepted):
+            continue
+        if newest.get(firing.fingerprint, 0) < firing.starts_at:
+            yield f"{_named(firing)} was accepted at {firing.accepted / 1_000:.3f} s, and no chain knows it"
+
+
+def _is_unheard(firing: Firing) -> bool:
+    """Nothing matches it, and it is too mild for the catch-all."""
+    return firing.name == "Unheard" and firing.labels["severity"] == "info"
+
+
+def told(facts: Facts) -> Iterator[str]:
+    """Who is waited for knows it: a page for what is parked or asked, unless people have had their hands on it."""
+    paged = {page.incident for page in facts.paged if page.kind == "page"}
+    touched = {d.to for d in facts.deeds if d.verb in ("ack", "take", "deny", "resolve", "run") and d.answer != "denied"}
+    for name, incident in facts.incidents.items():
+        waits = incident.status in ("parked", "awaiting_approval")
+        quiet = incident.acknowledged_by or incident.severity != "critical"
+        if waits and not quiet and name not in paged and not {name, incident.parent} & touched:
+            yield f"{name} is {incident.status} ({incident.why[:120]}), and nobody was paged"
+    for firing in facts.firings:
+        critical = firing.name == "Unheard" and firing.labels["severity"] == "critical"
+        if critical and firing.accepted is not None and not facts.forgot(firing.accepted):
+            if not any(p.service == "catch-all" and p.at >= firing.began and firing.name in p.summary for p in facts.paged):
+                yield f"{_named(firing)} matches nothing and is critical, and nobody was paged"
+
+
+def poison(facts: Facts) -> Iterator[str]:
+    """What cannot be read is set aside, and somebody is paged."""
+    planted = [at for at in facts.poisoned if not facts.forgot(at)]
+    pages = {page.key for page in facts.paged if page.kind == "page" and ":dead-letter:" in page.key}
+    if len(facts.dead) < len(planted):
+        yield f"{len(planted)} entries were planted, and {len(facts.dead)} are set aside"
+    if len(pages) < len(planted):
+        yield f"{len(planted)} entries were planted, and {len(pages)} were paged about"
+    strange = [reason for _, reason in facts.dead if "seal" not in reason]
+    if strange:
+        yield f"something of Andon's own was set aside: {strange[0]}"
+
+
+def at_rest(facts: Facts) -> Iterator[str]:
+    """Soon after the trouble is over, everything has ended or waits for a person."""
+    for name, incident in sorted(facts.incidents.items()):
+        if incident.status not in RESTING and not _watches(incident):
+            yield f"{name} ({_policy(incident)}) is still {incident.status}: {incident.why[:160]}"
+    if facts.left != (0, 0):
+        yield f"{facts.left[0]} entries are left in the inbox, {facts.left[1]} effects in the outbox"
+
+
+def _watches(incident: Incident) -> bool:
+    """The plan is done, and its alert still fires: it waits for that to end, or for its patience to."""
+    return incident.status == "mitigated" and bool(incident.firing) and "patience" in incident.timers
+
+
+def _policy(incident: Incident) -> AggregateId:
+    return incident.plan.policy if incident.plan is not None else "never opened"
+
+
+def no_storm(facts: Facts) -> Iterator[str]:
+    """Pages are few: for each thing that happened, a handful; and one page is not told again and again."""
+    happened = len(facts.firings) + len(facts.deeds) + len(facts.poisoned) + 1
+    opened = [page for page in facts.paged if page.kind == "page" and page.opened]
+    if len(opened) > MAX_OPENED * happened:
+        yield f"{len(opened)} pages for {happened} things that happened"
+    for key, count in Counter(page.key for page in facts.paged if page.kind == "page").items():
+        if count > MAX_SAME:
+            yield f"the pager was told {count} times of {key}"
+
+
+def _named(firing: Firing) -> str:
+    return f"{firing.name} {firing.labels.get('batch', '')}".strip() + f" ({firing.fingerprint} at {firing.starts_at})"

@@ -1,0 +1,218 @@
+"""Who tells Andon of alerts: an Alertmanager that repeats itself until it is heard, and its ledger of what was accepted.
+
+Made by `floor`; told by the script's steps what fires and what ends. Every webhook goes the real way (JSON, the real
+parser, the real routes) and is answered by `world.deliver`. What was answered 2xx must not be lost: the oracle reads
+`firings` for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from bot.core.alert import INJECTED, Alert
+from bot.core.words import Millis
+from handlers import alertmanager
+from handlers.routing import Route, split
+from policies import matchers
+from tests.simulation import policies_floor
+
+if TYPE_CHECKING:
+    from tests.simulation.floor import Floor
+
+REPEAT_S: Final = 7.0  # how often what fires is told again
+RETRY_S: Final = 0.8  # after a refusal or no answer
+TRIES: Final = 60  # a webhook is given up when the next one would tell the same
+WATCHDOG_S: Final = 4.0
+WATCHDOG: Final = {"alertname": "Watchdog", "severity": "none", "system": policies_floor.SHARD}
+
+
+@dataclass(slots=True)
+class Firing:
+    """One firing of one label set. Times are true ones; `accepted` is when a webhook that said so was answered 2xx."""
+
+    labels: dict[str, str]
+    fingerprint: str
+    starts_at: Millis  # wall time
+    began: Millis
+    by: str = ""  # the person who injected it
+    ended: Millis | None = None
+    accepted: Millis | None = None
+    ended_accepted: Millis | None = None
+    told: list[Alert] = field(default_factory=list)
+    echoes: int = 0  # times it was told as firing when it was over: each may be taken for a firing of its own
+
+    @property
+    def name(self) -> str:
+        return self.labels["alertname"]
+
+
+def fingerprint_of(labels: dict[str, str]) -> str:
+    """As Alertmanager's: the same for the same labels."""
+    return hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _when(wall: Millis) -> str:
+    return datetime.fromtimestamp(wall / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Alertmanager:
+    """Keeps telling what fires, and what ended, until it is heard."""
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        self.firings: list[Firing] = []
+        self.signs: list[Millis] = []  # when a sign of life was accepted
+        self.watchdog = True
+        self.under_way = 0  # webhooks not heard yet
+        self._routes = tuple(_routes(floor))
+
+    # --- what the script says -------------------------------------------------------------------------------------
+
+    def fires(self, labels: dict[str, str], by: str = "") -> Firing:
+        """A label set begins to fire, unless it does already."""
+        floor, found = self._floor, self.current(labels)
+        if found is not None and found.ended is None:
+            return found
+        firing = Firing(labels, fingerprint_of(labels), floor.world.wall, floor.now, by)
+        self.firings.append(firing)
+        floor.world.trace.note("alertmanager", "fires", _named(labels) + (f" (by {by})" if by else ""))
+        floor.world.spawn("webhook", self._tell(firing, "firing"))
+        return firing
+
+    def ends(self, labels: dict[str, str]) -> None:
+        """Its current firing ends."""
+        firing = self.current(labels)
+        if firing is None or firing.ended is not None:
+            return
+        firing.ended = self._floor.now
+        self._floor.world.trace.note("alertmanager", "ends", _named(labels))
+        self._floor.world.spawn("webhook", self._tell(firing, "resolved"))
+
+    def repeat(self, number: int) -> None:
+        """An old firing is told once more, as a webhook that was held up on the way."""
+        told = [firing for firing in self.firings if firing.told]
+        if told:
+            firing = told[number % len(told)]
+            self._floor.world.trace.note("alertmanager", "an old webhook arrives", _named(firing.labels))
+            firing.echoes += 1
+            self._floor.world.spawn("webhook", self._deliver(firing.told[number % len(firing.told)]))
+
+    def calm(self) -> None:
+        """Everything ends."""
+        for firing in list(self.firings):
+            self.ends(firing.labels)
+        self.watchdog = True
+
+    def current(self, labels: dict[str, str]) -> Firing | None:
+        """The newest firing of a label set."""
+        return next((f for f in reversed(self.firings) if f.labels == labels), None)
+
+    def is_firing(self, alert: Alert) -> bool:
+        """What its API says of an alert."""
+        found = next((f for f in reversed(self.firings) if f.fingerprint == alert.fingerprint), None)
+        return found is not None and found.ended is None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something that was said is not heard yet."""
+        return self.under_way > 0
+
+    # --- what it does ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Repeat what fires, and the Watchdog, for as long as the run lasts."""
+        since = 0.0
+        while True:
+            if self.watchdog:
+                self._floor.world.spawn("watchdog", self._sign())
+            await asyncio.sleep(WATCHDOG_S)
+            since += WATCHDOG_S
+            if since >= REPEAT_S:
+                since = 0.0
+                for firing in self.firings:
+                    if firing.ended is None:
+                        self._floor.world.spawn("webhook", self._tell(firing, "firing"))
+
+    async def _tell(self, firing: Firing, status: str) -> None:
+        self.under_way += 1
+        try:
+            await self._insist(firing, status)
+        finally:
+            self.under_way -= 1
+
+    async def _insist(self, firing: Firing, status: str) -> None:
+        """One notification, tried until it is accepted or what it says is over."""
+        for _ in range(TRIES):
+            if status == "firing" and firing.ended is not None and self.current(firing.labels) is firing:
+                return  # its end is being told instead
+            if status == "resolved" and self.current(firing.labels) is not firing:
+                return  # it fires anew
+            alert = self._alert(firing, status)
+            if alert not in firing.told:
+                firing.told.append(alert)
+            heard = await self._deliver(alert)
+            if status == "firing" and firing.ended is not None:
+                firing.echoes += 1  # its end was told meanwhile, or the next firing
+            if heard:
+                now = self._floor.now
+                if status == "firing":
+                    firing.accepted = firing.accepted if firing.accepted is not None else now
+                else:
+                    firing.ended_accepted = now
+                return
+            await asyncio.sleep(RETRY_S)
+
+    async def _sign(self) -> None:
+        alert = replace(self._parse(WATCHDOG, self._floor.world.wall, None), source="alertmanager")
+        if await self._deliver(alert):
+            self.signs.append(self._floor.now)
+
+    def _alert(self, firing: Firing, status: str) -> Alert:
+        ended = None
+        if status == "resolved" and firing.ended is not None:
+            ended = firing.starts_at + max(1, firing.ended - firing.began)
+        alert = self._parse(firing.labels, firing.starts_at, ended)
+        if not firing.by:
+            return alert
+        return replace(alert, source=INJECTED, annotations={"fired_by": firing.by})
+
+    def _parse(self, labels: dict[str, str], starts_at: Millis, ended: Millis | None) -> Alert:
+        told = {
+            "status": "firing" if ended is None else "resolved",
+            "labels": labels,
+            "annotations": {},
+            "startsAt": _when(starts_at),
+            "endsAt": _when(ended) if ended is not None else "0001-01-01T00:00:00Z",
+            "fingerprint": fingerprint_of(labels),
+        }
+        body = {"version": "4", "groupKey": "{}", "receiver": "andon", "alerts": [told]}
+        return alertmanager.salvage(json.dumps(body).encode()).alerts[0]
+
+    async def _deliver(self, alert: Alert) -> bool:
+        webhook = alertmanager.Webhook(
+            id=f"am-{alert.fingerprint}-{alert.starts_at}-{alert.status}", source=alert.source, receiver="andon",
+            group_key="{}", alerts=(alert,),
+        )  # fmt: skip
+        world = self._floor.world
+        for shard, entry in split(webhook, self._routes, world.wall).items():
+            if not await world.deliver(shard, entry):
+                return False
+        return True
+
+
+def _routes(floor: Floor) -> list[Route]:
+    """andon.yaml's routes, as `bot.configuration` compiles them."""
+    return [
+        Route(system=route.system, receiver=route.receiver, matches=matchers.test(route.match))
+        for route in floor.loaded().andon.routes
+    ]
+
+
+def _named(labels: dict[str, str]) -> str:
+    rest = [f"{name}={value}" for name, value in labels.items() if name in ("batch", "symbol", "severity")]
+    return " ".join([labels["alertname"], *rest])
