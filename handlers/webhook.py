@@ -29,7 +29,9 @@ from handlers.bounds import check_json_shape
 MAX_LABELS: Final = 64  # far above any sane label set; bounds what one alert costs in a record
 MAX_NAME: Final = 256
 MAX_VALUE: Final = 4_096  # a label is an identifier; a longer one is a mistake
+MAX_LABEL_TEXT: Final = 8_192  # characters of all names and values: a record holds 1,000 alerts and is written whole
 MAX_ANNOTATION: Final = 2_048  # characters kept of an annotation: it is for reading, and a record holds 1,000 alerts
+MAX_NOTES: Final = 8_192  # characters kept of all annotations of an alert
 MAX_GROUP_KEY: Final = 16_384  # it holds the group's labels
 MAX_TIME: Final = 64
 MAX_TIMES: Final = 4_096  # times remembered: alerts of a group share theirs, and a snapshot repeats all of them
@@ -157,6 +159,12 @@ def _starts_at(text: str) -> Millis:
     return at
 
 
+def _of_sane_size(labels: dict[str, str]) -> dict[str, str]:
+    if sum(map(len, labels.values())) + sum(map(len, labels)) > MAX_LABEL_TEXT:
+        raise ValueError(f"hold more than {MAX_LABEL_TEXT} characters together")
+    return labels
+
+
 def alert_fields() -> dict[str, CoreSchema]:
     """The fields of one alert as sent, by their names in JSON."""
     name = cs.str_schema(min_length=1, max_length=MAX_NAME)
@@ -165,7 +173,9 @@ def alert_fields() -> dict[str, CoreSchema]:
     return {
         "fingerprint": cs.str_schema(min_length=1, max_length=48),
         "status": cs.literal_schema(["firing", "resolved"]),
-        "labels": cs.dict_schema(name, cs.str_schema(max_length=MAX_VALUE), max_length=MAX_LABELS),
+        "labels": cs.no_info_after_validator_function(
+            _of_sane_size, cs.dict_schema(name, cs.str_schema(max_length=MAX_VALUE), max_length=MAX_LABELS)
+        ),
         "startsAt": cs.no_info_after_validator_function(_starts_at, time),
         "endsAt": cs.with_default_schema(cs.no_info_after_validator_function(time_ms, time), default=None),
         "annotations": cs.with_default_schema(notes, default_factory=dict),
@@ -213,10 +223,11 @@ def first_problem(error: ValidationError, path: str = "") -> InputError:
 def tidied(alert: Alert) -> Alert:
     """Without the end a sender may give a firing alert, without text beyond what anybody reads, and without the label
     by which Andon's own alarms are told: an alert from outside cannot pass for one."""
-    notes = {
-        name: text if len(text) <= MAX_ANNOTATION else text[: MAX_ANNOTATION - 1] + "…"
-        for name, text in alert.annotations.items()
-    }
+    notes, left = {}, MAX_NOTES
+    for name, text in alert.annotations.items():
+        room = max(1, min(MAX_ANNOTATION, left))
+        notes[name] = text if len(text) <= room else text[: room - 1] + "…"
+        left -= len(name) + len(notes[name])
     labels, more = foreign_labels(alert.labels)
     ends_at = alert.ends_at if alert.status == "resolved" else None
     return replace(alert, labels=labels, annotations=notes | more, ends_at=ends_at)
@@ -234,7 +245,7 @@ def _is_untidy(alert: Alert) -> bool:
     """Rare, so it is looked for at the price of a comparison."""
     if ANDON in alert.labels or (alert.ends_at is not None and alert.status == "firing"):
         return True
-    return max(map(len, alert.annotations.values()), default=0) > MAX_ANNOTATION
+    return sum(map(len, alert.annotations.values())) > MAX_ANNOTATION  # perhaps; `tidied` looks at each
 
 
 def _unquoted(receiver: str) -> str:

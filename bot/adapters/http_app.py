@@ -23,6 +23,7 @@ from bot.adapters.http_audit import Auditing
 from bot.adapters.http_auth import require_authentication
 from bot.adapters.http_commands import Commands
 from bot.adapters.http_decisions import Decisions
+from bot.adapters.http_doorman import Doorman
 from bot.adapters.http_errors import answer_errors
 from bot.adapters.http_health import Health
 from bot.adapters.http_house import Housekeeping
@@ -36,8 +37,6 @@ from handlers.bounds import MAX_BODY
 
 log = structlog.get_logger(__name__)
 
-SHUTDOWN_SECONDS: Final = 10.0  # for requests under way: twice what one durable write may take
-IDLE_SECONDS: Final = 75.0  # a connection kept open by Alertmanager between two notifications
 BACKLOG: Final = 1_024  # connections the kernel holds while a storm makes the loop late
 SOCKET_MODE: Final = 0o660  # owner and group may talk to the operators' API; who they are, the kernel tells
 MAX_SOCKET_PATH: Final = 103  # bytes; unix(7) allows 107, macOS 103
@@ -106,7 +105,7 @@ async def serve(
     require_authentication(listen.host, doors.services.sources)
     if listen.api_host and not doors.services.tokens:
         raise ConfigError("the operators' API on TCP knows nobody; give people in people.yaml an api_token")
-    runners = (_runner(doors.webhooks), _runner(doors.api))
+    runners = (Doorman(doors.webhooks), Doorman(doors.api))
     async with doors.intake:
         is_open = False
         try:
@@ -124,15 +123,6 @@ async def serve(
                 await runner.cleanup()
             if is_open and listen.api_socket is not None:
                 listen.api_socket.unlink(missing_ok=True)
-
-
-def _runner(app: web.Application) -> web.AppRunner:
-    return web.AppRunner(
-        app,
-        access_log=None,  # counters tell it; a line per webhook would be most of the cost of a webhook
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        keepalive_timeout=IDLE_SECONDS,
-    )
 
 
 async def _open(webhooks: web.AppRunner, api: web.AppRunner, listen: Listen) -> Addresses:

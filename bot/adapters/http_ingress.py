@@ -8,7 +8,6 @@ Whatever is refused, `http_refusals` tells a person. The engine takes the stored
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from bot.adapters.http_auth import ANONYMOUS, SourceGate
+from bot.adapters.http_body import BODY_SECONDS, whole
 from bot.adapters.http_errors import Unwelcome, describe, unavailable
 from bot.adapters.http_intake import Intake
 from bot.adapters.http_refusals import Refusals, Strangers
@@ -29,15 +29,13 @@ from bot.adapters.http_services import Services
 from bot.engine.alarms import Alarms
 from bot.errors import InputError, StoreUnavailable
 from handlers import alertmanager, grafana
-from handlers.bounds import MAX_BODY
 from handlers.routing import split
 from handlers.webhook import Webhook
 
 log = structlog.get_logger(__name__)
 
-BODY_SECONDS: Final = 10.0  # a sender that takes longer for 1 MiB is stuck, and holds memory
 # Not stored, and nobody's mistake: the store, a body that stalled, a connection that broke in the middle of one.
-_NOT_STORED: Final = (StoreUnavailable, TimeoutError, ConnectionError, web.RequestPayloadError)
+_NOT_STORED: Final = (StoreUnavailable, TimeoutError, ConnectionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +101,9 @@ class Ingress:
         except Unwelcome as error:
             return await self._turn_away(request, error)
         try:
-            webhook = kind.read(await _body(request))
-            await self._intake.store(split(webhook, self._services.routes, self._services.clock.now()))
+            body = await whole(request)
+            webhook = kind.read(body)
+            await self._intake.store(split(webhook, self._services.routes, self._services.clock.now()), len(body))
             if webhook.refused:
                 await self._refusals.set_aside(source, webhook)
         except InputError as error:
@@ -147,16 +146,3 @@ class Ingress:
             left_out=webhook.truncated,
             fix="set max_alerts: 0 in this receiver's webhook_configs",
         )
-
-
-async def _body(request: web.Request) -> bytes:
-    """The whole body. Raises InputError (413) when it is too large, TimeoutError when it does not arrive."""
-    if (request.content_length or 0) > MAX_BODY:
-        raise InputError("body", f"is larger than {MAX_BODY} bytes", status=413)
-    try:
-        if request.content.is_eof():  # small bodies come with their headers; a timer would cost more than the read
-            return await request.read()
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise InputError("body", f"is larger than {MAX_BODY} bytes", status=413) from None

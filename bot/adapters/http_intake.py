@@ -23,6 +23,7 @@ from bot.errors import StoreError, StoreUnavailable
 log = structlog.get_logger(__name__)
 
 MAX_WAITING_ALERTS: Final = 20_000  # about 2 kB each: 40 MB of alerts in flight, then senders are told to come back
+MAX_WAITING_BYTES: Final = 67_108_864  # of bodies, three times that in memory: large alerts count as what they are
 MAX_BATCH_ENTRIES: Final = 256  # past this an append gains little and holds up everybody in it
 MAX_BATCH_ALERTS: Final = 4_000  # about 2 MB on the wire
 ROUNDS_TO_JOIN: Final = 2  # of the loop, microseconds each: requests just read join this write, half as many are needed
@@ -45,7 +46,7 @@ class Intake:
         self._max_alerts = max_alerts
         self._lanes: dict[str, _Lane] = {}
         self._tasks = asyncio.TaskGroup()
-        self._alerts = 0
+        self._alerts = self._bytes = 0
         self._open = False
         self._sizes = Histogram(
             "andon_append_entries",
@@ -66,8 +67,11 @@ class Intake:
         # Without the exception: a cancelled owner must not cancel writes whose senders still wait (bounded in time).
         await self._tasks.__aexit__(None, None, None)
 
-    async def store(self, entries: Mapping[str, AlertsReceived]) -> None:
-        """Return when every entry is durable in its shard. Raises StoreUnavailable; then any of them may be."""
+    async def store(self, entries: Mapping[str, AlertsReceived], size: int = 0) -> None:
+        """Return when every entry is durable in its shard; `size`: bytes of the body they came in.
+
+        Raises StoreUnavailable; then any of them may be.
+        """
         alerts = 0
         for entry in entries.values():
             alerts += len(entry.alerts)
@@ -75,7 +79,10 @@ class Intake:
             raise StoreUnavailable("this replica is shutting down")
         if self._alerts + alerts > self._max_alerts:
             raise StoreUnavailable(f"{self._alerts} alerts wait for the store already")
+        if self._bytes + size > MAX_WAITING_BYTES:
+            raise StoreUnavailable(f"{self._bytes} bytes of alerts wait for the store already")
         self._alerts += alerts
+        self._bytes += size
         try:
             waits = [self._enqueue(shard, entry) for shard, entry in entries.items()]
             if len(waits) == 1:
@@ -86,6 +93,7 @@ class Intake:
                     raise outcome
         finally:
             self._alerts -= alerts
+            self._bytes -= size
 
     def _enqueue(self, shard: str, entry: AlertsReceived) -> asyncio.Future[None]:
         lane = self._lanes.get(shard)

@@ -15,13 +15,13 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bot.adapters import http_body
 from bot.adapters.http_auth import identify
 from bot.adapters.http_errors import Unwelcome, as_json, problem
 from bot.adapters.http_services import Services
 from bot.core.record import Applied, Decision, Denied, Ignored
 from bot.core.words import AggregateId
 from bot.errors import InputError
-from handlers.bounds import check_json_shape
 from policies.durations import spell
 from policies.people import VIEWER
 
@@ -65,8 +65,7 @@ def _by_a_person(services: Services, command: Command) -> Callable[[web.Request]
 
 async def read(request: web.Request, model: type[B]) -> B:
     """The request's body. An empty one stands for `{}`. Raises InputError naming the field."""
-    raw = await request.read() or b"{}"
-    check_json_shape(raw)
+    raw = await http_body.ordered(request)
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bot.errors import InputError
 from handlers.alertmanager import MAX_ANNOTATION, MAX_LABELS, parse
 from handlers.bounds import MAX_BODY, MAX_DEPTH, check_json_shape
-from handlers.webhook import NOTE
+from handlers.webhook import MAX_NOTES, NOTE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -146,6 +146,7 @@ def test_what_is_no_time_is_refused_by_name(text: str) -> None:
         (body(alert(labels={"": "x"})), "alerts[0].labels."),
         (body(alert(labels={f"l{n}": "x" for n in range(MAX_LABELS + 1)})), "alerts[0].labels"),
         (body(alert(labels={"a": "x" * 4_097})), "alerts[0].labels.a"),
+        (body(alert(labels={f"l{n}": "x" * 2_000 for n in range(5)})), "alerts[0].labels"),
         (body(alert(labels={"n" * 257: "x"})), "alerts[0].labels." + "n" * 100),
         (body(alert(annotations={f"l{n}": "x" for n in range(MAX_LABELS + 1)})), "alerts[0].annotations"),
         (body(alert(status="pending")), "alerts[0].status"),
@@ -200,6 +201,16 @@ def test_long_annotations_are_cut_not_refused() -> None:
     assert kept["summary"] == "s"
     assert len(kept["description"]) == MAX_ANNOTATION
     assert kept["description"].endswith("…")
+
+
+def test_many_long_annotations_are_cut_as_one() -> None:
+    """Each of them may be within its bound, and all together still be megabytes in a record of 1,000 alerts."""
+    notes = {f"note{n}": "x" * MAX_ANNOTATION for n in range(MAX_LABELS)}
+    kept = parse(body(alert(annotations=notes))).alerts[0].annotations
+    assert list(kept) == list(notes), "none of them vanishes"
+    assert sum(map(len, kept.values())) <= MAX_NOTES + MAX_LABELS
+    assert kept["note0"] == notes["note0"]
+    assert kept["note63"] == "…"
 
 
 def test_the_label_of_andon_s_own_alarms_is_taken_off_with_a_note() -> None:
