@@ -15,8 +15,6 @@ from tests.simulation.loop import EndlessRun
 from tests.simulation.world import Script, Step, Violation, World
 
 SETTLE_MS: Final[Millis] = 60_000  # from the end of all faults until everything must be at rest
-WAITING: Final = ("parked", "awaiting_approval", "mitigated", "resolved")
-MOST_INCIDENTS: Final = 1_000  # more than any script opens
 LOOK_MS: Final[Millis] = 2_500  # between two looks whether it is
 
 
@@ -79,17 +77,5 @@ async def _settle(world: World) -> None:
     end = world.now + SETTLE_MS
     while world.now < end:
         await asyncio.sleep(LOOK_MS / 1_000)
-        if await _is_at_rest(world):
+        if await world.floor.is_at_rest():
             return
-
-
-async def _is_at_rest(world: World) -> bool:
-    """Whether nothing is under way: queues empty, every incident closed or waiting on a human."""
-    store = world.servers.truth
-    for shard in world.floor.shards:
-        if await store.lag(shard) != (0, 0):
-            return False
-        lines = await store.incidents(shard, closed=False, limit=MOST_INCIDENTS)
-        if any(line.incident.status not in WAITING for line in lines):
-            return False
-    return True
