@@ -88,6 +88,7 @@ class Dispatch:
         self._failed: OrderedDict[str, int] = OrderedDict()  # how often an activity failed on a defect
         self._idle = asyncio.Event()
         self._idle.set()
+        self.left = asyncio.Event()  # an activity was left to the store, for want of one: look for it again soon
 
     async def read_forever(self, tasks: asyncio.TaskGroup) -> None:
         """Read the outbox and start what it holds, until cancelled."""
@@ -213,6 +214,8 @@ class Dispatch:
             await self._conclude(event)
         except (StoreUnavailable, TakenElsewhere, TimeoutError) as error:
             log.warning("activity_left", shard=self._shard, effect=effect.id, error=str(error) or "no end in time")
+            if isinstance(error, StoreUnavailable):
+                self.left.set()
         except Exception as error:  # supervision point: tried again, and after a few times set aside and paged
             log.exception("activity_failed", shard=self._shard, effect=effect.id, incident_id=effect.incident)
             problem = f"{type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from bot.errors import StoreError
 
 DRAIN_SECONDS = 15.0  # most activities take a second; what is cut off is taken up again at the next start
 
+LEFT_SECONDS = 1.0  # after the store failed an activity, until it is taken up again: its component waits for that
 RECLAIM_BATCH = 5_000  # more than one process has in hand, so that every look keeps all of it from going idle
 
 log = structlog.get_logger(__name__)
@@ -96,12 +98,17 @@ class Runtime:
         return self._keeper.keep(name, begin) if self._keeper is not None else begin()
 
     async def _reclaim_forever(self, shard: str, tasks: asyncio.TaskGroup) -> None:
+        left = self._dispatch[shard].left
         while True:
-            await asyncio.sleep(RECLAIM_EVERY_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RECLAIM_EVERY_SECONDS):
+                    await left.wait()
+                    await asyncio.sleep(LEFT_SECONDS)
+            left.clear()
             try:
                 await self._reclaim(shard, RECLAIM_IDLE_MS, tasks)
-                _, left = await self._engine.store.reclaim(shard, 0, RECLAIM_BATCH)  # there was no room, or no pager
-                self._dispatch[shard].take(left, tasks)
+                _, held = await self._engine.store.reclaim(shard, 0, RECLAIM_BATCH)  # there was no room, or no pager
+                self._dispatch[shard].take(held, tasks)
             except StoreError as error:
                 log.warning("store_unavailable", shard=shard, loop="reclaim", error=str(error))
 

@@ -8,6 +8,7 @@ outbox and is said again with the next reclaim; its dedup key makes a repetition
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from typing import Protocol
 
 import structlog
@@ -22,6 +23,7 @@ from bot.engine.ports import Chat, OutboxDelivery, Pager, Telemetry
 from bot.errors import DeliveryError, RecordForged, StoreError
 
 WORDS_PER_COMMIT = 128
+MAX_UNCONFIRMED = 1_024  # said while the store took nothing, and remembered; past this the oldest are said once more
 CHAT_TRIES = 3  # about a third of a second in all; a chat that is down must not hold a page's incident up
 
 SAY_SECONDS = 30.0  # one message, with all its tries; a voice that hangs must not silence the ones behind it
@@ -51,6 +53,7 @@ class Speaker:
         self._shard = shard
         self._done = done
         self._words: asyncio.Queue[OutboxDelivery] = asyncio.Queue(room)
+        self._unconfirmed: OrderedDict[str, MessageDelivered] = OrderedDict()  # by effect, newest last
 
     def offer(self, delivery: OutboxDelivery) -> bool:
         """Take it, if there is room."""
@@ -68,19 +71,30 @@ class Speaker:
                 batch.append(self._words.get_nowait())
             letters: list[Letter] = []
             said: list[OutboxDelivery] = []
+            events: dict[str, MessageDelivered] = {}
             for delivery in batch:
                 effect = delivery.effect
                 assert effect is not None  # poison never gets here
-                event = await self._say(effect)
+                event = self._unconfirmed.pop(effect.id, None) or await self._say(effect)
                 if event is None:
                     self._done(delivery, finished=False)
                     continue
                 said.append(delivery)
+                events[effect.id] = event
                 # A post that went out stands in the chain already, and `*` keeps no list of its pages.
                 if (event.channel == "pager" or event.error) and effect.incident != SYSTEM_TARGET:
                     letters.append(Letter(event, to=effect.incident))
             if said:
-                self._done(*said, finished=await self._confirm(letters, said))
+                confirmed = await self._confirm(letters, said)
+                if not confirmed:
+                    self._remember(events)
+                self._done(*said, finished=confirmed)
+
+    def _remember(self, events: dict[str, MessageDelivered]) -> None:
+        """Said, and the store did not take that: what is handed out again is confirmed, and not said again."""
+        self._unconfirmed.update(events)
+        while len(self._unconfirmed) > MAX_UNCONFIRMED:
+            self._unconfirmed.popitem(last=False)
 
     async def _say(self, effect: OutboxEffect) -> MessageDelivered | None:
         outcome = "delivered"
