@@ -11,9 +11,11 @@ sets of them are the same in every process.
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import Coroutine
-from contextvars import Context, ContextVar
+import warnings
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
+from heapq import heappop, heappush
 from typing import Any, Final
 
 OWNER: Final[ContextVar[Owner | None]] = ContextVar("owner", default=None)
@@ -36,7 +38,7 @@ class Owner:
         self.name = name
         self.is_dead = False
         self.is_paused = False
-        self.held: list[asyncio.Handle] = []  # what became due while it was paused
+        self.held: list[_Handle] = []  # what became due while it was paused
 
 
 class _Task(asyncio.Task[Any]):
@@ -53,16 +55,41 @@ class _Task(asyncio.Task[Any]):
         return self is other
 
 
+class _Handle:
+    """A callback that is to run; what `asyncio.Handle` is, and no more."""
+
+    __slots__ = ("args", "callback", "context", "is_cancelled", "when_due")
+
+    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, when: float) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.is_cancelled = False
+        self.when_due = when
+
+    def cancel(self) -> None:
+        """It does not run."""
+        self.is_cancelled = True
+        self.args = ()
+
+    def cancelled(self) -> bool:
+        """Whether it does not."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """When it is due."""
+        return self.when_due
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Time is what the timers say."""
-
-    _ready: Any  # BaseEventLoop's own: what runs next, and the timers as a heap
-    _scheduled: list[asyncio.TimerHandle]
 
     def __init__(self) -> None:
         super().__init__()
         self._virtual = 0.0
-        self._tasks = 0
+        self._number = 0  # of tasks and timers, so that nothing is ordered by chance
+        self._next: deque[_Handle] = deque()
+        self._timers: list[tuple[float, int, _Handle]] = []
         self.callbacks = 0  # run so far
 
     def time(self) -> float:
@@ -71,67 +98,92 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> asyncio.Task[Any]:
         """A task, numbered."""
-        self._tasks += 1
-        number = self._tasks
-        return _Task(number, coro, loop=self, name=str(name or number), context=context)
+        self._number += 1
+        return _Task(self._number, coro, loop=self, name=str(name or self._number), context=context)
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """After what is to run already."""
+        handle = _Handle(callback, args, context or copy_context(), self._virtual)
+        self._next.append(handle)
+        return handle
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """At a virtual time; of two that are due at once, the one that was asked for first comes first."""
+        handle = _Handle(callback, args, context or copy_context(), when)
+        self._number += 1
+        heappush(self._timers, (when, self._number, handle))
+        return handle
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """After so many virtual seconds."""
+        return self.call_at(self._virtual + delay, callback, *args, context=context)
 
     def resume(self, owner: Owner) -> None:
         """Let a paused owner go on with what became due meanwhile, in that order."""
         owner.is_paused = False
-        self._ready.extend(owner.held)
+        self._next.extend(owner.held)
         owner.held.clear()
 
     def dispose(self) -> None:
         """End every task where it stands, and the loop: what is left would be ended later, by the garbage collector."""
-        for task in asyncio.all_tasks(self):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own gather does the same
-            work: Any = task.get_coro()
-            for _ in range(MAX_REFUSALS):
-                try:
-                    work.close()
-                    break
-                except Exception:  # it wanted to wait for something first, and is asked again
-                    continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # work that was handed over and had not begun
+            for task in asyncio.all_tasks(self):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own gather does the same
+                for _ in range(MAX_REFUSALS):
+                    if _closes(task.get_coro()):
+                        break
+        self._next.clear()
+        self._timers.clear()
         self.close()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Told of tasks that were dropped with their process, and of answers nobody waits for: as it should be."""
 
     def _run_once(self) -> None:
-        """One round, in place of BaseEventLoop's: no selector, no waiting."""
-        ready, scheduled = self._ready, self._scheduled
-        if not ready:
-            self._jump(scheduled)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle._cancelled:
+        """Until somebody stops the loop, in place of BaseEventLoop's rounds: no selector, no waiting."""
+        waiting = self._next
+        while not self._stopping:
+            if not waiting:
+                self._jump()
+            handle = waiting.popleft()
+            if handle.is_cancelled:
                 continue
-            owner = handle._context.get(OWNER)
-            if owner is not None:
-                if owner.is_dead:
-                    continue
-                if owner.is_paused:
+            context = handle.context
+            owner = context.get(OWNER)
+            if owner is not None and (owner.is_dead or owner.is_paused):
+                if not owner.is_dead:
                     owner.held.append(handle)
-                    continue
+                continue
             self.callbacks += 1
-            handle._context.run(handle._callback, *handle._args)
-        if self.callbacks > MAX_CALLBACKS:
-            raise EndlessRun(f"{self.callbacks} callbacks at {self._virtual:.3f} s")
+            context.run(handle.callback, *handle.args)
+            if self.callbacks > MAX_CALLBACKS:
+                raise EndlessRun(f"{self.callbacks} callbacks at {self._virtual:.3f} s")
 
-    def _jump(self, scheduled: list[asyncio.TimerHandle]) -> None:
-        """To the next timer, and everything that is due by then becomes ready."""
-        while scheduled and scheduled[0]._cancelled:  # type: ignore[attr-defined]  # asyncio's own loops read it too
-            heapq.heappop(scheduled)._scheduled = False
-        if not scheduled:
-            raise EndlessRun("nothing is left that could ever happen")
-        self._virtual = max(self._virtual, scheduled[0].when())
-        while scheduled and scheduled[0].when() <= self._virtual:
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False
-            self._ready.append(handle)
+    def _jump(self) -> None:
+        """To the next timer."""
+        timers = self._timers
+        while timers:
+            when, _, handle = heappop(timers)
+            if handle.is_cancelled:
+                continue
+            if when > self._virtual:
+                self._virtual = when
+            self._next.append(handle)
+            return
+        raise EndlessRun("nothing is left that could ever happen")
 
     def _process_events(self, event_list: object) -> None:
         raise AssertionError("a simulated loop has no files to wait for")
 
     def _write_to_self(self) -> None:
         raise AssertionError("no other thread may talk to a simulated loop")
+
+
+def _closes(work: Any) -> bool:
+    """Whether it ends when told to; else it wants to wait for something first, and is told again."""
+    try:
+        work.close()
+    except Exception:  # noqa: BLE001  # whatever a task says as it is ended where it stands, nobody listens
+        return False
+    return True

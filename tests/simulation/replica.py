@@ -268,9 +268,7 @@ class Replica:
     async def _begin(self, seat: Seat) -> None:
         """What a start says to the store, as `House.begin` does."""
         for shard, policy in self._world.floor.armed:
-            armed = PolicyArmed(
-                id=f"configuration/{policy}", at=seat.clock.now(), by=CONFIGURATION, policy=policy
-            )
+            armed = PolicyArmed(id=f"configuration/{policy}", at=seat.clock.now(), by=CONFIGURATION, policy=policy)
             await seat.engine.tell(shard, SYSTEM_TARGET, armed)
 
     def _drop(self, why: str) -> Seat | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.core.words import Millis
+from tests.simulation import oracle, timeline
 from tests.simulation.loop import EndlessRun
 from tests.simulation.world import Script, Step, Violation, World
 
@@ -31,27 +32,23 @@ class Verdict:
 
 
 def run(script: Script, *, story: bool = False) -> Verdict:
-    """Carry it out."""
+    """Carry it out. With `story`, tell it too."""
     world = World(script)
     asyncio.set_event_loop(world.loop)
     try:
-        violations = world.loop.run_until_complete(_play(world))
-    except EndlessRun as error:
-        violations = [Violation("an end", str(error))]
+        try:
+            violations = world.loop.run_until_complete(_play(world))
+        except EndlessRun as error:
+            violations = [Violation("an end", str(error))]
+        lines = tuple(timeline.lines(world, violations)) if story else ()
+        events, calls, digest = world.servers.links(), len(world.trace), world.trace.digest()
     finally:
         asyncio.set_event_loop(None)
         world.loop.dispose()
-    lines: tuple[str, ...] = ()
-    if story:
-        from tests.simulation import timeline
-
-        lines = tuple(timeline.lines(world, violations))
-    return Verdict(script.seed, world.servers.links(), len(world.trace), world.trace.digest(), tuple(violations), lines)
+    return Verdict(script.seed, events, calls, digest, tuple(violations), lines)
 
 
 async def _play(world: World) -> list[Violation]:
-    from tests.simulation import oracle
-
     for replica in world.replicas.values():
         replica.start()
     world.floor.begin()

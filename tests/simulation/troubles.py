@@ -1,6 +1,6 @@
 """The kernel's own steps: what befalls processes, clocks, network, disks and store; and how they are drawn from a seed.
 
-Each is a frozen piece of data with the time it begins (`at`) and the time it is over (`until`), carried out by `runner`.
+Each is a frozen piece of data with the time it begins (`at`) and the time it is over (`until`). `runner` carries them out;
 `World.mend` ends all of it. `setup` and `draw` are called by `script.draw`.
 """
 
@@ -54,9 +54,7 @@ class KilledAround(_Trouble):
 
     async def apply(self, world: World) -> None:
         """Arm it; what was not reached by `until` never happens."""
-        point = CrashPoint(
-            replica=self.replica, port=self.port, nth=self.nth, where=self.where, away_ms=self.away_ms
-        )
+        point = CrashPoint(replica=self.replica, port=self.port, nth=self.nth, where=self.where, away_ms=self.away_ms)
         world.wire.crash_points.append(point)
         world.later(self.until - self.at, lambda: world.wire.disarm(point))
 

@@ -1,0 +1,172 @@
+"""`python -m tests.simulation`: many seeds on all cores, or one of them again.
+
+`make sim SEEDS=10000` ends with one line `10000 seeds, 0 violations`; `make sim SEED=N` replays one and tells its
+story.
+A failing seed is shrunk (`shrink`) and told (`timeline`). Exit code 1 when a law did not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict
+from typing import Final
+
+HASH_SEED: Final = "0"  # sets of text are walked in the same order in every process
+CHUNK: Final = 20  # seeds handed to a process at a time
+COLLECT_EVERY: Final = 10  # seeds; a run leaves a few thousand objects that point at each other
+TOLD: Final = 3  # failing seeds that are shrunk and told; the others are named
+SAY_SECONDS: Final = 2.0  # between two lines of progress
+
+
+def main() -> int:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=1_000, help="how many")
+    parser.add_argument("--first", type=int, default=1, help="the first of them")
+    parser.add_argument("--seed", type=int, help="replay this one and tell its story")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
+    parser.add_argument("--whole", action="store_true", help="tell a failing seed as it is, not shrunk")
+    parser.add_argument("--json", action="store_true", help="one JSON line for each failing seed, and one at the end")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return replay(options.seed, whole=options.whole, as_json=options.json)
+    return many(options.first, options.seeds, options.jobs, whole=options.whole, as_json=options.json)
+
+
+def replay(seed: int, *, whole: bool, as_json: bool) -> int:
+    """One seed, told."""
+    from tests.simulation.runner import run
+    from tests.simulation.script import draw
+
+    quiet()
+    verdict = run(draw(seed), story=True)
+    if as_json:
+        print(json.dumps(asdict(verdict)))
+    elif verdict.violations:
+        print("\n".join(story(seed, whole=whole)))
+    else:
+        print("\n".join(verdict.story))
+    if not as_json:
+        print(f"seed {seed}: {verdict.events} events, {verdict.calls} calls, trace {verdict.digest[:16]}")
+        print(f"1 seeds, {len(verdict.violations)} violations")
+    return 1 if verdict.violations else 0
+
+
+def many(first: int, count: int, jobs: int, *, whole: bool, as_json: bool) -> int:
+    """Seeds `first` and on, side by side."""
+    began, said = time.monotonic(), 0.0
+    done = events = calls = broken = 0
+    failed: dict[int, list[tuple[str, str]]] = {}
+    with ProcessPoolExecutor(jobs, initializer=quiet) as processes:
+        for chunk in _chunks(processes, first, count, jobs):
+            for seed, folded, passed, violations in chunk:
+                done, events, calls, broken = done + 1, events + folded, calls + passed, broken + len(violations)
+                if violations:
+                    failed[seed] = violations
+                    _name(seed, violations, as_json=as_json)
+            now = time.monotonic()
+            if now - said >= SAY_SECONDS and not as_json:
+                said = now
+                left = (now - began) / done * (count - done)
+                _say(f"{done:,} of {count:,} seeds, {events:,} events, {broken} violations, about {left:.0f} s left")
+        stories = [processes.submit(story, seed, whole=whole) for seed in sorted(failed)[:TOLD]] if not as_json else []
+        for told in stories:
+            print("\n" + "\n".join(told.result()))
+    seconds = time.monotonic() - began
+    if as_json:
+        print(json.dumps({"seeds": done, "events": events, "calls": calls, "violations": broken, "seconds": seconds}))
+    else:
+        print(
+            f"seeds {first} to {first + count - 1}: {events:,} events, {calls:,} calls, {seconds:.0f} s on {jobs} cores"
+        )
+        print(f"{done} seeds, {broken} violations")
+    return 1 if broken else 0
+
+
+def _chunks(
+    processes: ProcessPoolExecutor, first: int, count: int, jobs: int
+) -> Iterator[list[tuple[int, int, int, list[tuple[str, str]]]]]:
+    """Results as they come, a few chunks under way at a time."""
+    starts = iter(range(first, first + count, CHUNK))
+    under_way: set[Future[list[tuple[int, int, int, list[tuple[str, str]]]]]] = set()
+    while True:
+        while len(under_way) < 2 * jobs and (start := next(starts, None)) is not None:
+            under_way.add(processes.submit(some, start, min(start + CHUNK, first + count)))
+        if not under_way:
+            return
+        ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+        for each in ended:
+            yield each.result()
+
+
+def some(first: int, end: int) -> list[tuple[int, int, int, list[tuple[str, str]]]]:
+    """In a process of its own: (seed, events, calls, violations) of each."""
+    from tests.simulation.runner import run
+    from tests.simulation.script import draw
+
+    results = []
+    for seed in range(first, end):
+        verdict = run(draw(seed))
+        results.append((seed, verdict.events, verdict.calls, [(each.law, each.words) for each in verdict.violations]))
+        if seed % COLLECT_EVERY == 0:
+            gc.collect()
+    return results
+
+
+def story(seed: int, *, whole: bool) -> list[str]:
+    """A failing seed, shrunk and told."""
+    from tests.simulation.runner import run
+    from tests.simulation.script import draw
+    from tests.simulation.shrink import shrink
+
+    script = draw(seed)
+    verdict = run(script, story=whole)
+    if not verdict.violations:
+        return [f"seed {seed} does not fail when it is run again: something in it does not come from the seed"]
+    head = f"seed {seed} breaks: {verdict.violations[0].law}"
+    if whole:
+        return [head, *verdict.story]
+    smaller = shrink(script, verdict.violations[0].law)
+    told = run(smaller, story=True)
+    words = f"{head} (shrunk from {len(script.steps)} steps to {len(smaller.steps)})"
+    return [words, *told.story, *(f"  {each.law}: {each.words}" for each in told.violations)]
+
+
+def quiet() -> None:
+    """In every process, first: no log lines, and the garbage collector only between runs."""
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50), cache_logger_on_first_use=False)
+    gc.disable()
+
+
+def _name(seed: int, violations: list[tuple[str, str]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"seed": seed, "violations": violations}), flush=True)
+        return
+    law, words = violations[0]
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    print(f"seed {seed}: {law}: {words}{more}; replay it with: make sim SEED={seed}", flush=True)
+
+
+def _say(words: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
+    else:
+        print(words, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
+        os.execve(
+            sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            {**os.environ, "PYTHONHASHSEED": HASH_SEED},
+        )  # fmt: skip
+    sys.exit(main())
