@@ -22,6 +22,7 @@ HASH_SEED: Final = "0"  # sets of text are walked in the same order in every pro
 CHUNK: Final = 20  # seeds handed to a process at a time
 COLLECT_EVERY: Final = 10  # seeds; a run leaves a few thousand objects that point at each other
 TOLD: Final = 3  # failing seeds that are shrunk and told; the others are named
+MOST_CHARACTERS: Final = 400  # of a violation in a line; the story has all of it
 SAY_SECONDS: Final = 2.0  # between two lines of progress
 
 
@@ -152,6 +153,7 @@ def _name(seed: int, violations: list[tuple[str, str]], *, as_json: bool) -> Non
         print(json.dumps({"seed": seed, "violations": violations}), flush=True)
         return
     law, words = violations[0]
+    words = " … ".join(line.strip() for line in words.strip().splitlines()[-2:])[-MOST_CHARACTERS:]
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     print(f"seed {seed}: {law}: {words}{more}; replay it with: make sim SEED={seed}", flush=True)
 

@@ -184,6 +184,8 @@ def _closes(work: Any) -> bool:
     """Whether it ends when told to; else it wants to wait for something first, and is told again."""
     try:
         work.close()
-    except Exception:  # noqa: BLE001  # whatever a task says as it is ended where it stands, nobody listens
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # whatever a task says as it is ended where it stands, nobody listens
         return False
     return True

@@ -19,10 +19,16 @@ from bot.core.events import IntentDeclared
 from bot.core.orders import PolicyArmed
 from bot.core.requests import CONFIGURATION
 from bot.core.words import SYSTEM_TARGET, Millis
+from bot.engine.alarms import Alarms
+from bot.engine.beside import Keeper
+from bot.engine.clockwatch import ClockWatch
 from bot.engine.engine import Engine
+from bot.engine.following import BookFollower
 from bot.engine.judge import Hands
+from bot.engine.reconcile import Reconciler
 from bot.engine.runtime import Runtime
-from bot.errors import AndonError, StoreError, StoreUnavailable
+from bot.engine.watches import Watches
+from bot.errors import StoreError, StoreUnavailable
 from bot.testing import MemoryJournal
 from tests.simulation.loop import OWNER, Owner, VirtualLoop
 from tests.simulation.store import SimulatedStore, at_once
@@ -142,6 +148,8 @@ class Seat:
     engine: Engine
     floor: Any  # the FloorHands of this incarnation
     runtime: Runtime
+    follower: BookFollower
+    reconciler: Reconciler
 
 
 class Replica:
@@ -211,6 +219,7 @@ class Replica:
         """A reload: these policies are in force from now on."""
         if self.seat is not None:
             self.seat.engine.book = book
+            self.seat.context.copy().run(self.seat.follower.poke)
 
     async def ask(self, what: str, work: Callable[[Seat], Coroutine[Any, Any, T]]) -> T:
         """Something somebody outside asks of it (a request to its API). Raises Unreachable, and what `work` raises."""
@@ -245,15 +254,26 @@ class Replica:
             engine=engine, toolbox=floor.toolbox, targets=floor.targets, evidence=floor.evidence, journal=journal,
             chat=floor.chat, budget=world.floor.budget, standing=floor.standing,
         )  # fmt: skip
-        runtime = Runtime(hands, floor.pager, telemetry, wakeup=LoopWakeup(world.loop))
-        return Seat(owner, context, line, store, journal, self.clock, engine, floor, runtime)
+        alarms = Alarms(store, self.clock)
+        follower = BookFollower(engine)
+        home = world.floor.shards[0]
+        reconciler = Reconciler(engine, journal, replica=self.name)
+        beside = {
+            "reconcile": reconciler.run,
+            "alarms": alarms.run,
+            "watches": Watches(engine, follower).run,
+            "clock": ClockWatch(self.clock, alarms, telemetry, shard=home).run,
+        }
+        keeper = Keeper(alarms, shard=home, replica=self.name)
+        runtime = Runtime(hands, floor.pager, telemetry, beside, keeper, LoopWakeup(world.loop))
+        return Seat(owner, context, line, store, journal, self.clock, engine, floor, runtime, follower, reconciler)
 
     async def _live(self, seat: Seat) -> None:
         """From its first look at the store to its end."""
         try:
             await self._begin(seat)
             await seat.runtime.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever ends a process, its supervisor starts it again
             if not _is_expected(error):
                 self._world.defect(self.name, error)
             if self.seat is seat:
@@ -267,6 +287,7 @@ class Replica:
 
     async def _begin(self, seat: Seat) -> None:
         """What a start says to the store, as `House.begin` does."""
+        await seat.reconciler.begin()
         for shard, policy in self._world.floor.armed:
             armed = PolicyArmed(id=f"configuration/{policy}", at=seat.clock.now(), by=CONFIGURATION, policy=policy)
             await seat.engine.tell(shard, SYSTEM_TARGET, armed)

@@ -13,7 +13,7 @@ from typing import Final
 from bot.core.words import Millis
 from tests.simulation import oracle, timeline
 from tests.simulation.loop import EndlessRun
-from tests.simulation.world import Script, Step, Violation, World
+from tests.simulation.world import Script, Violation, World
 
 SETTLE_MS: Final[Millis] = 60_000  # from the end of all faults until everything must be at rest
 LOOK_MS: Final[Millis] = 2_500  # between two looks whether it is

@@ -2,8 +2,8 @@
 
 `Servers` holds the primary's data as a `MemoryStore` and, where there is a follower, what it lacks: every change is an
 operation in a log, and a follower that is `lag` behind has all but the newest of them. A failover replays what it has
-and forgets the rest. `SimulatedStore` is the `ports.Store` of one incarnation: every call goes over its line, arrives at
-the primary as one atomic step, and waits for the follower where the setup says that answers do (ADR 0011).
+and forgets the rest. `SimulatedStore` is the `ports.Store` of one incarnation: every call goes over its line, arrives
+at the primary as one atomic step, and waits for the follower where the setup says that answers do (ADR 0011).
 
 The same contract suite runs on this as on a real Valkey (`tests/contract/test_store.py`).
 """
@@ -121,7 +121,7 @@ class Servers:
         return at_once(self.truth.aggregates(shard))
 
     def take(self, replica: str, shard: str, queue: Queue, count: int, wait_s: float) -> Any:
-        """New deliveries, or a future that has them when the first arrives (at the latest, after so many seconds: [])."""
+        """New deliveries, or a future that has them when the first arrives (or [] after so many seconds)."""
         self._reachable()
         found = self._take(replica, shard, queue, count)
         if found or wait_s <= 0:

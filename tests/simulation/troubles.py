@@ -1,6 +1,6 @@
 """The kernel's own steps: what befalls processes, clocks, network, disks and store; and how they are drawn from a seed.
 
-Each is a frozen piece of data with the time it begins (`at`) and the time it is over (`until`). `runner` carries them out;
+Each is a frozen piece of data with the time it begins (`at`) and the time it is over (`until`), for `runner` to do.
 `World.mend` ends all of it. `setup` and `draw` are called by `script.draw`.
 """
 

@@ -11,14 +11,14 @@ How S2's modules plug in (all names are looked up by `runner`):
       `world.adopt(book)`, or `replica.adopt(book)` for one of them)
     - `hands(line) -> FloorHands(toolbox, targets, evidence, chat, pager, standing)`: for one incarnation
     - `begin()`: called after the first replicas started (people, Alertmanager begin their own tasks with world.spawn)
-* `await oracle.judge(world) -> list[Violation]`: after the run has settled; reads `world.floor`'s ledgers, `world.trace`,
-  `world.servers.truth` (a MemoryStore: `await` its reads, they never wait) and each `replica.journal`.
+* `await oracle.judge(world) -> list[Violation]`: after the run has settled; reads `world.floor`'s ledgers,
+  `world.trace`, `world.servers.truth` (a MemoryStore: `await` its reads, they never wait) and each `replica.journal`.
 * `timeline.lines(world, violations) -> list[str]`: the short readable story.
 
 On a replica (`world.replicas["r1"]`, or `world.any_replica()` among the living):
 `await replica.ask("approve", lambda seat: seat.engine.tell(shard, incident, event))` runs inside its process; it raises
-Unreachable when the replica is dead, dies or does not answer in 5 s. A seat has `engine, store, journal, clock, line` and
-`floor` (the FloorHands) of the living incarnation.
+Unreachable when the replica is dead, dies or does not answer in 5 s. A seat has `engine, store, journal, clock, line`
+and `floor` (the FloorHands) of the living incarnation.
 
 Times: `world.now` is true virtual milliseconds since the run began; `world.wall` the true wall time (EPOCH + now). A
 replica's own clock may be off (`replica.clock`). Whoever is outside (people, Alertmanager) lives by `world.wall`.
