@@ -82,6 +82,7 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
                 await serve_http(build(house, house.alarms), _listen(settings, setup), doors_close, opened)
                 house.runtime.stop()
                 await running
+                await house.last_words()
                 if keeping is not None:
                     keeping.cancel()
         except* AndonError as failures:

@@ -29,7 +29,7 @@ from remediations.catalogue import CATALOGUE, ActionCatalogue
 
 # Parts of andon.yaml that only a start reads: something was opened, or is counted, with them.
 NEEDS_RESTART: Final = (
-    "replica", "store", "listen", "api", "budget", "heartbeat", "second_route", "retention",
+    "replica", "store", "listen", "api", "budget", "heartbeat", "second_route", "retention", "checkpoints",
 )  # fmt: skip
 MAX_NAMES: Final = 10  # policies named in one sentence about a reload
 

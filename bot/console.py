@@ -208,20 +208,6 @@ def _leases(leases: dict[str, Json], now: int) -> str:
     )
 
 
-def verified(answer: Json) -> RenderableType:
-    """The verdict over the audit."""
-    archives = answer["archives"]
-    size = f"{answer['chains']} chains, {answer['entries']} entries"
-    if archives["files"]:
-        size += f", archived incidents: {archives['files']}"
-    if answer["ok"]:
-        return Text(f"{size}; every link holds", style="green")
-    places = [(f"{p['system']} {p['aggregate']}", p["problem"]) for p in answer["problems"]]
-    places += [(f"archive {p['aggregate']}".strip(), p["problem"]) for p in archives["problems"]]
-    lines = [Text.assemble(("BROKEN ", "bold red"), clean(f"{where}: {problem}")) for where, problem in places]
-    return Group(*lines, Text(f"{len(lines)} problems in {size}", style="bold red"))
-
-
 def dead_letters(answer: Json) -> RenderableType:
     """What was set aside."""
     if not answer["dead_letters"]:

@@ -18,6 +18,10 @@ from prometheus_client import CollectorRegistry
 
 from bot import ordering
 from bot.adapters.alertmanager_api import AlertmanagerApi
+from bot.adapters.checkpoint_export import DirectoryExport, EndpointExport
+from bot.adapters.checkpoint_files import FOLDER as CHECKPOINTS
+from bot.adapters.checkpoint_files import LocalChain
+from bot.adapters.checkpoint_reading import CheckpointReading
 from bot.adapters.codec import event_text
 from bot.adapters.connectors import Connectors
 from bot.adapters.evidence import Evidence
@@ -28,9 +32,12 @@ from bot.adapters.journal import FileJournal
 from bot.adapters.kill_switch import FILE, KillSwitch
 from bot.adapters.metrics import Metrics
 from bot.adapters.second_route import WebhookPager, ring
+from bot.adapters.signing import FILE as CHECKPOINT_KEY
+from bot.adapters.signing import Signer
 from bot.adapters.targets_credentials import resolve
 from bot.adapters.unsaid import FILE as UNSAID
 from bot.adapters.unsaid import UnsaidFile
+from bot.adapters.witnessed_store import WitnessedStore
 from bot.configuration import Floor, person_tokens, routes_of, webhook_sources
 from bot.core.events import Budget, Event
 from bot.core.orders import PolicyArmed, PolicyDisarmed
@@ -43,6 +50,7 @@ from bot.engine.action_ports import Component, Inspection
 from bot.engine.alarms import Alarms
 from bot.engine.antientropy import Antientropy
 from bot.engine.beside import Eternal, Keeper
+from bot.engine.checkpoints import Checkpoints, Destination
 from bot.engine.clockwatch import ClockWatch
 from bot.engine.engine import Engine
 from bot.engine.following import BookFollower
@@ -75,7 +83,7 @@ class House:
         self,
         *,
         floor: Floor,
-        store: Store,
+        store: WitnessedStore,
         clock: Clock,
         folder: Path,
         replica: str,
@@ -120,6 +128,7 @@ class House:
             prepare=self._prepared, settle=self.arm_configured,
         )  # fmt: skip
         keeper = Keeper(self.alarms, shard=UNROUTED, replica=replica)
+        self._checkpoints, self.witnesses = self._signed(store, folder, replica)
         self.runtime = Runtime(self._hands(chat, setup), self.pager, self._metrics, self._eternal(), keeper)
 
     def _hands(self, chat: Chat, setup: AndonDocument) -> Hands:
@@ -144,6 +153,27 @@ class House:
             beat.url, self._clock.real_seconds(beat.every), self.unwell, secret, allow_private=beat.allow_private
         )
 
+    def _signed(self, store: WitnessedStore, folder: Path, replica: str) -> tuple[Checkpoints, CheckpointReading]:
+        """What signs the audit, and what reads that back."""
+        setup = self._floor.loaded.andon.checkpoints
+        key = Signer.from_file(folder / CHECKPOINT_KEY)
+        copies = Path(setup.directory).expanduser() if setup.directory else None
+        destinations: list[Destination] = [] if copies is None else [DirectoryExport(copies)]
+        if setup.url:
+            secret = resolve(setup.credentials, os.environ, owner="checkpoints.credentials")
+            destinations.append(EndpointExport(setup.url, secret, allow_private=setup.allow_private))
+        making = Checkpoints(
+            ledger=store, chain=LocalChain(folder / CHECKPOINTS / key.id), key=key, destinations=destinations,
+            clock=self._clock, alarms=self.alarms, shards=self._floor.shards, home=UNROUTED, replica=replica,
+            every_ms=setup.every,
+        )  # fmt: skip
+        store.witnessed_by(making.witness)
+        reading = CheckpointReading(
+            folder=folder / CHECKPOINTS, copies=copies, signer=key, replica=replica, ledger=store,
+            making=making,
+        )  # fmt: skip
+        return making, reading
+
     def _eternal(self) -> dict[str, Eternal]:
         """Everything that runs beside the engine's own loops for as long as the process lives."""
         retention = Retention(
@@ -161,6 +191,7 @@ class House:
             "clock": ClockWatch(self._clock, self.alarms, self._metrics, shard=UNROUTED).run,
             "antientropy": self._antientropy.run,
             "retention": retention.run,
+            "checkpoints": self._checkpoints.run,
             "reconcile": self._reconciler.run,
         }
         if self._heartbeat is not None:
@@ -191,6 +222,10 @@ class House:
                     id=f"configuration/-{policy}", at=self._clock.now(), by=CONFIGURATION, policy=policy
                 )
                 await self.engine.tell(system, SYSTEM_TARGET, gone)
+
+    async def last_words(self) -> None:
+        """The engine has stopped: what it committed last is signed too."""
+        await self._checkpoints.finish()
 
     async def close(self) -> None:
         """Close every connection to the outside but the store's."""

@@ -18,10 +18,10 @@ from bot.adapters import redis_safety
 from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.redis_link import connect
 from bot.adapters.redis_primary import Behind
-from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
 from bot.adapters.sentinels import Sentinels
 from bot.adapters.targets_credentials import resolve
+from bot.adapters.witnessed_store import WitnessedStore
 from bot.configuration import Floor
 from bot.errors import ConfigError
 from bot.settings import Settings
@@ -83,7 +83,7 @@ def _secret(reference: str, owner: str) -> str:
 @asynccontextmanager
 async def open_store(
     settings: Settings, floor: Floor, folder: Path, replica: str
-) -> AsyncIterator[tuple[RedisStore, EmbeddedValkey | None]]:
+) -> AsyncIterator[tuple[WitnessedStore, EmbeddedValkey | None]]:
     """The store, checked and opened, with the embedded server behind it unless a URL is configured."""
     setup = floor.loaded.andon.store
     place = store_place(settings, setup)
@@ -99,7 +99,7 @@ async def open_store(
         )  # fmt: skip
         for warning in warnings:
             log.warning("store_is_weak", problem=warning)
-        store = RedisStore(
+        store = WitnessedStore(
             url, replica=replica, sealer=Sealer.from_file(folder / "seal.key"), username=place.username,
             password=place.password, behind=place.behind, wait_replicas=place.wait_replicas if place.url else 0,
         )  # fmt: skip

@@ -138,6 +138,18 @@ class RetentionDoc(StrictModel):
     archive: str = Field("", description="A directory; empty: archive in the data directory.")
 
 
+class CheckpointsDoc(StrictModel):
+    """How often the audit is signed, and where what was signed goes, so that it cannot be rewritten here."""
+
+    every: Duration = Field(60_000, description="How long a change may wait for its signature.")
+    directory: str = Field("", description="A directory on another machine (a mount) that takes a copy; empty: none.")
+    url: str = Field("", description="Takes each checkpoint as JSON by POST, and keeps it; empty: none.")
+    credentials: Reference = Field("", description="Bearer token for the url: env:NAME or file:PATH.")
+    allow_private: bool = Field(
+        False, description="Whether a public name in url may lead to a private or loopback address."
+    )
+
+
 class AndonDocument(StrictModel):
     """The whole file. Paths in it are relative to it."""
 
@@ -156,6 +168,7 @@ class AndonDocument(StrictModel):
     heartbeat: HeartbeatDoc = Field(default_factory=HeartbeatDoc)
     second_route: SecondRouteDoc = Field(default_factory=SecondRouteDoc)
     retention: RetentionDoc = Field(default_factory=RetentionDoc)
+    checkpoints: CheckpointsDoc = Field(default_factory=CheckpointsDoc)
     policies: list[str] = Field(default_factory=lambda: ["policies/*.yaml"])
     people: str = "people.yaml"
     targets: str = "targets.yaml"

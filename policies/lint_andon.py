@@ -123,16 +123,18 @@ def _watch_mistakes(document: AndonDocument) -> Iterator[tuple[Path, str, str]]:
 
 
 def _away_mistakes(document: AndonDocument) -> Iterator[tuple[Path, str, str]]:
-    heartbeat, second = document.heartbeat, document.second_route
+    heartbeat, second, signed = document.heartbeat, document.second_route, document.checkpoints
     for name, url, credentials in (
         ("heartbeat", heartbeat.url, heartbeat.credentials),
         ("second_route", second.url, second.credentials),
+        ("checkpoints", signed.url, signed.credentials),
     ):
         if url:
             yield from _url((name, "url"), url)
         elif credentials:
             yield (name, "credentials"), "these credentials belong to no url, so nothing uses them", "add url:"
     yield from _between(("heartbeat", "every"), heartbeat.every, MIN_EVERY, MAX_EVERY, "a heartbeat every {}")
+    yield from _between(("checkpoints", "every"), signed.every, MIN_EVERY, MAX_EVERY, "signing every {}")
     kept = document.retention.after
     yield from _between(("retention", "after"), kept, MIN_KEPT, MAX_MS, "keeping incidents for {}")
 

@@ -78,9 +78,9 @@ class FileArchive:
         """(system, id) of the incidents whose id begins so, in the order they were first kept."""
         return await asyncio.to_thread(self._guarded, lambda: self._listed(prefix))
 
-    async def verify(self) -> ArchiveVerdict:
-        """Read all of it and compare it with the index."""
-        return await asyncio.to_thread(self._guarded, self._verify)
+    async def verify(self, look: Callable[[Archived], None] = lambda found: None) -> ArchiveVerdict:
+        """Read all of it and compare it with the index; `look` sees each incident, in a thread."""
+        return await asyncio.to_thread(self._guarded, lambda: self._verify(look))
 
     def _guarded(self, work: Callable[[], T]) -> T:
         try:
@@ -233,7 +233,7 @@ class FileArchive:
                 if listed is not None:
                     self._by_incident[listed.incident] = listed
 
-    def _verify(self) -> ArchiveVerdict:
+    def _verify(self, look: Callable[[Archived], None]) -> ArchiveVerdict:
         lines: list[tuple[AuditEntry, Listed | None]] = []
         head = self._head()  # before the index: lines may be added meanwhile, and only added
         with suppress(FileNotFoundError), (self._root / _INDEX).open("rb") as file:
@@ -249,6 +249,7 @@ class FileArchive:
             except RecordForged as error:
                 problems.append(ArchiveProblem(incident=listed.incident, problem=str(error)))
                 continue
+            look(found)
             links += len(found.audit)
             wrong = audit.verify(found.audit, found.head, found.version)
             problems += [ArchiveProblem(incident=listed.incident, problem=text) for text in wrong]

@@ -1,7 +1,8 @@
-"""`GET /api/v1/audit…`: every chain, in the store and in the archive, read out and verified.
+"""`GET /api/v1/audit…`: every chain, in the store and in the archive, read out and verified; and what was signed of
+them.
 
-Mounted by `http_app`. Verification walks each chain against the head its sealed record names (law 10), and each archive
-file against the index that lists it; `andon audit verify` shows what came of it.
+Mounted by `http_app`. Verification is `bot.engine.audit_verification`'s; `andon audit verify` shows what came of it. A
+bundle (`bot.adapters.bundle`) is one incident with all that proves it, for whoever has nothing but the file.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Any
 from aiohttp import web
 
 from bot.adapters import http_questions
+from bot.adapters.bundling import Bundling
 from bot.adapters.http_errors import as_json
 from bot.adapters.http_lookup import asked_shards, the_shard
-from bot.adapters.http_questions import MAX_REREADS, Handler
+from bot.adapters.http_questions import Handler, find_story
 from bot.adapters.http_services import Services
-from bot.core import audit
 from bot.core.audit import AuditEntry
-from bot.core.words import AggregateId
-from bot.errors import InputError, RecordForged, StoreUnavailable
+from bot.engine.audit_verification import AuditVerification, Problem
+from bot.errors import InputError
 
 
 class Auditing:
@@ -33,7 +34,9 @@ class Auditing:
         routes: dict[str, Handler] = {
             "/api/v1/audit": self._audits,
             "/api/v1/audit/verify": self._verify,
+            "/api/v1/audit/key": self._key,
             "/api/v1/audit/{system}/{aggregate}": self._audit,
+            "/api/v1/incidents/{incident}/bundle": self._bundle,
         }
         http_questions.mount(app, self._services, routes)
 
@@ -62,68 +65,33 @@ class Auditing:
         return as_json({"system": shard, "aggregate": aggregate, "entries": [asdict(entry) for entry in chain]})
 
     async def _verify(self, request: web.Request) -> web.Response:
-        """Walk every chain, and the whole archive whichever system is asked for: its index is one chain."""
-        checked = entries = 0
-        problems = []
-        for shard in asked_shards(request, self._services):
-            for aggregate in await self._services.store.aggregates(shard):
-                count, wrong = await self._verify_one(shard, aggregate)
-                checked += 1
-                entries += count
-                problems += [{"system": shard, "aggregate": aggregate, "problem": text} for text in wrong]
-        archives = await self._verify_archives()
-        ok = not problems and not archives["problems"]
-        return as_json({"ok": ok, "chains": checked, "entries": entries, "problems": problems, "archives": archives})
+        """Everything; the archive and the checkpoints as a whole whichever system is asked for."""
+        services = self._services
+        looking = AuditVerification(services.store, services.archive, services.witnesses, services.shards)
+        verdict = await looking.run(asked_shards(request, services))
+        archives = {
+            "files": verdict.archived,
+            "entries": verdict.archived_entries,
+            "problems": [{"aggregate": each.aggregate, "problem": each.problem} for each in verdict.archive],
+        }
+        checkpoints = {
+            "chains": [asdict(each) for each in verdict.signed],
+            "problems": [{"problem": text} for text in verdict.checkpoints],
+        }
+        problems = [_line(each) for each in verdict.problems]
+        return as_json(
+            {"ok": verdict.ok, "chains": verdict.chains, "entries": verdict.entries, "problems": problems,
+             "archives": archives, "checkpoints": checkpoints}
+        )  # fmt: skip
 
-    async def _verify_one(self, shard: str, aggregate: AggregateId) -> tuple[int, tuple[str, ...]]:
-        """(links, what is wrong). A chain that grew between reading it and its record is read again."""
-        store = self._services.store
-        count = 0
-        wrong: tuple[str, ...] = ("it changes too fast to be compared with its record; try again",)
-        try:
-            for _ in range(MAX_REREADS):
-                stored = (await store.load(shard, [aggregate])).get(aggregate)
-                chain = await store.audit(shard, aggregate)
-                count = len(chain)
-                if stored is None:
-                    retired = not chain and aggregate not in await store.aggregates(shard)  # archived meanwhile
-                    return count, () if retired else ("its record is gone, only the audit is left",)
-                wrong = audit.verify(chain, stored.head, stored.version, bounded=audit.is_bounded(aggregate))
-                again = (await store.load(shard, [aggregate])).get(aggregate)
-                if not wrong or (again is not None and again.version == stored.version):
-                    break
-        except RecordForged as error:
-            return count, (f"its record does not carry our seal: {error}",)
-        return count, wrong
+    async def _key(self, _: web.Request) -> web.Response:
+        """The public key that this replica signs with."""
+        return as_json({"replica": self._services.replica, "key": self._services.witnesses.key})
 
-    async def _verify_archives(self) -> dict[str, Any]:
-        """`files`, `entries`, and what is wrong. Not knowing is a problem too."""
-        # Before the archive is read: whatever has left by now is listed by then.
-        left = {shard: await self._services.store.retired(shard) for shard in self._services.shards}
-        try:
-            verdict = await self._services.archive.verify()
-        except StoreUnavailable as error:
-            return {"files": 0, "entries": 0, "problems": [{"aggregate": "", "problem": str(error)}]}
-        problems = [{"aggregate": each.incident, "problem": each.problem} for each in verdict.problems]
-        for incident in verdict.unlisted:
-            if not await self._is_stored(incident):
-                words = "its file is in the archive, but no line of the index lists it: the line was taken out"
-                problems.append({"aggregate": incident, "problem": words})
-        for shard, gone in left.items():
-            there = verdict.listed.get(shard, 0)
-            if there < gone:
-                words = (
-                    f"{gone} incidents of {shard} have left the store, but the archive lists {there}: it was cut back"
-                )
-                problems.append({"aggregate": "", "problem": f"{words}, or other replicas keep the rest elsewhere"})
-        return {"files": verdict.files, "entries": verdict.links, "problems": problems}
+    async def _bundle(self, request: web.Request) -> web.Response:
+        story = await find_story(self._services, request.match_info["incident"])
+        return as_json(await Bundling(self._services).of(story))
 
-    async def _is_stored(self, incident: AggregateId) -> bool:
-        """Still in the store: then retention is under way, or was cut short, and goes on in its next round."""
-        for shard in self._services.shards:
-            try:
-                if await self._services.store.load(shard, [incident]):
-                    return True
-            except RecordForged:
-                continue  # told by its own chain's verification
-        return False
+
+def _line(problem: Problem) -> dict[str, Any]:
+    return {"system": problem.system, "aggregate": problem.aggregate, "problem": problem.problem}

@@ -45,12 +45,13 @@ class Reports:
         if form not in FORMATS:
             raise InputError("format", f"is one of: {', '.join(FORMATS)}")
         story = await find_story(self._services, request.match_info["incident"])
-        report = await self._account(story)
+        report = await self.account(story)
         if form == "json":
             return as_json(asdict(report))
         return web.Response(text=report_markdown.render(report), content_type="text/markdown", charset="utf-8")
 
-    async def _account(self, story: Story) -> Report:
+    async def account(self, story: Story) -> Report:
+        """The report of one incident, from all there is of it."""
         branches = [await self._branch(story.shard, name) for name in branches_of(story.incident, story.chain)]
         return build(
             story.incident,

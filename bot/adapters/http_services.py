@@ -17,6 +17,7 @@ from bot.core.plan import Plan
 from bot.core.record import Decision
 from bot.core.words import AggregateId
 from bot.engine.action_ports import Component, Inspection
+from bot.engine.audit_verification import Witnesses
 from bot.engine.ports import Archive, Clock, Store
 from handlers.routing import Route
 from policies.people import PeopleDocument
@@ -68,6 +69,11 @@ class Services(Protocol):
     @property
     def archive(self) -> Archive:
         """Where closed incidents are once they have left the store."""
+        ...
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """What was signed of the audit."""
         ...
 
     @property

@@ -103,6 +103,8 @@ OPERATIONS: Final = (
               "DeadLetterList", _SYSTEM, _LIMIT),
     _question("/audit", "listChains", "Every audit chain, archived ones too.", "ChainList", _SYSTEM),
     _question("/audit/verify", "verifyAudit", "Every chain and the whole archive, verified.", "AuditVerdict", _SYSTEM),
+    _question("/audit/key", "getAuditKey", "The public key that signs checkpoints and bundles.", "AuditKey"),
+    _question("/incidents/{incident}/bundle", "getBundle", "One incident with all that proves it.", "Bundle"),
     _question("/audit/{system}/{aggregate}", "getChain", "One chain, oldest link first.", "Chain"),
     _question("/openapi.json", "getOpenapi", "This document.", "Openapi"),
     _order("/incidents/{incident}/ack", "ackIncident", "I have seen it: paging stops, everything else goes on."),

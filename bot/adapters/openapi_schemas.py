@@ -112,6 +112,20 @@ def _of_records() -> Json:
         "AuditVerdict": _object(
             "Whether everything holds.", ok=_YES, chains=_NUMBER, entries=_NUMBER, problems=_listed(problem),
             archives=_object("The archive.", files=_NUMBER, entries=_NUMBER, problems=_listed(archived)),
+            checkpoints=_object(
+                "What was signed.", problems=_listed(_object("One problem.", problem=_TEXT)),
+                chains=_listed(
+                    _object(
+                        "One replica's chain of checkpoints.", key=_TEXT, replica=_TEXT, checkpoints=_NUMBER,
+                        newest_at=_NUMBER,
+                    )
+                ),
+            ),
+        ),
+        "AuditKey": _object("A replica's public key.", replica=_TEXT, key=_TEXT),
+        "Bundle": _object(
+            "One incident and its proof, as `andon audit verify-bundle` reads it.", format=_TEXT, key=_TEXT,
+            signature=_TEXT, parts={"type": "object"}, digests={"type": "object"},
         ),
         "Openapi": {"type": "object", "description": "An OpenAPI 3.1 document."},
     }  # fmt: skip

@@ -9,16 +9,12 @@ instead of finding only forgeries.
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
+from bot.adapters.key_file import KEY_BYTES, key_in
 from bot.errors import ConfigError, RecordForged
 
 MAC_BYTES = 16  # of HMAC-SHA256's 32: 128 bits, the least RFC 2104 section 5 allows (half the hash)
-KEY_BYTES = 32
 _FINGERPRINT_BYTES = 8  # enough to tell keys apart, not to learn one
 
 
@@ -36,11 +32,7 @@ class Sealer:
     @classmethod
     def from_file(cls, path: Path) -> Sealer:
         """The key in `path`, made there (mode 0600) when the file does not exist. ConfigError when it is unfit."""
-        try:
-            return cls(_read(path))
-        except FileNotFoundError:
-            _create(path)
-            return cls(_read(path))
+        return cls(key_in(path, "sealing key"))
 
     def seal(self, context: bytes, body: bytes) -> bytes:
         """The MAC of `body` in `context`, then `body`."""
@@ -56,37 +48,3 @@ class Sealer:
     def _mac(self, context: bytes, body: bytes) -> bytes:
         # The context's length goes first, so that no byte can move between context and body.
         return hmac.digest(self._key, b"%d:%b%b" % (len(context), context, body), "sha256")[:MAC_BYTES]
-
-
-def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if status.st_mode & 0o077:
-            raise ConfigError(f"{path}: others can read the sealing key; run: chmod 600 {path}")
-        text = file.read(KEY_BYTES * 2 + 2)  # hexadecimal and a line end
-    try:
-        return bytes.fromhex(text.decode("ascii"))
-    except ValueError as error:
-        raise ConfigError(f"{path}: not a sealing key ({2 * KEY_BYTES} hexadecimal digits are expected)") from error
-
-
-def _create(path: Path) -> None:
-    """Write a new key beside `path` and link it there, so that of two processes starting at once one key wins whole."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(KEY_BYTES).encode() + b"\n")
-            file.flush()
-            os.fsync(descriptor)
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from bot.core import audit
 from bot.core.words import AggregateId, Millis
@@ -31,8 +32,10 @@ class MemoryArchive:
         """In the order they were kept."""
         return tuple((each.incident.system, name) for name, each in self.kept.items() if name.startswith(prefix))
 
-    async def verify(self) -> ArchiveVerdict:
+    async def verify(self, look: Callable[[Archived], None] = lambda found: None) -> ArchiveVerdict:
         """Walk every chain."""
+        for each in self.kept.values():
+            look(each)
         problems = [
             ArchiveProblem(incident=name, problem=problem)
             for name, each in self.kept.items()

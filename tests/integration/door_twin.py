@@ -23,8 +23,10 @@ from bot.core.plan import Plan
 from bot.core.record import Decision
 from bot.core.words import AggregateId
 from bot.engine.action_ports import Component, Inspection, Proceed
+from bot.engine.audit_verification import Witnesses
 from bot.engine.engine import Engine
 from bot.testing import FakeClock, MemoryArchive, MemoryStore
+from bot.testing.witnesses import MemoryWitnesses
 from handlers.routing import Route
 from policies.book import PolicyBook
 from policies.people import PeopleDocument
@@ -93,6 +95,7 @@ class TwinServices:
 
     store: WatchedStore = field(default_factory=WatchedStore)
     archive: MemoryArchive | FileArchive = field(default_factory=MemoryArchive)
+    witnesses: Witnesses = field(default_factory=MemoryWitnesses)
     clock: FakeClock = field(default_factory=FakeClock)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     replica: str = "twin"
