@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from tests.simulation.people import Desk
-
 from bot.adapters.evidence_values import age_error, json_at, plain_value, time_ms
 from bot.core.alert import Alert
 from bot.core.effects import PageOncall, PostMessage, ResolvePage
@@ -22,15 +20,19 @@ from bot.core.plan import EvidenceDecl
 from bot.core.reading import Reading
 from bot.core.words import JsonText, Millis
 from bot.engine.action_ports import Component, EvidenceReader, HttpReply, ReadPoint, Toolbox
+from bot.engine.alarms import Alarms
+from bot.engine.antientropy import Antientropy
 from bot.engine.connector_ports import ProcessTarget, ProgramTarget, RedisTarget
-from bot.engine.judge import Standings
-from bot.engine.ports import Chat, Pager
-from bot.engine.standing import Standing
+from bot.engine.engine import Engine
+from bot.engine.ports import Chat, Clock, Pager
+from bot.engine.standing import View
 from bot.errors import DeliveryError, DeliveryUncertain, NotSent, SourceError, TargetError, Unknown
+from handlers.alertmanager_api import HeldAlert
 from policies.book import PolicyBook
 from policies.loader import Loaded
 from tests.simulation import policies_floor
 from tests.simulation.components import Arrival, Machine, machines
+from tests.simulation.people import Desk
 from tests.simulation.senders import Alertmanager
 from tests.simulation.wire import Port
 
@@ -42,7 +44,8 @@ TARGET: Final = Port(name="target", refused=NotSent, unanswered=Unknown, patienc
 EVIDENCE: Final = Port(name="evidence", refused=NotSent, unanswered=Unknown, patience_s=2.0)
 CHAT: Final = Port(name="chat", refused=DeliveryError, unanswered=DeliveryUncertain, patience_s=3.0)
 PAGER: Final = Port(name="pager", refused=DeliveryError, unanswered=DeliveryUncertain, patience_s=3.0)
-STANDING: Final = Port(name="standing", refused=SourceError, unanswered=SourceError, patience_s=2.0)
+UPTIME_MS: Final[Millis] = 3_600_000  # it runs for long enough to be believed
+ALERTMANAGER: Final = Port(name="alertmanager", refused=SourceError, unanswered=SourceError, patience_s=2.0)
 
 RESTING: Final = ("resolved", "parked", "awaiting_approval")
 _WELL: Final = (
@@ -86,7 +89,9 @@ class PagerService:
 
     def resolve(self, at: Millis, page: ResolvePage) -> str:
         self.ledger.append(
-            Paged(at=at, kind="resolve", key=page.dedup_key, service=page.service, incident=page.incident, effect=page.id)
+            Paged(
+                at=at, kind="resolve", key=page.dedup_key, service=page.service, incident=page.incident, effect=page.id
+            )
         )
         self.open.pop(page.dedup_key, None)
         return page.dedup_key
@@ -112,7 +117,6 @@ class FloorHands:
     evidence: EvidenceReader
     chat: Chat
     pager: Pager
-    standing: Standings | None
 
 
 class Floor:
@@ -156,8 +160,11 @@ class Floor:
         targets = LineTargets(self, line)
         return FloorHands(
             policies_floor.catalogue(), targets, LineEvidence(self, line), LineChat(self, line), LinePager(self, line),
-            LineStanding(self, line),
         )  # fmt: skip
+
+    def antientropy(self, engine: Engine, clock: Clock, alarms: Alarms, line: Line) -> Antientropy:
+        """What compares the Alertmanager's list with what Andon believes."""
+        return Antientropy(engine, clock, [LineAlertmanager(self, line)], alarms, routes=self.sender.routes)
 
     def begin(self) -> None:
         """The people and the sender of alerts begin to live."""
@@ -194,9 +201,9 @@ class Floor:
         """The trouble on the floor is over."""
         self.world.trace.note("floor", "calm", "every alert ends, every figure is well")
         self.desk.busy = False
-        for component, field, value in _WELL:
-            if self.machines[component].state.get(field) != value:
-                self.machines[component].by_hand(self.now, field, value)
+        for component, name, value in _WELL:
+            if self.machines[component].state.get(name) != value:
+                self.machines[component].by_hand(self.now, name, value)
         self.sender.calm()
 
     def reading(self, component: str, path: str) -> JsonText:
@@ -276,7 +283,9 @@ class LineTargets:
             return Reading(name=field, value=None, source=name, error=f"{name} has no readable {field}")
         try:
             reply = await self.http(system, name).read(point.path)
-            return Reading(name=field, value=plain_value(json_at(json.loads(reply.body), point.field), field), source=name)
+            return Reading(
+                name=field, value=plain_value(json_at(json.loads(reply.body), point.field), field), source=name
+            )
         except TargetError as error:
             return Reading(name=field, value=None, source=name, error=str(error))
 
@@ -337,19 +346,27 @@ class LinePager:
         return await self._line.call(PAGER, f"unpage {page.dedup_key}", lambda: floor.pager.resolve(floor.now, page))
 
 
-class LineStanding:
-    """The Alertmanager asked how alerts stand, over a line; implements `judge.Standings`: never raises."""
+class LineAlertmanager:
+    """The Alertmanager's API over a line; implements `standing.AlertSource`."""
+
+    name = "main"
+    receiver = ""
+    every_ms: Millis = 10_000
 
     def __init__(self, floor: Floor, line: Line) -> None:
         self._floor = floor
         self._line = line
 
-    async def __call__(self, shard: str, alerts: Sequence[Alert]) -> Standing:
-        sender = self._floor.sender
-        try:
-            firing = await self._line.call(STANDING, "standing", lambda: [sender.is_firing(a) for a in alerts])
-        except SourceError as error:
-            return Standing("unknown", str(error))
-        if any(firing):
-            return Standing("firing", "the Alertmanager lists it")
-        return Standing("gone", "the Alertmanager does not list it any more")
+    async def look(self) -> View:
+        """What it holds now."""
+        sender, wall = self._floor.sender, self._floor.world.wall
+
+        def held() -> dict[str, HeldAlert]:
+            return {a.fingerprint: _held(a, wall) for a in sender.firing()}
+
+        found = await self._line.call(ALERTMANAGER, "GET alertmanager", held)
+        return View(held=found, uptime_ms=UPTIME_MS, fed_ms=1_000)
+
+
+def _held(alert: Alert, wall: Millis) -> HeldAlert:
+    return HeldAlert(alert=alert, receivers=("andon",), muted_by="", settled=True, updated_at=wall)

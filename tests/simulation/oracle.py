@@ -41,9 +41,7 @@ LAWS: Final[Mapping[str, Law]] = {
 
 def complaints(facts: Facts) -> list[Violation]:
     """Everything that the laws have to say."""
-    return [
-        Violation(name, words) for name, law in LAWS.items() for words in list(law(facts))[:MAX_TOLD]
-    ]
+    return [Violation(name, words) for name, law in LAWS.items() for words in list(law(facts))[:MAX_TOLD]]
 
 
 async def judge(world: World) -> list[Violation]:

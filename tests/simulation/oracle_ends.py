@@ -41,17 +41,24 @@ def _is_unheard(firing: Firing) -> bool:
 def told(facts: Facts) -> Iterator[str]:
     """Who is waited for knows it: a page for what is parked or asked, unless people have had their hands on it."""
     paged = {page.incident for page in facts.paged if page.kind == "page"}
-    touched = {d.to for d in facts.deeds if d.verb in ("ack", "take", "deny", "resolve", "run") and d.answer != "denied"}
+    touched = {
+        d.to for d in facts.deeds if d.verb in ("ack", "take", "deny", "resolve", "run") and d.answer != "denied"
+    }
     for name, incident in facts.incidents.items():
         waits = incident.status in ("parked", "awaiting_approval")
         quiet = incident.acknowledged_by or incident.severity != "critical"
         if waits and not quiet and name not in paged and not {name, incident.parent} & touched:
             yield f"{name} is {incident.status} ({incident.why[:120]}), and nobody was paged"
     for firing in facts.firings:
-        critical = firing.name == "Unheard" and firing.labels["severity"] == "critical"
-        if critical and firing.accepted is not None and not facts.forgot(firing.accepted):
-            if not any(p.service == "catch-all" and p.at >= firing.began and firing.name in p.summary for p in facts.paged):
-                yield f"{_named(firing)} matches nothing and is critical, and nobody was paged"
+        if firing.name != "Unheard" or _is_unheard(firing):
+            continue
+        if firing.accepted is not None and not facts.forgot(firing.accepted) and not _caught(facts, firing):
+            yield f"{_named(firing)} matches nothing and is critical, and nobody was paged"
+
+
+def _caught(facts: Facts, firing: Firing) -> bool:
+    """Whether the catch-all has paged about it."""
+    return any(p.service == "catch-all" and p.at >= firing.began and firing.name in p.summary for p in facts.paged)
 
 
 def poison(facts: Facts) -> Iterator[str]:

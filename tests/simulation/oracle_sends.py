@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from bot.core.words import Millis
@@ -34,7 +35,9 @@ def batch_of(send: Arrival) -> str:
 
 def show(send: Arrival) -> str:
     """A send in a few words."""
-    return f"{send.request} {batch_of(send)} from {send.replica} at {send.sent_at / 1_000:.3f} s (intent {send.key[:24]})"
+    return (
+        f"{send.request} {batch_of(send)} from {send.replica} at {send.sent_at / 1_000:.3f} s (intent {send.key[:24]})"
+    )
 
 
 # --- once --------------------------------------------------------------------------------------------------------
@@ -175,7 +178,7 @@ def not_early(facts: Facts) -> Iterator[str]:
     sends = facts.sends()
     hedges = [send for send in sends if send.request == HEDGE]
     policy = [send for send in hedges if batch_of(send).startswith("h")]
-    for before, after in zip(policy, policy[1:], strict=False):
+    for before, after in pairwise(policy):
         apart = after.sent_at - before.sent_at
         if before.key != after.key and apart < COOLDOWN_MS - facts.astray(before.sent_at, after.sent_at):
             yield f"two hedges {apart} ms apart, with a cool-down of {COOLDOWN_MS} ms: {show(before)}, {show(after)}"

@@ -84,9 +84,12 @@ def _question(facts: Facts, send: Arrival, risk: str, used: set[str]) -> tuple[s
     """The question whose answers cover this send; or "" and what was wrong with those that were asked."""
     votes: dict[str, list[Deed]] = {}
     for deed in facts.deeds:
-        if deed.shown is not None and deed.shown.action == ACTION[send.request] and deed.at <= send.sent_at:
-            if deed.shown.component == send.component and _same(send, deed.shown.arguments):
-                votes.setdefault(deed.shown.approval, []).append(deed)
+        shown = deed.shown
+        if shown is None or deed.at > send.sent_at:
+            continue
+        about = (shown.action, shown.component) == (ACTION[send.request], send.component)
+        if about and _same(send, shown.arguments):
+            votes.setdefault(shown.approval, []).append(deed)
     whys = ["nobody was asked"] if not votes else []
     for question, deeds in sorted(votes.items(), key=lambda each: -max(deed.at for deed in each[1])):
         why = "it was used for another" if question in used else _wrong(facts, send, risk, deeds)

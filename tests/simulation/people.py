@@ -244,9 +244,7 @@ async def _vote(seat: Seat, deed: Deed) -> Decision:
     incident, refusal = stored.record, ""
     asked, reason = incident.approval or incident.granted, "it cannot wait" if deed.break_glass else ""
     if asked is not None and incident.plan is not None:
-        step = replace(
-            incident.plan.steps[incident.cursor], risk=asked.terms.risk, break_glass=asked.terms.break_glass
-        )
+        step = replace(incident.plan.steps[incident.cursor], risk=asked.terms.risk, break_glass=asked.terms.break_glass)
         refusal = approvals.refusal(
             seat.engine.book.people, SHARD, step, deed.person, asked.terms.requesters,
             break_glass=deed.break_glass, reason=reason, deny=deed.verb == "deny",

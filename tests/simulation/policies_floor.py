@@ -184,9 +184,15 @@ policies:
       b: {http: /api/feed/status, json: state, at_json: updated_at, component: feed-b, max_age: 10s}
     plan:
       - sequence:
-          - {action: feed.cycle, component: feed-a, with: {reason: stale}, verify: {until: evidence.a == "fresh", within: 4s, every: 1s}}
+          - action: feed.cycle
+            component: feed-a
+            with: {reason: stale}
+            verify: {until: evidence.a == "fresh", within: 4s, every: 1s}
           - wait: 3s
-          - {action: feed.cycle, component: feed-b, with: {reason: stale}, verify: {until: evidence.b == "fresh", within: 4s, every: 1s}}
+          - action: feed.cycle
+            component: feed-b
+            with: {reason: stale}
+            verify: {until: evidence.b == "fresh", within: 4s, every: 1s}
     hold: 3s
     close: 6s
 
@@ -226,7 +232,8 @@ def _texts(variant: str) -> tuple[str, str]:
     """
     people = PEOPLE % {
         "approver": "" if variant == "left" else "  - {id: demo-approver}\n",
-        "critical": ("" if variant == "left" else "demo-approver, ") + ("" if variant == "demoted" else "demo-second, "),
+        "critical": ("" if variant == "left" else "demo-approver, ")
+        + ("" if variant == "demoted" else "demo-second, "),
     }
     policies = POLICIES % {
         "mode": "suggest" if variant == "suggesting" else "auto",

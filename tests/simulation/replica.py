@@ -250,11 +250,12 @@ class Replica:
             store=store, book=world.floor.book(), text=event_text, clock=self.clock, telemetry=telemetry,
             shards=world.floor.shards,
         )  # fmt: skip
+        alarms = Alarms(store, self.clock)
+        antientropy = world.floor.antientropy(engine, self.clock, alarms, line)
         hands = Hands(
             engine=engine, toolbox=floor.toolbox, targets=floor.targets, evidence=floor.evidence, journal=journal,
-            chat=floor.chat, budget=world.floor.budget, standing=floor.standing,
+            chat=floor.chat, budget=world.floor.budget, standing=antientropy.standing,
         )  # fmt: skip
-        alarms = Alarms(store, self.clock)
         follower = BookFollower(engine)
         home = world.floor.shards[0]
         reconciler = Reconciler(engine, journal, replica=self.name)
@@ -262,6 +263,7 @@ class Replica:
             "reconcile": reconciler.run,
             "alarms": alarms.run,
             "watches": Watches(engine, follower).run,
+            "antientropy": antientropy.run,
             "clock": ClockWatch(self.clock, alarms, telemetry, shard=home).run,
         }
         keeper = Keeper(alarms, shard=home, replica=self.name)

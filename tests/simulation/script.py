@@ -169,7 +169,9 @@ def _fires(chance: Random, name: str, batch: str = "", severity: str = "critical
 
 def _breach(chance: Random, number: int) -> list[Step]:
     steps = _fires(chance, "VaRBreach", chance.choice(("BTC-USD", "ETH-USD")))
-    steps.append(FloorChanges(at=steps[0].at - 100, component="risk-engine", field="stress", value=chance.choice((2.4, 9.0))))
+    steps.append(
+        FloorChanges(at=steps[0].at - 100, component="risk-engine", field="stress", value=chance.choice((2.4, 9.0)))
+    )
     if chance.random() < 0.4:
         at = chance.randrange(steps[0].at, TROUBLE_MS - CALM_MS)
         steps.append(FloorChanges(at=at, component="risk-engine", field="kelly_fraction", value=0.25))
@@ -191,7 +193,9 @@ def _runaway(chance: Random, number: int) -> list[Step]:
     steps = _fires(chance, "RunawayOrders", f"r{number}")
     for _ in range(chance.choice((0, 0, 1, 2))):
         at = chance.randrange(steps[0].at, TROUBLE_MS - CALM_MS)
-        steps.append(FloorChanges(at=at, component="order-book", field="open_orders", value=float(chance.randrange(1, 90))))
+        steps.append(
+            FloorChanges(at=at, component="order-book", field="open_orders", value=float(chance.randrange(1, 90)))
+        )
     return steps
 
 
@@ -207,7 +211,8 @@ def _switching(chance: Random, number: int) -> list[Step]:
 def _feeds(chance: Random, number: int) -> list[Step]:
     steps = _fires(chance, "StaleFeeds", flaps=False)
     steps += [
-        FloorChanges(at=steps[0].at - 100, component=name, field="state", value="stale") for name in ("feed-a", "feed-b")
+        FloorChanges(at=steps[0].at - 100, component=name, field="state", value="stale")
+        for name in ("feed-a", "feed-b")
     ]
     return steps
 

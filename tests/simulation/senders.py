@@ -1,4 +1,4 @@
-"""Who tells Andon of alerts: an Alertmanager that repeats itself until it is heard, and its ledger of what was accepted.
+"""Who tells Andon of alerts: an Alertmanager that repeats itself until it is heard, with a ledger of what was accepted.
 
 Made by `floor`; told by the script's steps what fires and what ends. Every webhook goes the real way (JSON, the real
 parser, the real routes) and is answered by `world.deliver`. What was answered 2xx must not be lost: the oracle reads
@@ -12,6 +12,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bot.core.alert import INJECTED, Alert
@@ -20,12 +21,14 @@ from handlers import alertmanager
 from handlers.routing import Route, split
 from policies import matchers
 from tests.simulation import policies_floor
+from tests.simulation.world import EPOCH
 
 if TYPE_CHECKING:
     from tests.simulation.floor import Floor
 
 REPEAT_S: Final = 7.0  # how often what fires is told again
 RETRY_S: Final = 0.8  # after a refusal or no answer
+CALM_MS: Final = 3_000  # after everything has ended: the last words on what was told out of turn
 TRIES: Final = 60  # a webhook is given up when the next one would tell the same
 WATCHDOG_S: Final = 4.0
 WATCHDOG: Final = {"alertname": "Watchdog", "severity": "none", "system": policies_floor.SHARD}
@@ -69,7 +72,7 @@ class Alertmanager:
         self.signs: list[Millis] = []  # when a sign of life was accepted
         self.watchdog = True
         self.under_way = 0  # webhooks not heard yet
-        self._routes = tuple(_routes(floor))
+        self.routes = tuple(_routes(floor))
 
     # --- what the script says -------------------------------------------------------------------------------------
 
@@ -106,16 +109,21 @@ class Alertmanager:
         """Everything ends."""
         for firing in list(self.firings):
             self.ends(firing.labels)
+            if firing.echoes and firing.ended is not None and self.current(firing.labels) is firing:
+                self._floor.world.later(CALM_MS, partial(self._once_more, firing))
         self.watchdog = True
+
+    def _once_more(self, firing: Firing) -> None:
+        self._floor.world.spawn("webhook", self._tell(firing, "resolved"))
 
     def current(self, labels: dict[str, str]) -> Firing | None:
         """The newest firing of a label set."""
         return next((f for f in reversed(self.firings) if f.labels == labels), None)
 
-    def is_firing(self, alert: Alert) -> bool:
-        """What its API says of an alert."""
-        found = next((f for f in reversed(self.firings) if f.fingerprint == alert.fingerprint), None)
-        return found is not None and found.ended is None
+    def firing(self) -> list[Alert]:
+        """What its API lists."""
+        listed = [self._alert(f, "firing") for f in self.firings if f.ended is None and not f.by]
+        return [*listed, self._parse(WATCHDOG, EPOCH, None)] if self.watchdog else listed
 
     @property
     def is_busy(self) -> bool:
@@ -199,7 +207,7 @@ class Alertmanager:
             group_key="{}", alerts=(alert,),
         )  # fmt: skip
         world = self._floor.world
-        for shard, entry in split(webhook, self._routes, world.wall).items():
+        for shard, entry in split(webhook, self.routes, world.wall).items():
             if not await world.deliver(shard, entry):
                 return False
         return True

@@ -36,7 +36,8 @@ def lines(world: World, violations: Sequence[Violation]) -> list[str]:
 def _is_dull(note: Note) -> bool:
     if note.who == "script" and "AlertFires" in note.what + note.more:
         return True  # the Alertmanager tells it
-    return bool(DULL.match(note.what)) and not note.more
+    what = note.more if note.what == "refused" else note.what
+    return bool(DULL.match(what)) and (not note.more or note.what == "refused")
 
 
 def _line(note: Note) -> str:
