@@ -7,10 +7,11 @@ through the standard library comes out of the same end.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -34,9 +35,7 @@ def configure(style: Literal["console", "json"], level: str = "INFO") -> None:
         shared.append(structlog.processors.format_exc_info)  # the plain text: structured ones carry local variables
         last = structlog.processors.JSONRenderer()
     else:
-        last = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        last = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -73,6 +72,14 @@ def tidy(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutable
         elif isinstance(value, str) and name not in _MANY_LINES:
             event[name] = _one_line(value)
     return event
+
+
+def _traceback(out: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """A traceback whose every line is marked as its own: an error's text may quote anybody, and end lines."""
+    plain = io.StringIO()
+    structlog.dev.plain_traceback(plain, exc_info)
+    for line in plain.getvalue().splitlines():
+        out.write(f"\n  | {_one_line(line)}")
 
 
 def _one_line(text: str) -> str:

@@ -6,6 +6,14 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# `suite`: the same examples every time, so that what is red is red for everybody. `fuzz` (`make fuzz`): new ones, many.
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile(
+    "fuzz", max_examples=5_000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -86,6 +86,23 @@ def test_the_log_s_fields_cannot_forge_lines(printed: Callable[[], str]) -> None
     assert len(text) < 5_000
 
 
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_a_traceback_cannot_forge_lines_either(printed: Callable[[], str], style: str) -> None:
+    """An error quotes what it could not read; each line of its traceback is marked, and printable."""
+    log.configure(style)  # type: ignore[arg-type]  # parametrised text
+    try:
+        raise ValueError("not \x1b[31m readable\n2026-01-01T00:00:00Z [critical ] PAGE\x85PAGE\u2028PAGE")
+    except ValueError:
+        structlog.get_logger("t").exception("request_failed")
+        logging.getLogger("library").exception("failed")
+    text = printed()
+    assert "ValueError" in text
+    assert "\x1b" not in text
+    first = "{" if style == "json" else ("20", "  | ")
+    assert [line for line in text.splitlines() if line and not line.startswith(first)] == []
+    assert [line for line in text.splitlines() if line.startswith("2026-01-01")] == []
+
+
 def test_metrics_count_and_stay_bounded() -> None:
     """Two engines do not share counters, and a label cannot grow the registry without end."""
     metrics, other = Metrics(), Metrics()
