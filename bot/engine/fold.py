@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from bot.core import incident_machine, source_machine, system_machine, target_machine
+from bot.core import early, incident_machine, source_machine, system_machine, target_machine
 from bot.core.alert import Alert
 from bot.core.audit import link
 from bot.core.effects import OutboxEffect, RaiseAlert, Tell
@@ -202,9 +202,9 @@ def fold_one(
 ) -> Transition[Incident] | Transition[Target] | Transition[Source]:
     """One event through the machine its record belongs to. An event of the wrong kind is ignored with a reason."""
     if isinstance(record, Incident):
-        return incident_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type
+        return early.put_back(record, event, now) or incident_machine.step(record, event, now)  # type: ignore[arg-type]  # total
     if isinstance(record, Source):
-        return source_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type
+        return early.put_back(record, event, now) or source_machine.step(record, event, now)  # type: ignore[arg-type]  # total
     if record.id == SYSTEM_TARGET:
-        return system_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type
-    return target_machine.step(record, event, now)  # type: ignore[arg-type]  # total over every event type
+        return early.put_back(record, event, now) or system_machine.step(record, event, now)  # type: ignore[arg-type]  # total
+    return early.put_back(record, event, now) or target_machine.step(record, event, now)  # type: ignore[arg-type]  # total

@@ -29,10 +29,13 @@ class Loss:
 
     expected: Mark
     found: Mark
+    seen: str = ""  # in words, where it shows in a record and not in the counts
 
     @property
     def why(self) -> str:
         """In words, to follow "found that"."""
+        if self.seen:
+            return self.seen
         if self.found.own < self.expected.own:
             return (
                 f"the store has forgotten writes it had confirmed ({self.expected.own} of this replica's, "
@@ -50,6 +53,7 @@ class HighWater:
     def __init__(self) -> None:
         self._marks: dict[str, Mark] = {}
         self._losses: dict[str, Loss] = {}
+        self._times: dict[str, int] = {}
         self._noticed = asyncio.Event()
 
     def before(self, shard: str) -> Mark:
@@ -60,12 +64,27 @@ class HighWater:
         """The store says it stands at `now`; `wrote`: after a write of this replica, which counted."""
         least = Mark(before.total + wrote, before.own + wrote)
         if now.total < least.total or now.own < least.own:
-            self._losses[shard] = Loss(before, now)
             self._marks[shard] = now  # from here on it counts from there
-            self._noticed.set()
+            self._found(shard, Loss(before, now))
             return
         known = self._marks.get(shard, Mark())
         self._marks[shard] = Mark(max(known.total, now.total), max(known.own, now.own))
+
+    def forgot(self, shard: str, seen: str) -> None:
+        """A record stands behind what was seen of it (`bot.engine.shelf`): lost, or put back from an older copy."""
+        if shard in self._losses:
+            return
+        mark = self._marks.pop(shard, Mark())  # what the counts show of the same loss is no second one
+        self._found(shard, Loss(mark, mark, seen))
+
+    def times(self, shard: str) -> int:
+        """How often the shard was found to have forgotten something."""
+        return self._times.get(shard, 0)
+
+    def _found(self, shard: str, loss: Loss) -> None:
+        self._losses[shard] = loss
+        self._times[shard] = self.times(shard) + 1
+        self._noticed.set()
 
     def restore(self, marks: Mapping[str, Mark]) -> None:
         """What the journal remembers of a predecessor. Called once, before anything is written."""

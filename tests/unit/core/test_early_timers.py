@@ -1,0 +1,47 @@
+"""A timer that rings before its time does nothing but wait again (law 9), whoever made it ring."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.early import put_back
+from bot.core.events import TimerFired
+from bot.core.incident import Incident
+from bot.core.record import Applied, Timer
+from bot.core.source import Source
+from bot.core.target import Target
+from bot.engine.fold import fold_one
+
+DUE = 60_000
+TIMERS = {"rung:1": Timer(due=DUE, token="t"), "hold": Timer(due=9, token="h")}
+RECORDS = [
+    Incident(id="inc-1", key="k", system="s", timers=TIMERS),
+    Target(id="target:risk", system="s", timers=TIMERS),
+    Target(id="target:*", system="s", timers=TIMERS),
+    Source(id="source:watch:w", system="s", timers=TIMERS),
+]
+
+
+def rings(at: int, name: str = "rung:1", token: str = "t") -> TimerFired:
+    return TimerFired(id=f"{name}|{token}", at=at, name=name, token=token)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.id)
+def test_an_early_timer_is_set_again(record: Incident | Target | Source) -> None:
+    """It keeps its time, gets a token that the store's set does not hold any more, and nothing goes out."""
+    folded = fold_one(record, rings(DUE - 1), DUE - 1)
+    again = folded.record.timers["rung:1"]
+    assert (again.due, folded.effects) == (DUE, ())
+    assert again.token not in ("t", "")
+    assert isinstance(folded.decision, Applied)
+    assert "before its time" in folded.decision.why
+    assert folded.record.timers["hold"] == TIMERS["hold"]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.id)
+def test_a_timer_that_is_due_or_given_up_goes_its_way(record: Incident | Target | Source) -> None:
+    """What is on time, and what nobody waits for, is the machine's business."""
+    assert put_back(record, rings(DUE), DUE) is None
+    assert put_back(record, rings(0, token="old"), 0) is None
+    assert put_back(record, rings(0, name="other"), 0) is None
+    assert put_back(record, object(), 0) is None
