@@ -1,5 +1,5 @@
-"""The stores the contract suite runs on: the twin in memory, the embedded Valkey, Debian's Redis 7.0, and Valkey with a
-replica behind Sentinels.
+"""The stores the contract suite runs on: the twin in memory, the simulation's servers, the embedded Valkey, Debian's
+Redis 7.0, and Valkey with a replica behind Sentinels.
 
 Servers are started once a module; each test has a prefix of its own, so tests do not see each other's keys.
 """
@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -31,6 +32,9 @@ from bot.adapters.seal import Sealer
 from bot.engine.ports import Store
 from bot.sandbox.topology import Topology, topology
 from bot.testing import MemoryStore
+from tests.simulation.store import Servers, SimulatedStore
+from tests.simulation.trace import Trace
+from tests.simulation.wire import Wire
 
 KEY = bytes(range(32))
 _PREFIXES = (f"t{number}" for number in count())
@@ -56,11 +60,13 @@ class Bench:
     raw: Any = None
     prefix: str = ""
     opened: list[Any] = field(default_factory=list)
+    servers: Servers | None = None  # the simulated ones
 
     def poison(self, shard: str, queue: str) -> Awaitable[object] | None:
         """Put unsealed bytes into a queue."""
-        if isinstance(self.store, MemoryStore):
-            self.store.poison(shard, "inbox" if queue == "inbox" else "outbox")
+        behind = self.store if isinstance(self.store, MemoryStore) else self.servers
+        if behind is not None:
+            behind.poison(shard, "inbox" if queue == "inbox" else "outbox")
             return None
         added: Awaitable[object] = self.raw.xadd(f"{self.prefix}:{{{shard}}}:{queue}", {"e": b"forged"})
         return added
@@ -108,7 +114,20 @@ def behind_sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topol
         thread.submit(runner.run, servers.__aexit__(None, None, None)).result()
 
 
-@pytest.fixture(params=["memory", "valkey", "redis-7.0", "sentinels"])
+def _simulated() -> Bench:
+    """The simulation's store, on the real loop: its follower confirms every write, and nothing is wrong."""
+    loop: Any = asyncio.get_running_loop()
+    trace = Trace(loop.time)
+    servers = Servers(loop, trace, followed=True, confirmed=True)
+    wire = Wire(loop, trace, Random(1), lambda point: None)
+
+    async def replica(name: str) -> Store:
+        return SimulatedStore(wire.line(name, 1), servers)
+
+    return Bench(SimulatedStore(wire.line("a", 1), servers), replica, servers=servers)
+
+
+@pytest.fixture(params=["memory", "simulated", "valkey", "redis-7.0", "sentinels"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """A store under test, once for each kind."""
     if request.param == "memory":
@@ -118,6 +137,9 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
             return memory.twin(name)
 
         yield Bench(memory, twin)
+        return
+    if request.param == "simulated":
+        yield _simulated()
         return
     if request.param == "valkey":
         embedded = EmbeddedValkey(request.getfixturevalue("valkey_folder"))
