@@ -15,6 +15,8 @@ from bot.errors import ConfigError
 
 Path: TypeAlias = tuple[str | int, ...]
 
+MAX_TEXT = 1_000  # characters of a part of a problem: it quotes the file, and a file may hold a word of a megabyte
+
 
 class UnclearError(ConfigError, ValueError):
     """A piece of text is not what it should be. `message` says what is wrong, `fix` what to write instead.
@@ -37,6 +39,12 @@ class Problem:
     path: str
     message: str
     fix: str = ""
+
+    def __post_init__(self) -> None:
+        for part in ("path", "message", "fix"):
+            text = getattr(self, part)
+            if len(text) > MAX_TEXT:
+                object.__setattr__(self, part, text[: MAX_TEXT - 1] + "…")
 
     def __str__(self) -> str:
         where = f"{self.source}:{self.line}: " + (f"{self.path}: " if self.path else "")

@@ -21,6 +21,7 @@ from bot.errors import InputError
 from handlers import alertmanager, grafana
 from handlers.routing import Route, split
 from handlers.webhook import MAX_ANNOTATION, MAX_LABEL_TEXT, MAX_LABELS, MAX_NOTES, MAX_RAW, Webhook
+from tests.unit.fuzzing import examples
 from tests.unit.handlers.test_alertmanager_webhook import body as am_body
 from tests.unit.handlers.test_grafana_webhook import body as gf_body
 
@@ -109,6 +110,7 @@ def test_any_near_miss_is_alerts_or_a_refusal(kind: str) -> None:
     """What is taken can be written to the store and read back exactly."""
     read, good = READERS[kind]
 
+    @examples(60)
     @given(near_misses(good))
     def check(raw: bytes) -> None:
         judge(read, raw)
@@ -116,6 +118,7 @@ def test_any_near_miss_is_alerts_or_a_refusal(kind: str) -> None:
     check()
 
 
+@examples(50)
 @given(st.binary(max_size=300))
 @example(b"\xff\xfe{\x00}\x00")
 @example(b'{"alerts":[{}],"alerts":[]}')
