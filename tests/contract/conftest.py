@@ -114,12 +114,19 @@ def behind_sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topol
         thread.submit(runner.run, servers.__aexit__(None, None, None)).result()
 
 
+class _Prompt(Random):
+    """On a real loop delays are real, and they are not what is tested here."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return 0.0
+
+
 def _simulated() -> Bench:
     """The simulation's store, on the real loop: its follower confirms every write, and nothing is wrong."""
     loop: Any = asyncio.get_running_loop()
     trace = Trace(loop.time)
-    servers = Servers(loop, trace, followed=True, confirmed=True)
-    wire = Wire(loop, trace, Random(1), lambda point: None)
+    servers = Servers(loop, trace, followed=True, confirmed=True, lag_s=0.0)
+    wire = Wire(loop, trace, _Prompt(), lambda point: None)
 
     async def replica(name: str) -> Store:
         return SimulatedStore(wire.line(name, 1), servers)

@@ -78,6 +78,7 @@ class Servers:
     shards: tuple[str, ...] = ()
     followed: bool = False  # there is a follower
     confirmed: bool = False  # every answered write is on the follower too, or is not answered
+    lag_s: float = LAG_S
     down: str = ""  # why nothing is answered at all
     read_only: str = ""  # why nothing can be written (a full disk, no memory, min-replicas-to-write)
     cut_since: float | None = None  # since when the follower gets nothing
@@ -148,7 +149,7 @@ class Servers:
                 error = StoreUnconfirmed if intends else StoreUnavailable
                 answer.set_exception(error("written to the store's primary only: no replica confirmed it in time"))
             else:
-                self.loop.call_later(LAG_S if self.cut_since is None else WAIT_S, look)
+                self.loop.call_later(self.lag_s if self.cut_since is None else WAIT_S, look)
 
         look()
         return answer
@@ -162,7 +163,7 @@ class Servers:
     def _apply(self, replica: str, call: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
         result = _do(self._view(replica), call, arguments, options)
         if self.followed:
-            self._log.append(_Operation(self.loop.time() + LAG_S, replica, call, arguments, options))
+            self._log.append(_Operation(self.loop.time() + self.lag_s, replica, call, arguments, options))
         if self._readers and arguments:
             self._serve(arguments[0])
         return result
@@ -228,7 +229,7 @@ class Servers:
         """The follower gets changes again, those that it missed first."""
         if self.cut_since is not None:
             for operation in self._log[self._replicated :]:
-                operation.at = max(operation.at, self.loop.time() + LAG_S)
+                operation.at = max(operation.at, self.loop.time() + self.lag_s)
         self.cut_since = None
 
     def _replicate(self) -> None:
