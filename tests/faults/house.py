@@ -29,7 +29,7 @@ from tests.acceptance.harness.own_store import ONCALL, SYSTEM, StoreHouse
 from tests.faults.target import CUT, KELLY, Target, components, trading_system
 
 DESKS: Final = ("desk-0", "desk-1", "desk-2", "desk-3")
-EVERY_S: Final = 0.12  # between two alerts of a sender; one sender for each desk
+EVERY_S: Final = 0.25  # between two alerts of a sender; one sender for each desk
 LAST_BEAT_S: Final = 0.7  # a beat that was on its way when the store went
 ACCOUNTED_S: Final = 40.0  # what lost its answer is looked at again after ten seconds; some of it twice
 UNTIL: Final = "2099-01-01T00:00:00Z"
