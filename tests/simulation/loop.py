@@ -103,13 +103,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """After what is to run already."""
-        handle = _Handle(callback, args, context or copy_context(), self._virtual)
+        handle = _Handle(callback, args, copy_context() if context is None else context, self._virtual)
         self._next.append(handle)
         return handle
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """At a virtual time; of two that are due at once, the one that was asked for first comes first."""
-        handle = _Handle(callback, args, context or copy_context(), when)
+        handle = _Handle(callback, args, copy_context() if context is None else context, when)
         self._number += 1
         heappush(self._timers, (when, self._number, handle))
         return handle
