@@ -90,6 +90,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._number = 0  # of tasks and timers, so that nothing is ordered by chance
         self._next: deque[_Handle] = deque()
         self._timers: list[tuple[float, int, _Handle]] = []
+        self._tasks: list[_Task] = []  # all of them: nobody else holds what a dead process left, and it must not be ended
         self.callbacks = 0  # run so far
 
     def time(self) -> float:
@@ -99,7 +100,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> asyncio.Task[Any]:
         """A task, numbered."""
         self._number += 1
-        return _Task(self._number, coro, loop=self, name=str(name or self._number), context=context)
+        task = _Task(self._number, coro, loop=self, name=str(name or self._number), context=context)
+        self._tasks.append(task)
+        return task
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """After what is to run already."""
@@ -128,11 +131,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """End every task where it stands, and the loop: what is left would be ended later, by the garbage collector."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # work that was handed over and had not begun
-            for task in asyncio.all_tasks(self):
+            for task in self._tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own gather does the same
-                for _ in range(MAX_REFUSALS):
+                for _ in range(0 if task.done() else MAX_REFUSALS):
                     if _closes(task.get_coro()):
                         break
+        self._tasks.clear()
         self._next.clear()
         self._timers.clear()
         self.close()

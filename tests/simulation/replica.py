@@ -188,8 +188,7 @@ class Replica:
         context.run(OWNER.set, owner)
         self.seat = seat = context.run(self._sit_down, owner, context)
         world.trace.note(self.name, "starts", str(self.incarnations))
-        task = world.loop.create_task(self._live(seat), name=owner.name, context=context)
-        world.keep(task)
+        world.loop.create_task(self._live(seat), name=owner.name, context=context)
 
     def crash(self, away_ms: int = AWAY_MS) -> None:
         """SIGKILL: nothing of it runs any more. Its supervisor starts it again after `away_ms`."""
@@ -229,7 +228,6 @@ class Replica:
         loop = self._world.loop
         answer: asyncio.Future[T] = loop.create_future()
         task = loop.create_task(work(seat), name=what, context=seat.context.copy())
-        self._world.keep(task)
         task.add_done_callback(partial(_answer, answer))
         try:
             async with asyncio.timeout(ANSWER_S):

@@ -6,6 +6,7 @@ then one by one; chance has a stream of its own for each concern, so that droppi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -15,14 +16,14 @@ from tests.simulation.world import Script, Step
 MAX_RUNS: Final = 150  # about fifteen seconds; what is left by then is short enough to read
 
 
-def shrink(script: Script, law: str) -> Script:
-    """The smallest script found that still breaks `law`."""
+def shrink(script: Script, law: str, judge: Callable[[Script], Verdict] = run) -> Script:
+    """The smallest script found that still breaks `law`, as `judge` has it."""
     left = MAX_RUNS
 
     def fails(steps: tuple[Step, ...]) -> bool:
         nonlocal left
         left -= 1
-        return _breaks(run(replace(script, steps=steps)), law)
+        return _breaks(judge(replace(script, steps=steps)), law)
 
     steps, size = script.steps, max(1, len(script.steps) // 2)
     while left > 0:
@@ -37,22 +38,20 @@ def shrink(script: Script, law: str) -> Script:
         if size == 1 and smaller == steps:
             break
         steps, size = smaller, max(1, size // 2)
-    return _simpler(replace(script, steps=steps), law)
+    return _simpler(replace(script, steps=steps), law, judge)
 
 
-def _simpler(script: Script, law: str) -> Script:
+def _simpler(script: Script, law: str, judge: Callable[[Script], Verdict]) -> Script:
     """With as few replicas and as little behind the store as it takes."""
-    for setup in (
-        replace(script.setup, replicas=1),
-        replace(script.setup, replicas=2),
-        replace(script.setup, followed=False, confirmed=False),
-    ):
-        smaller = replace(script, setup=setup)
-        if setup.replicas < script.setup.replicas or setup.followed != script.setup.followed:
-            named = {getattr(step, "replica", "") for step in script.steps} - {""}
-            known = {f"r{number + 1}" for number in range(setup.replicas)}
-            if named <= known and _breaks(run(smaller), law):
-                script = smaller
+    named = {getattr(step, "replica", "") for step in script.steps} - {""}
+    for replicas in range(1, script.setup.replicas):
+        smaller = replace(script, setup=replace(script.setup, replicas=replicas))
+        if named <= {f"r{number + 1}" for number in range(replicas)} and _breaks(judge(smaller), law):
+            script = smaller
+            break
+    alone = replace(script, setup=replace(script.setup, followed=False, confirmed=False))
+    if alone != script and _breaks(judge(alone), law):
+        script = alone
     return script
 
 

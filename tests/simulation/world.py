@@ -109,7 +109,6 @@ class World:
         self.servers = Servers(self.loop, self.trace, Floor.shards, followed, setup.confirmed)
         self.wire = Wire(self.loop, self.trace, self.chance("wire"), self._crash)
         self.defects: list[str] = []  # what ended a task that nothing should end
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._jumped: dict[str, Millis] = {}
         self.floor = Floor(self)
         names = [f"r{number}" for number in range(1, setup.replicas + 1)]
@@ -133,17 +132,11 @@ class World:
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run an outsider's task (a person, the Alertmanager) until the run ends. An exception in it ends the seed."""
         task = self.loop.create_task(work, name=name, context=Context())
-        self.keep(task)
         task.add_done_callback(self._outsider_ended)
 
     def later(self, after_ms: Millis, then: Callable[[], object]) -> None:
         """Do this so many true milliseconds from now, whoever lives by then."""
         self.loop.call_later(after_ms / 1_000, then, context=Context())
-
-    def keep(self, task: asyncio.Task[Any]) -> None:
-        """Hold a task until the run ends; one that is dropped with its process is not complained about."""
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio's own gather does
-        self._tasks.add(task)
 
     def defect(self, who: str, error: BaseException) -> None:
         """Something ended that nothing should end."""

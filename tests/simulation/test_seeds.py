@@ -1,0 +1,77 @@
+"""A slice of what `make sim` does: a few seeds, each a pure function of its number."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bot.core.words import Millis
+from tests.simulation import shrink as shrinking
+from tests.simulation.runner import Verdict
+from tests.simulation.script import TROUBLE_MS
+from tests.simulation.world import Script, Setup, Violation, World
+
+ROOT = Path(__file__).resolve().parents[2]
+SEEDS = 30
+DIGESTS = """
+from tests.simulation.__main__ import quiet
+from tests.simulation.runner import run
+from tests.simulation.script import draw
+quiet()
+print([run(draw(seed)).digest for seed in (3, 8, 14)])
+"""
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, as `make sim` is one."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_a_few_seeds_break_no_law() -> None:
+    """Whole floors under crashes, lost answers and failovers; the last line is what people and CI read."""
+    done = python("-m", "tests.simulation", "--seeds", str(SEEDS), "--jobs", "1")
+    assert done.stdout.splitlines()[-1] == f"{SEEDS} seeds, 0 violations", done.stdout + done.stderr
+    assert done.returncode == 0
+
+
+def test_a_seed_is_the_same_in_every_process() -> None:
+    """However Python orders its sets of text: a seed that failed elsewhere fails here."""
+    one, other = python("-c", DIGESTS, PYTHONHASHSEED="1"), python("-c", DIGESTS, PYTHONHASHSEED="2")
+    assert one.returncode == 0, one.stderr
+    assert one.stdout == other.stdout
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A step that does nothing."""
+
+    at: Millis
+    until: Millis = 0
+    is_trouble: bool = False
+
+    async def apply(self, world: World) -> None:
+        """Nothing."""
+
+
+def test_a_failing_script_is_cut_to_what_it_takes() -> None:
+    """Of twenty steps only the two that break the law together are left, and a violation of another law counts not."""
+    steps = tuple(Numbered(at=number) for number in range(20))
+    script = Script(1, Setup(replicas=4), steps, TROUBLE_MS)
+    tried: list[Script] = []
+
+    def fails(script: Script) -> Verdict:
+        tried.append(script)
+        named = {step.at for step in script.steps}
+        law = "both" if {3, 17} <= named else "another"
+        return Verdict(1, 0, 0, "", (Violation(law, "…"),))
+
+    smaller = shrinking.shrink(script, "both", fails)
+    assert [step.at for step in smaller.steps] == [3, 17]
+    assert smaller.setup == replace(script.setup, replicas=1)
+    assert len(tried) < shrinking.MAX_RUNS
