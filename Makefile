@@ -7,9 +7,10 @@ ARGS ?=
 JOBS ?= 5
 SEEDS ?= 10000
 TRIALS ?= 2000
+EDITS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench sim crash faults breaks docs image lock clean
+.PHONY: help demo test lint bench sim tamper crash faults breaks docs image lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -42,6 +43,9 @@ bench: $(VENV)/.ready ## measure: JSON lines with figure, value, unit, ratio, ta
 
 sim: $(VENV)/.ready ## simulate whole floors under faults, one for each seed (SEEDS=10000, or SEED=N to replay one)
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
+tamper: $(VENV)/.ready ## change the audit at random, and demand that each change is found and named (EDITS=10000)
+	@$(BIN)/python -m tests.tamper --edits $(EDITS) $(ARGS)
 
 crash: $(VENV)/.ready ## kill real workers with actions in flight, and count what was doubled or lost (TRIALS=2000)
 	@$(BIN)/python -m tests.crash --trials $(TRIALS) $(ARGS)

@@ -94,7 +94,7 @@ class CheckpointReading:
                 marks.append(Mark(last.checkpoint.seq, last.hash, _PROCESS))
             key = mark.key if mark is not None else self._signer.public if name == own else ""
             folder = self._folder / name
-            if not key or (mark is None and any(self._chain(folder))):
+            if mark is None and any(self._chain(folder)):
                 found.problems.append(_unknown(name))
             if key:
                 reader = ChainReader(key, holds, marks)
