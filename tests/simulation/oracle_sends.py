@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from bot.core.words import Millis
 from tests.simulation import actions, policies_floor
@@ -77,11 +77,7 @@ def _brought_about(facts: Facts, batch: str) -> int:
 
 def explained(facts: Facts) -> Iterator[str]:
     """Every request has its intent in a chain, with the same words, and an outcome that does not deny it."""
-    declared = {
-        line.event["intent"]: line.event
-        for line in facts.lines
-        if line.kind in ("intent_declared", "intent_recalled") and line.decision == "applied"
-    }
+    declared = _declared(facts)
     for send in {send.key: send for send in reversed(facts.sends())}.values():
         intent = declared.get(send.key)
         if intent is None:
@@ -104,6 +100,13 @@ def explained(facts: Facts) -> Iterator[str]:
     strange = sorted(page for page in pages if not page.startswith("dead-letter/"))
     if strange and not facts.forgotten:
         yield f"no chain names the page {strange[0]}"
+
+
+def _declared(facts: Facts) -> dict[str, Mapping[str, Any]]:
+    """The intents in the chains, by their ids; also those that only a journal remembered after a failover."""
+    found = [line.event for line in facts.lines if line.kind == "intent_declared" and line.decision == "applied"]
+    found += [line.event["intent"] for line in facts.lines if line.kind == "intent_recalled"]
+    return {intent["intent"]: intent for intent in found}
 
 
 def whole(facts: Facts) -> Iterator[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 REPEAT_S: Final = 7.0  # how often what fires is told again
 RETRY_S: Final = 0.8  # after a refusal or no answer
 CALM_MS: Final = 3_000  # after everything has ended: the last words on what was told out of turn
+SLOW_MS: Final = 3_000  # what is unanswered for longer may still be done, who knows when
 TRIES: Final = 60  # a webhook is given up when the next one would tell the same
 WATCHDOG_S: Final = 4.0
 WATCHDOG: Final = {"alertname": "Watchdog", "severity": "none", "system": policies_floor.SHARD}
@@ -47,7 +48,7 @@ class Firing:
     accepted: Millis | None = None
     ended_accepted: Millis | None = None
     told: list[Alert] = field(default_factory=list)
-    echoes: int = 0  # times it was told as firing when it was over: each may be taken for a firing of its own
+    echoes: int = 0  # times it may have been told as firing when it was over: each may count as a firing of its own
 
     @property
     def name(self) -> str:
@@ -163,9 +164,11 @@ class Alertmanager:
             alert = self._alert(firing, status)
             if alert not in firing.told:
                 firing.told.append(alert)
+            began = self._floor.now
             heard = await self._deliver(alert)
-            if status == "firing" and firing.ended is not None:
-                firing.echoes += 1  # its end was told meanwhile, or the next firing
+            slow = not heard and self._floor.now - began > SLOW_MS  # a replica that is held still may take it yet
+            if status == "firing" and (slow or firing.ended is not None):
+                firing.echoes += 1
             if heard:
                 now = self._floor.now
                 if status == "firing":
