@@ -40,18 +40,17 @@ from bot.adapters.unsaid import UnsaidFile
 from bot.adapters.witnessed_store import WitnessedStore
 from bot.configuration import Floor, person_tokens, routes_of, webhook_sources
 from bot.core.events import Budget, Event
-from bot.core.orders import PolicyArmed, PolicyDisarmed
 from bot.core.plan import Plan
 from bot.core.record import Decision
-from bot.core.requests import CONFIGURATION
-from bot.core.target import Target
-from bot.core.words import SYSTEM_TARGET, AggregateId
+from bot.core.words import AggregateId
 from bot.engine.action_ports import Component, Inspection
 from bot.engine.alarms import Alarms
 from bot.engine.antientropy import Antientropy
+from bot.engine.arming import arm_as_listed
 from bot.engine.beside import Eternal, Keeper
 from bot.engine.checkpoints import Checkpoints, Destination
 from bot.engine.clockwatch import ClockWatch
+from bot.engine.custody import Custody
 from bot.engine.engine import Engine
 from bot.engine.following import BookFollower
 from bot.engine.forgotten import tell_forgotten
@@ -129,6 +128,7 @@ class House:
         )  # fmt: skip
         keeper = Keeper(self.alarms, shard=UNROUTED, replica=replica)
         self._checkpoints, self.witnesses = self._signed(store, folder, replica)
+        self._custody = Custody(store=store, clock=clock, alarms=self.alarms, shards=floor.shards, home=UNROUTED)
         self.runtime = Runtime(self._hands(chat, setup), self.pager, self._metrics, self._eternal(), keeper)
 
     def _hands(self, chat: Chat, setup: AndonDocument) -> Hands:
@@ -193,6 +193,7 @@ class House:
             "retention": retention.run,
             "checkpoints": self._checkpoints.run,
             "reconcile": self._reconciler.run,
+            "custody": self._custody.run,
         }
         if self._heartbeat is not None:
             tasks["heartbeat"] = self._heartbeat.run
@@ -208,20 +209,7 @@ class House:
 
     async def arm_configured(self) -> None:
         """Arm what andon.yaml arms, except what a person has disarmed since; disarm what it armed and lists no more."""
-        listed = set(self._floor.loaded.armed)
-        for system, policy in self._floor.loaded.armed:
-            event = PolicyArmed(id=f"configuration/{policy}", at=self._clock.now(), by=CONFIGURATION, policy=policy)
-            await self.engine.tell(system, SYSTEM_TARGET, event)
-        for system in self._floor.shards:
-            stored = (await self._store.load(system, [SYSTEM_TARGET])).get(SYSTEM_TARGET)
-            armed = stored.record.armed if stored is not None and isinstance(stored.record, Target) else {}
-            for policy in [
-                name for name, by in armed.items() if by.by == CONFIGURATION and (system, name) not in listed
-            ]:
-                gone = PolicyDisarmed(
-                    id=f"configuration/-{policy}", at=self._clock.now(), by=CONFIGURATION, policy=policy
-                )
-                await self.engine.tell(system, SYSTEM_TARGET, gone)
+        await arm_as_listed(self.engine, self._floor.shards, self._floor.loaded.armed)
 
     async def last_words(self) -> None:
         """The engine has stopped: what it committed last is signed too."""

@@ -14,9 +14,10 @@ from typing import Literal, TypeVar
 from redis.exceptions import ResponseError
 
 from bot.adapters.codec import decode_effect, decode_entry, encode_effect, encode_entry, encode_record
+from bot.adapters.redis_custody import RedisCustody
 from bot.adapters.redis_keys import FIELD, GROUP, ShardKeys, meta_key, parse_timer, probe_key, shards_key, timer_member
 from bot.adapters.redis_link import COMMAND_TIMEOUT_S, MAX_BLOCK_MS, Argument
-from bot.adapters.redis_reads import RedisReads, format_link
+from bot.adapters.redis_reads import format_link
 from bot.core.audit import is_bounded
 from bot.core.events import Addressed, InboxEntry, TimerFired
 from bot.core.incident import TERMINAL, Incident
@@ -31,7 +32,7 @@ T = TypeVar("T")
 Row = tuple[bytes, bytes]  # entry id, sealed bytes
 
 
-class RedisStore(RedisReads):
+class RedisStore(RedisCustody):
     """The store of one replica. `open` before use, `close` after."""
 
     async def open(self) -> None:
@@ -232,9 +233,9 @@ class RedisStore(RedisReads):
             reply, confirmed = await self._link.write("commit", places, arguments, needed=commit.intends)
         if isinstance(reply[0], int):
             total, own, wrote = reply
-            self.marks.saw(shard, before, Mark(total, own), wrote=bool(wrote))
             if commit.intends:
                 self._link.insist("commit", confirmed)
+            self.marks.saw(shard, before, Mark(total, own), wrote=bool(wrote))
             return Committed(sequence=total)
         return Conflict(stale=tuple(name.decode() for name in reply))
 

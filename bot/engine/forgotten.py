@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
+
 from bot.engine.alarms import Alarms
 from bot.engine.ports import Store
 from bot.errors import RecordForged
@@ -18,13 +20,20 @@ ALARM: Final = "AndonSystemForgotten"
 MAX_COUNTED: Final = 1_000  # open incidents read of one system; more are "at least"
 MAX_NAMED: Final = 5  # in the alarm's one sentence
 
+log = structlog.get_logger(__name__)
+
 
 async def tell_forgotten(store: Store, alarms: Alarms, configured: Sequence[str], *, shard: str) -> None:
     """Raise the alarm in `shard` for each system that is forgotten with something open; clear it for every other one.
 
     Raises StoreUnavailable.
     """
-    for system in await store.remember(configured):
+    try:
+        names = await store.remember(configured)
+    except RecordForged as error:  # somebody else's hand; nothing can be told of systems that are forgotten
+        log.error("record_forged", doing="remember the systems", error=str(error))
+        return
+    for system in names:
         labels = (("system", system),)
         told = "" if system in configured else await _open(store, system)
         if told:

@@ -27,7 +27,7 @@ from bot.core.words import SYSTEM_TARGET, AggregateId, Millis
 from bot.engine.engine import Engine
 from bot.engine.high_water import Loss, Mark
 from bot.engine.ports import Journal, Recollection, Remembered
-from bot.errors import StoreError
+from bot.errors import RecordForged, StoreError
 
 LOOK_SECONDS: Final = 1.0  # how often an idle replica asks whether the store remembers
 NOTE_SECONDS: Final = 2.0  # how old the journal's marks may be: a write forgotten together with a crash in between
@@ -53,9 +53,27 @@ class Reconciler:
         self._noted = dict(found.marks)
         open_ones = Recollection(tuple(each for each in found.intents if each.outcome == "open"))
         for shard in self._engine.shards:
-            await self._look(shard)
-            if not self._marks.lost(shard):
-                await self._recall(shard, open_ones)
+            try:
+                await self._look(shard)
+                await self._fences(shard, found)
+                if not self._marks.lost(shard):
+                    await self._recall(shard, open_ones)
+            except RecordForged as error:  # the others go on; `bot.engine.custody` tells people
+                self._marks.forgot(shard, f"cannot read what {shard} has in the store ({error})")
+
+    async def _fences(self, shard: str, journal: Recollection) -> None:
+        """A component's fence only grows: one below what the journal saw was forgotten, or put back from a copy."""
+        newest: dict[AggregateId, int] = {}
+        for each in journal.intents:
+            if each.system == shard:
+                newest[each.intent.target] = max(newest.get(each.intent.target, 0), each.intent.fence)
+        known = await self._engine.store.load(shard, sorted(newest))
+        for target, fence in newest.items():
+            stored = known.get(target)
+            stands = stored.record.fence if stored is not None and isinstance(stored.record, Target) else 0
+            if stands < fence and target != SYSTEM_TARGET:
+                why = f"the store has {target} at fence {stands}, and an action was sent under fence {fence}"
+                self._marks.forgot(shard, f"{why}: run `andon audit verify`")
 
     async def run(self) -> None:
         """Look, note and put right, until cancelled."""
