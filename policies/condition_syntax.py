@@ -262,7 +262,11 @@ class _Parser:
             if name.text not in METHODS:
                 fix = did_you_mean(name.text, METHODS, "known: " + ", ".join(sorted(METHODS)))
                 raise UnclearError(f"unknown function {name.text}()", fix)
-            node = Apply(name.text, (node, *self._arguments(name.text, METHODS[name.text])), self._since(start))
+            arguments = self._arguments(name.text, METHODS[name.text])
+            if name.text == "matches" and not isinstance(arguments[0], Literal):
+                # A label's text must not become an expression: `.*` would make any guard true.
+                raise UnclearError("matches() needs its expression written out", 'write it like .matches("BTC.*")')
+            node = Apply(name.text, (node, *arguments), self._since(start))
         if self._now().text == "[":
             raise UnclearError(f"[ ] is not available after {node.text}", "write evidence.NAME or labels.NAME")
         return node

@@ -37,7 +37,7 @@ def fields(info: str) -> dict[str, str]:
 
 def followers(told: Told, *, online: bool = False) -> list[str]:
     """host:port of every replica that a primary lists; `online`: only of those that it sends to."""
-    listed = (_LISTED.search(value) for name, value in told.items() if re.fullmatch(r"slave\d+", name))
+    listed = (_LISTED.match(value) for name, value in told.items() if re.fullmatch(r"slave\d+", name))
     return [joined(found[1], found[2]) for found in listed if found and (found[3] == "online" or not online)]
 
 

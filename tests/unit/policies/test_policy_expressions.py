@@ -44,6 +44,8 @@ def var(value: float | str | bool | None, error: str = "") -> list[Reading]:
         ("evidence.var + 1 > 2", "cannot be evaluated", "1.0, not 1"),
         ("size(evidence.var, 2) > 1", "size() takes 1 argument, not 2", ""),
         ("labels.x.matches('(')", "cannot be evaluated", ""),
+        ("labels.x.matches(labels.y)", "needs its expression written out", "matches("),
+        ("labels.x.matches('a' + labels.y)", "needs its expression written out", "matches("),
         ("", "empty", ""),
         ("(" * 40 + "evidence.var > 1" + ")" * 40, "nests deeper", "split"),
         ("evidence.var > " + "1" * 1_000, "characters", ""),
