@@ -45,7 +45,8 @@ class RedisReads:
         self._replica = replica
         self._sealer = sealer
         self._prefix = prefix
-        self.marks = HighWater()  # what this store acknowledged, told with every reply
+        # What this store acknowledged, told with every reply.
+        self.marks = HighWater(reads_prove=behind is None and not wait_replicas)
         self._shards: dict[str, ShardKeys] = {}
         self._newer = Newer(self._link, replica)
 

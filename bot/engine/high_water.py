@@ -6,6 +6,10 @@ store's adapter tells both counts here with every reply (`before` it sends, `saw
 above what was acknowledged before the write was sent means that acknowledged writes are gone: the store failed over to
 a server that lacked them, or was put back from a copy. The replica's own count makes this certain, for other replicas
 may have raised the shard's above its old value meanwhile. An ordinary restart forgets nothing, so it lowers neither.
+
+Only what somebody was told yes for can be forgotten. Where replicas confirm writes, a read may show some that nobody has
+confirmed, and that a failover rightly drops: so it proves nothing there (`reads_prove`), and a write counts only once it
+is confirmed.
 """
 
 from __future__ import annotations
@@ -47,28 +51,42 @@ class Loss:
         )
 
 
-class HighWater:
-    """The highest acknowledged counts by shard. One per process; called from many tasks of one loop."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was acknowledged when a question left, and how often something had been found lost by then."""
 
-    def __init__(self) -> None:
+    mark: Mark
+    times: int
+
+
+class HighWater:
+    """The highest acknowledged counts by shard. One per process; called from many tasks of one loop.
+
+    `reads_prove`: what is read was acknowledged, for no write waits for replicas.
+    """
+
+    def __init__(self, *, reads_prove: bool = True) -> None:
+        self.reads_prove = reads_prove
         self._marks: dict[str, Mark] = {}
         self._losses: dict[str, Loss] = {}
         self._times: dict[str, int] = {}
         self._noticed = asyncio.Event()
 
-    def before(self, shard: str) -> Mark:
-        """What is acknowledged now; to be handed to `saw` with the reply of a write sent after this."""
-        return self._marks.get(shard, Mark())
+    def before(self, shard: str) -> Sent:
+        """What is acknowledged now; to be handed to `saw` with the reply to a question sent after this."""
+        return Sent(self._marks.get(shard, Mark()), self.times(shard))
 
-    def saw(self, shard: str, before: Mark, now: Mark, *, wrote: bool = True) -> None:
-        """The store says it stands at `now`; `wrote`: after a write of this replica, which counted."""
-        least = Mark(before.total + wrote, before.own + wrote)
+    def saw(self, shard: str, before: Sent, now: Mark, *, wrote: bool = True) -> None:
+        """The store says it stands at `now`; `wrote`: after a confirmed write of this replica, which counted."""
+        if before.times != self.times(shard):
+            return  # sent before a loss was found: it tells of the same one
+        least = Mark(before.mark.total + wrote, before.mark.own + wrote)
         if now.total < least.total or now.own < least.own:
             self._marks[shard] = now  # from here on it counts from there
-            self._found(shard, Loss(before, now))
-            return
-        known = self._marks.get(shard, Mark())
-        self._marks[shard] = Mark(max(known.total, now.total), max(known.own, now.own))
+            self._found(shard, Loss(before.mark, now))
+        elif wrote or self.reads_prove:
+            known = self._marks.get(shard, Mark())
+            self._marks[shard] = Mark(max(known.total, now.total), max(known.own, now.own))
 
     def forgot(self, shard: str, seen: str) -> None:
         """A record stands behind what was seen of it (`bot.engine.shelf`): lost, or put back from an older copy."""

@@ -77,8 +77,10 @@ class ShardShelf:
                 self._shard, f"{aggregate} {what}, and version {known[0]} was seen: the store forgot it, or somebody "
                 "put an older copy back; run `andon audit verify`",
             )  # fmt: skip
-        if version:
+        if version and marks.reads_prove:
             self._see(aggregate, version, head)
+        elif known[0]:
+            self._see(aggregate, *known)
 
     def _see(self, aggregate: AggregateId, version: int, head: str) -> None:
         self._seen[aggregate] = (version, head)

@@ -246,7 +246,7 @@ class SimulatedStore:
 
     def __init__(self, line: Line, servers: Servers) -> None:
         self.replica = line.replica
-        self.marks = HighWater()  # what was acknowledged to this replica
+        self.marks = HighWater(reads_prove=not servers.confirmed)  # what was acknowledged to this replica
         self._line = line
         self._servers = servers
 
