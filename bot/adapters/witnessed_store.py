@@ -21,6 +21,7 @@ Witness: TypeAlias = Callable[[str, AggregateId, int, str], None]  # shard, aggr
 
 MAX_CHAINS: Final = 1_000  # keys there ever were; each replica's, and one more for each rotation
 _HEAD_DIGITS: Final = 64  # of a SHA-256
+_FIELDS: Final = tuple(KnownChain.__dataclass_fields__)  # a later version may write more of them
 
 
 class WitnessedStore(RedisStore):
@@ -62,7 +63,8 @@ class WitnessedStore(RedisStore):
         for key, value in list(rows)[:MAX_CHAINS]:
             name = key.decode("ascii", "replace")
             try:
-                found.append(KnownChain(**json.loads(self._sealer.open(place + b"|" + key, value))))
+                told = json.loads(self._sealer.open(place + b"|" + key, value))
+                found.append(KnownChain(**{name: told[name] for name in _FIELDS if name in told}))
             except RecordForged:
                 forged.append(f"what the store remembers of {name[:80]} does not carry our seal: it was changed")
         return sorted(found, key=lambda chain: chain.key), forged
@@ -70,7 +72,7 @@ class WitnessedStore(RedisStore):
     async def remember_chain(self, chain: KnownChain) -> None:
         """The chain has come this far."""
         place, key = checkpoints_key(self._prefix), chain.key.encode()
-        told = {name: getattr(chain, name) for name in KnownChain.__dataclass_fields__}
+        told = {name: getattr(chain, name) for name in _FIELDS}
         value = self._sealer.seal(place + b"|" + key, json.dumps(told, separators=(",", ":")).encode())
         async with self._link.bounded("remember a chain"):
             await self._link.ask(b"HSET", place, key, value)

@@ -119,10 +119,21 @@ class Floor:
             ledger=self.store, making=Unmade() if restarted else self.makers["andon-a"],
         )  # fmt: skip
 
-    async def verify(self) -> Verdict:
-        """As `andon audit verify` does, in a process that has just started."""
+    def signing(self, replica: str, secret: bytes) -> Checkpoints:
+        """A replica, just started, with this key."""
+        self.signers[replica] = Signer(secret)
+        self.makers[replica] = Checkpoints(
+            ledger=self.store, key=self.signers[replica], clock=self.clock, shards=SHARDS, home="unrouted",
+            chain=LocalChain(self.folder / replica[-1] / "checkpoints" / self.signers[replica].id),
+            destinations=[DirectoryExport(self.copies)], alarms=Alarms(self.store, self.clock), replica=replica,
+            every_ms=60_000,
+        )  # fmt: skip
+        return self.makers[replica]
+
+    async def verify(self, *, restarted: bool = True) -> Verdict:
+        """As `andon audit verify` does; `restarted`: in a process that remembers nothing."""
         archive = FileArchive(self.archive, self.sealer)
-        return await AuditVerification(self.store, archive, self.reading(), SHARDS).run(SHARDS)
+        return await AuditVerification(self.store, archive, self.reading(restarted=restarted), SHARDS).run(SHARDS)
 
     def record(self, place: Place) -> str:
         return f"{PREFIX}:{{{place[0]}}}:record:{place[1]}"
@@ -137,13 +148,7 @@ class Floor:
         rng = random.Random(f"floor {seed}")
         self.copies.mkdir()
         for replica, secret in KEYS.items():
-            self.signers[replica] = Signer(secret)
-            self.makers[replica] = Checkpoints(
-                ledger=self.store, key=self.signers[replica], clock=self.clock, shards=SHARDS, home="unrouted",
-                chain=LocalChain(self.folder / replica[-1] / "checkpoints" / self.signers[replica].id),
-                destinations=[DirectoryExport(self.copies)], alarms=Alarms(self.store, self.clock), replica=replica,
-                every_ms=60_000,
-            )  # fmt: skip
+            self.signing(replica, secret)
         for number in range(ROUNDS):
             signer = self.makers["andon-b" if number % 3 == 1 else "andon-a"]
             self.store.witnessed_by(signer.witness)
