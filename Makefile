@@ -10,7 +10,7 @@ TRIALS ?= 2000
 EDITS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench sim tamper crash faults breaks docs image lock clean
+.PHONY: help demo test lint bench sim tamper crash faults breaks docs image lock vulnerabilities clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -64,6 +64,9 @@ image: $(VENV)/.ready ## carry out the Dockerfile's steps in clean virtual envir
 
 lock: ## renew the image's locks (ARGS="--upgrade" for newer versions of everything)
 	@PYTHON=$(PYTHON) deploy/lock.sh $(ARGS)
+
+vulnerabilities: ## is anything the image is locked to known to be vulnerable (3: nobody could be asked)
+	@$(PYTHON) deploy/vulnerabilities.py deploy/requirements.lock deploy/requirements-build.lock $(ARGS)
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
