@@ -60,8 +60,12 @@ def told(facts: Facts) -> Iterator[str]:
 
 
 def _caught(facts: Facts, firing: Firing) -> bool:
-    """Whether the catch-all has paged about it."""
-    return any(p.service == "catch-all" and p.at >= firing.began and firing.name in p.summary for p in facts.paged)
+    """Whether somebody was paged about it: by the catch-all's page, or as its relapse."""
+    return any(
+        page.at >= firing.began and (firing.name in page.summary or page.summary.startswith("catch-all:"))
+        for page in facts.paged
+        if page.kind == "page"
+    )
 
 
 def poison(facts: Facts) -> Iterator[str]:
