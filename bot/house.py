@@ -46,6 +46,7 @@ from bot.core.words import AggregateId
 from bot.engine.action_ports import Component, Inspection
 from bot.engine.alarms import Alarms
 from bot.engine.antientropy import Antientropy
+from bot.engine.astray import Astray
 from bot.engine.arming import arm_as_listed
 from bot.engine.beside import Eternal, Keeper
 from bot.engine.checkpoints import Checkpoints, Destination
@@ -112,6 +113,7 @@ class House:
         self.engine = Engine(
             store=store, book=floor.book, text=event_text, clock=clock, telemetry=self._metrics, shards=floor.shards,
         )  # fmt: skip
+        self._astray = Astray(self.engine)
         self._reconciler = Reconciler(self.engine, self._journal, replica=replica)
         self._follower = BookFollower(self.engine)
         self._alertmanagers = _alertmanagers(setup.alertmanagers)
@@ -188,7 +190,10 @@ class House:
             "streams": StreamTailer(self.engine, self._streams, self.alarms, self._metrics, self._follower).run,
             "schedules": CronSchedules(self.engine, self.alarms, self._follower).run,
             "watches": Watches(self.engine, self._follower).run,
-            "clock": ClockWatch(self._clock, self.alarms, self._metrics, shard=UNROUTED).run,
+            "clock": ClockWatch(
+                self._clock, self.alarms, self._metrics, shard=UNROUTED, went_back=self._astray.poke
+            ).run,
+            "astray": self._astray.run,
             "antientropy": self._antientropy.run,
             "retention": retention.run,
             "checkpoints": self._checkpoints.run,

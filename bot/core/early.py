@@ -3,12 +3,15 @@
 Asked by `bot.engine.fold` before any machine. The due times in the store's sorted set are not sealed, so whoever can
 write there could make a rung ring now; and a clock that jumped ahead and back makes the same mistake honestly. The
 record knows when it is due. Ringing took the timer out of the set, so it gets a new token, which puts it back.
+
+A timer that was set in the future was set by a clock that ran ahead, and would be as late as that clock was ahead: it
+is rung (`bot.engine.astray`) to be set again here, for as long from now as it was meant to last.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from bot.core.events import TimerFired
 from bot.core.incident import Incident
@@ -19,6 +22,13 @@ from bot.core.words import Millis
 
 R = TypeVar("R", Incident, Target, Source)
 
+AHEAD_MS: Final[Millis] = 5_000  # clocks of replicas differ by less; beyond it somebody's was wrong
+
+
+def is_astray(timer: Timer, now: Millis) -> bool:
+    """Whether a clock that ran ahead has set it."""
+    return timer.since > now + AHEAD_MS
+
 
 def put_back(record: R, event: object, now: Millis) -> Transition[R] | None:
     """The record with this timer set anew, when it rang early; None for everything else."""
@@ -28,6 +38,11 @@ def put_back(record: R, event: object, now: Millis) -> Transition[R] | None:
     if timer is None or timer.token != event.token or timer.due <= now:
         return None
     counter = record.counter + 1
-    again = Timer(due=timer.due, token=f"{record.id}/{event.name}/{counter}")
+    token = f"{record.id}/{event.name}/{counter}"
+    why = f"rang {(timer.due - now) / 1_000:.1f} s before its time, and is set again"
+    again = Timer(due=timer.due, token=token, since=timer.since)
+    if is_astray(timer, now):
+        again = Timer(due=now + timer.due - timer.since, token=token, since=now)
+        why = f"was set by a clock {(timer.since - now) / 1_000:.1f} s ahead, and is set again from now"
     kept = replace(record, counter=counter, timers={**record.timers, event.name: again})
-    return Transition(kept, (), Applied(f"rang {(timer.due - now) / 1_000:.1f} s before its time, and is set again"))
+    return Transition(kept, (), Applied(why))

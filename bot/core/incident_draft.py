@@ -55,7 +55,7 @@ class Draft:
     def arm(self, name: str, due: Millis) -> str:
         """Set (or move) a durable timer; returns its token."""
         token = self.fresh(name)
-        self.change(timers={**self.incident.timers, name: Timer(due=due, token=token)})
+        self.change(timers={**self.incident.timers, name: Timer(due=due, token=token, since=self.now)})
         return token
 
     def disarm(self, *names: str) -> None:

@@ -20,6 +20,7 @@ class Timer:
 
     due: Millis
     token: str
+    since: Millis = 0  # when it was set, by the clock that set it; 0: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class SourceDraft:
     def arm(self, name: str, due: Millis) -> None:
         """Wait until `due`, in place of what the timer waited for before."""
         self.change(counter=self.source.counter + 1)
-        timer = Timer(due=due, token=f"{self.source.id}/{name}/{self.source.counter}")
+        timer = Timer(due=due, token=f"{self.source.id}/{name}/{self.source.counter}", since=self.now)
         self.change(timers={**self.source.timers, name: timer})
 
     def disarm(self, name: str) -> None:

@@ -26,6 +26,16 @@ class TargetDraft:
         self.target = private_copy(target)
         self.now = now
         self.effects: list[Effect] = []
+        self._of_our_time()
+
+    def _of_our_time(self) -> None:
+        """What a clock that ran ahead dated in the future counts from now on, or a cool-down would last as long as that
+        clock was ahead."""
+        target, now = self.target, self.now
+        if any(at > now for at in target.last_run.values()):
+            self.change(last_run={action: min(at, now) for action, at in target.last_run.items()})
+        if target.recent and target.recent[-1] > now:
+            self.change(recent=tuple(min(at, now) for at in target.recent))
 
     def change(self, **fields: Any) -> None:  # the fields are Target's own; its slots refuse other names
         for name, value in fields.items():
@@ -37,7 +47,7 @@ class TargetDraft:
 
     def arm(self, name: str, due: Millis) -> None:
         token = self.fresh(name)
-        self.change(timers={**self.target.timers, name: Timer(due=due, token=token)})
+        self.change(timers={**self.target.timers, name: Timer(due=due, token=token, since=self.now)})
 
     def disarm(self, name: str) -> None:
         self.change(timers={key: timer for key, timer in self.target.timers.items() if key != name})

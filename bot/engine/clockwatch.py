@@ -2,13 +2,15 @@
 
 Timers, schedules, leases and the age of evidence all go by the wall clock. A jump forward makes everything due that
 lies in between: timers fire early, and schedules past their grace are reported as missed. A jump back makes timers late
-by as much, and lets old evidence look fresh. Nothing is corrected: a person is told the size and decides.
+by as much, and lets old evidence look fresh. A person is told the size and decides; the only thing put right is what
+the clock set while it ran ahead (`bot.engine.astray`).
 A scaled clock is judged by what its time takes in real seconds. Run by `bot.engine.runtime`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -24,11 +26,21 @@ log = structlog.get_logger(__name__)
 class ClockWatch:
     """Compares the two clocks, look by look."""
 
-    def __init__(self, clock: Clock, alarms: Alarms, telemetry: Telemetry, *, shard: str) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        alarms: Alarms,
+        telemetry: Telemetry,
+        *,
+        shard: str,
+        went_back: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`went_back` is called when the clock was put back: whatever was dated by it meanwhile lies in the future."""
         self._clock = clock
         self._alarms = alarms
         self._telemetry = telemetry
         self._shard = shard
+        self._went_back = went_back
         self._wall = 0
         self._monotonic = 0.0
 
@@ -52,6 +64,8 @@ class ClockWatch:
             return 0.0
         log.error("clock_jumped", seconds=round(jump, 3))
         self._telemetry.clock_jumped(jump)
+        if jump < 0:
+            self._went_back()
         direction = "forward: timers fire early" if jump > 0 else "back: timers fire late, and old evidence looks fresh"
         await self._alarms.raise_(
             self._shard,

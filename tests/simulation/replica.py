@@ -20,6 +20,7 @@ from bot.core.orders import PolicyArmed
 from bot.core.requests import CONFIGURATION
 from bot.core.words import SYSTEM_TARGET, Millis
 from bot.engine.alarms import Alarms
+from bot.engine.astray import Astray
 from bot.engine.beside import Keeper
 from bot.engine.clockwatch import ClockWatch
 from bot.engine.engine import Engine
@@ -257,12 +258,14 @@ class Replica:
         follower = BookFollower(engine)
         home = world.floor.shards[0]
         reconciler = Reconciler(engine, journal, replica=self.name)
+        astray = Astray(engine)
         beside = {
             "reconcile": reconciler.run,
             "alarms": alarms.run,
             "watches": Watches(engine, follower).run,
             "antientropy": antientropy.run,
-            "clock": ClockWatch(self.clock, alarms, telemetry, shard=home).run,
+            "clock": ClockWatch(self.clock, alarms, telemetry, shard=home, went_back=astray.poke).run,
+            "astray": astray.run,
         }
         keeper = Keeper(alarms, shard=home, replica=self.name)
         runtime = Runtime(hands, floor.pager, telemetry, beside, keeper, LoopWakeup(world.loop))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.core.early import put_back
 from bot.core.events import TimerFired
 from bot.core.incident import Incident
+from bot.core.plan import Page, Rung
 from bot.core.record import Applied, Timer
 from bot.core.source import Source
 from bot.core.target import Target
+from bot.core.target_moves import TargetDraft
 from bot.engine.fold import fold_one
+from tests.unit.core.builders import START, opened, plan
 
 DUE = 60_000
 TIMERS = {"rung:1": Timer(due=DUE, token="t"), "hold": Timer(due=9, token="h")}
@@ -45,3 +50,33 @@ def test_a_timer_that_is_due_or_given_up_goes_its_way(record: Incident | Target 
     assert put_back(record, rings(0, token="old"), 0) is None
     assert put_back(record, rings(0, name="other"), 0) is None
     assert put_back(record, object(), 0) is None
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.id)
+def test_a_timer_that_a_clock_ahead_has_set_lasts_as_long_as_it_was_meant_to(
+    record: Incident | Target | Source,
+) -> None:
+    """The clock was a day ahead: fifteen seconds are fifteen seconds from now, not a day."""
+    day = 86_400_000
+    wrong = replace(record, timers={"rung:1": Timer(due=day + 15_000, token="t", since=day)})
+    again = fold_one(wrong, rings(1_000), 1_000).record.timers["rung:1"]
+    assert (again.due, again.since) == (16_000, 1_000)
+
+
+def test_every_machine_says_when_it_set_a_timer() -> None:
+    """Else nobody could tell a far time from a wrong one."""
+    floor = opened(plan(ladder=(Rung(after_ms=60_000, page=Page(service="cro", severity="critical")),)))
+    floor.freeze("target:risk-engine")
+    for record in floor.records.values():
+        for timer in record.timers.values():
+            assert timer.since == START
+
+
+def test_what_a_clock_ahead_has_dated_does_not_lengthen_a_cool_down() -> None:
+    """It ran at a time that has not come: from now on it counts as run now."""
+    later = START + 3_600_000
+    target = Target(id="target:risk-engine", system="s", last_run={"risk.reduce_kelly": later}, recent=(START, later))
+    draft = TargetDraft(target, START + 1)
+    assert draft.target.last_run == {"risk.reduce_kelly": START + 1}
+    assert draft.target.recent == (START, START + 1)
+    assert target.last_run == {"risk.reduce_kelly": later}
