@@ -119,7 +119,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """After so many virtual seconds."""
-        return self.call_at(self._virtual + delay, callback, *args, context=context)
+        when = self._virtual + delay
+        handle = _Handle(callback, args, copy_context() if context is None else context, when)
+        self._number += 1
+        heappush(self._timers, (when, self._number, handle))
+        return handle
 
     def resume(self, owner: Owner) -> None:
         """Let a paused owner go on with what became due meanwhile, in that order."""

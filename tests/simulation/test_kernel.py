@@ -1,4 +1,4 @@
-"""The simulation's ground: virtual time, processes that are paused and killed, a wire that loses, a store that forgets."""
+"""The simulation's ground: virtual time, processes paused and killed, a wire that loses, a store that forgets."""
 
 from __future__ import annotations
 

@@ -168,10 +168,11 @@ class Line:
         if point is not None and point.where == "before":
             await self._die(point, what)
         refused, request_lost, reply_lost, slower = wire.fate(self.replica, port.name) if wire.troubles else _UNTOUCHED
-        draw = wire.chance.uniform
-        there, back = draw(*port.delay_ms) / 1_000 * slower, draw(*port.delay_ms) / 1_000 * slower
+        draw, (least, most) = wire.chance.uniform, port.delay_ms
+        there, back = draw(least, most) / 1_000 * slower, draw(least, most) / 1_000 * slower
         held = wire.gates.get(port.name, 0.0) - loop.time() if wire.gates else 0.0
-        there = max(there, held + there)
+        if held > 0.0:
+            there += held
         if refused:
             wire.trace.note(self.replica, "refused", what)
             await asyncio.sleep(there)
@@ -185,13 +186,13 @@ class Line:
         if point is not None and point.where == "sent":
             await self._die(point, what)
         # A lost answer shows as a connection that breaks, or as nothing at all until patience ends.
-        sure = not (request_lost or reply_lost) and slower == 1.0 and held <= 0.0
-        patience = None if sure else loop.call_later(port.patience_s, _give_up, reply, port)
+        if not (request_lost or reply_lost) and slower == 1.0 and held <= 0.0:
+            return await reply
+        patience = loop.call_later(port.patience_s, _give_up, reply, port)
         try:
             return await reply
         finally:
-            if patience is not None:
-                patience.cancel()
+            patience.cancel()
 
     async def _die(self, point: CrashPoint, what: str) -> None:
         self._wire.trace.note(self.replica, f"dies {point.where}", what)
@@ -223,7 +224,10 @@ class _Passing:
             return
         line._wire.trace.note(line.replica, self.what)
         if not isinstance(result, asyncio.Future):
-            self._send_back(result, None)
+            if self.is_lost:
+                self._send_back(result, None)
+            else:
+                line._loop.call_later(self.back, self._arrive, result, None, context=_NEUTRAL)
             return
         if line.is_cut or self.reply.done():
             result.cancel()  # nobody is there to wait
