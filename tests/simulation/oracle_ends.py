@@ -60,12 +60,14 @@ def told(facts: Facts) -> Iterator[str]:
 
 
 def _caught(facts: Facts, firing: Firing) -> bool:
-    """Whether somebody was paged about it: by the catch-all's page, or as its relapse."""
-    return any(
-        page.at >= firing.began and (firing.name in page.summary or page.summary.startswith("catch-all:"))
-        for page in facts.paged
-        if page.kind == "page"
-    )
+    """Whether somebody was paged about it: then, as a relapse, or before by a page that was open when it began."""
+    for page in facts.paged:
+        if page.kind != "page" or not (firing.name in page.summary or page.summary.startswith("catch-all:")):
+            continue
+        back = (p.at for p in facts.paged if p.kind == "resolve" and p.key == page.key and p.at >= page.at)
+        if page.at >= firing.began or min(back, default=facts.now) >= firing.began:
+            return True
+    return False
 
 
 def poison(facts: Facts) -> Iterator[str]:
