@@ -137,14 +137,14 @@ def test_the_shipped_files_are_the_ground() -> None:
     assert judge(SHIPPED).problems == ()
 
 
-@examples(40, weight=10)
+@examples(25, weight=10)
 @given(near_misses())
 def test_every_file_is_a_document_or_problems_with_their_line(sources: tuple[Source, ...]) -> None:
     """Whatever a line says: a book, or problems."""
     judge(sources)
 
 
-@examples(50)
+@examples(30)
 @given(st.sampled_from(get_args(Kind)), st.text(max_size=120))
 @example("andon", "\x85")
 @example("policies", "0:\r0")
