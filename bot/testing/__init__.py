@@ -7,10 +7,11 @@ twin passes the same contract suite as the real one.
 from bot.testing.alertmanager import MemoryAlertmanager
 from bot.testing.archive import MemoryArchive
 from bot.testing.clock import FakeClock
+from bot.testing.journal import MemoryJournal
 from bot.testing.local_targets import MemoryProcess, MemoryProgram
 from bot.testing.people import MemoryChat, MemoryPager
 from bot.testing.redis_twin import MemoryRedis
-from bot.testing.store import MemoryJournal, MemoryStore
+from bot.testing.store import MemoryStore
 from bot.testing.targets import MemoryEvidence, MemoryHttpTarget, MemoryTargets, SentRequest
 
 __all__ = [

@@ -169,7 +169,10 @@ class MemoryStore:
     def _shard(self, shard: str) -> _Shard:
         if self.down:
             raise StoreUnavailable(self.down)
-        return self._shards.setdefault(shard, _Shard())
+        place = self._shards.get(shard)
+        if place is None:
+            place = self._shards[shard] = _Shard()
+        return place
 
     def _reply(self, call: str) -> None:
         if call in self.lose_reply:
