@@ -23,7 +23,7 @@ from tests.crash.publish import publish
 from tests.crash.round import TURN, Played, draw, play
 from tests.crash.tally import Tally, as_json, remarks, table, tally
 
-JOBS = 2  # rounds side by side: most of a round is waiting for a process to start or a request to time out
+JOBS = 3  # rounds side by side: half of a round is waiting for a request to time out
 MAX_ROUNDS = 1_000  # a run that has not had its trials by then will not get them
 MAX_PROBLEMS = 3  # rounds that did not come to their end; then something is broken that more rounds will not mend
 

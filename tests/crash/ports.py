@@ -77,12 +77,12 @@ class NotedJournal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    async def intend(self, intent: IntentDeclared) -> None:
+    async def intend(self, intent: IntentDeclared, system: str = "") -> None:
         lane = self._lanes[intent.intent] = lane_of(intent.target)
         self._notes.write(points.DECLARING, intent.intent, lane)
         await self._notes.pause(points.UNDECLARED.name, intent.intent, lane)
         await self._notes.pause(points.STORED.name, intent.intent, lane)
-        await self._inner.intend(intent)
+        await self._inner.intend(intent, system)
         self._notes.write(points.JOURNALLED.name, intent.intent, lane)
 
     async def conclude(self, intent: str, outcome: Any, at: int) -> None:

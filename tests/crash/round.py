@@ -19,9 +19,9 @@ import aiohttp
 from tests.crash import lanes, notes, points
 from tests.crash.lives import POLL, Life, Target, Workers, waiting
 
-BATCH: Final = 16  # alerts in a webhook
-GATHER_SECONDS: Final = 2.0  # from the first intent at the point to the kill; below the 3 s that a look may take
-QUIET_SECONDS: Final = 0.4  # when nothing more arrives at the point for so long, no more will
+BATCH: Final = 64  # alerts in a webhook: Alertmanager sends a group whole
+GATHER_SECONDS: Final = 2.5  # from the first intent at the point to the kill; below the 3 s that a look may take
+QUIET_SECONDS: Final = 1.0  # when nothing more arrives at the point for so long, no more will
 REACH_SECONDS: Final = 30.0  # until the first intent is at the point
 SETTLE_SECONDS: Final = 120.0  # until all have an outcome: three sends of 4 s, and 45 s until an heir may take over
 CALM_SECONDS: Final = 0.3  # a queue that stays empty for so long is done

@@ -52,6 +52,7 @@ class Row:
 
 HEADS = ("delivery", "killed", "trials", "doubled", "lost", "parked", "recovered", "median recovery")
 WORDS = 2  # columns of words
+MAX_NAMED = 20  # doubled or lost intents named one by one; the ledger, which is kept then, names all
 
 
 @dataclass(slots=True)
@@ -79,8 +80,9 @@ class Tally:
 
     def failures(self) -> list[str]:
         """A line for everything that is not as it should be."""
-        doubled = [f"doubled: {lane} of {name}" for name, lane in self.doubled]
-        return [*self.problems, *doubled, *(f"lost: {lane} of {name}" for name, lane in self.lost)]
+        places = [("doubled", self.doubled), ("lost", self.lost)]
+        named = [f"{word}: {lane} of {name}" for word, found in places for name, lane in found[:MAX_NAMED]]
+        return [*self.problems, *named]
 
     def verdict(self) -> str:
         """The last line."""

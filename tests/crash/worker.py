@@ -80,6 +80,7 @@ async def run(notes: Notes, pager_url: str) -> None:
             await serve(build(house, house.alarms), listen, ending, _told)
             house.runtime.stop()
             await running
+            await house.last_words()
             if keeping is not None:
                 keeping.cancel()
 
