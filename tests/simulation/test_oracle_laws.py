@@ -32,6 +32,7 @@ from tests.simulation.small_ledgers import (
     vote,
     with_sends,
 )
+from tests.simulation.world import EPOCH
 
 
 def test_a_good_run_is_not_complained_of() -> None:
@@ -238,6 +239,15 @@ def test_a_mitigated_incident_may_watch_what_still_fires() -> None:
     state = AlertState(alert=alert, firing=True, changed_at=1)
     watching = incident("mitigated", alerts={"f": state}, timers={"patience": Timer(due=1, token="t")})
     assert laws(replace(GOOD, incidents={"inc-1": watching})) == set()
+
+
+def test_who_was_called_has_a_window() -> None:
+    """After an outage the plan goes on in two minutes, and people know it; nobody called is no window."""
+    waits = incident("open", timers={"retry": Timer(due=EPOCH + 80_000 + 90_000, token="t")})
+    page = Paged(at=1, kind="page", key="x", service="pm", incident="inc-1", effect="e", opened=True)
+    run = replace(GOOD, incidents={"inc-1": waits}, explained=frozenset("e"))
+    assert laws(run) == {"at rest"}
+    assert laws(replace(run, paged=(page,))) == set()
 
 
 def test_nothing_is_left_in_a_queue() -> None:
