@@ -28,8 +28,9 @@ from tests.acceptance.harness import services
 from tests.acceptance.harness.own_store import ONCALL, SYSTEM, StoreHouse
 from tests.faults.target import CUT, KELLY, Target, components, trading_system
 
-DESKS: Final = ("desk-0", "desk-1", "desk-2", "desk-3")
-EVERY_S: Final = 0.25  # between two alerts of a sender; one sender for each desk
+BUSY: Final = 4  # desks under load, each with a sender of its own
+DESKS: Final = (*(f"desk-{number}" for number in range(BUSY)), "desk-probe")  # the last only says whether Andon acts
+EVERY_S: Final = 0.25  # between two alerts of a sender
 LAST_BEAT_S: Final = 0.7  # a beat that was on its way when the store went
 ACCOUNTED_S: Final = 40.0  # what lost its answer is looked at again after ten seconds; some of it twice
 UNTIL: Final = "2099-01-01T00:00:00Z"
@@ -48,9 +49,9 @@ class FaultHouse(StoreHouse):
         return Counter(self.target.ledger)
 
     @asynccontextmanager
-    async def loaded(self) -> AsyncIterator[None]:
-        """Alerts come in all the time meanwhile, at every desk."""
-        senders = [asyncio.create_task(self._send(desk)) for desk in range(len(DESKS))]  # noqa: TID251  # ended below
+    async def loaded(self, every: float = EVERY_S) -> AsyncIterator[None]:
+        """Alerts come in all the time meanwhile, at every busy desk."""
+        senders = [asyncio.create_task(self._send(desk, every)) for desk in range(BUSY)]  # noqa: TID251  # ended below
         try:
             yield
         finally:
@@ -59,10 +60,10 @@ class FaultHouse(StoreHouse):
             ended = await asyncio.gather(*senders, return_exceptions=True)
         assert [one for one in ended if not isinstance(one, asyncio.CancelledError)] == []
 
-    async def _send(self, desk: int) -> None:
+    async def _send(self, desk: int, every: float) -> None:
         for number in count():
             await self.alert(f"Work{desk}", f"work-{desk}-{number}")
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(every)
 
     async def cut(self, engine: int) -> None:
         """Ask for a cut of one risk engine's Kelly fraction."""
@@ -94,7 +95,7 @@ class FaultHouse(StoreHouse):
         case = f"after-{len(self.accepted)}"
         async with asyncio.timeout(within):
             for number in count():  # one that is taken in the midst of the trouble may end with a person
-                await self.alert("Work0", f"work-{case}-{number}")
+                await self.alert(f"Work{BUSY}", f"work-{case}-{number}")
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1.0):
                         await self.ran(f"work-{case}-{number}")
@@ -116,8 +117,11 @@ class FaultHouse(StoreHouse):
 
     # --- in the end -------------------------------------------------------------------------------------------------
 
-    async def accounts(self) -> Counter[str]:
-        """Nothing was doubled, all that was accepted was done or is with a person who was paged; how many of each."""
+    async def accounts(self, *, forgetful: bool = False) -> Counter[str]:
+        """Nothing was doubled, all that was accepted was done or is with a person who was paged; how many of each.
+
+        And nobody was told that the store had forgotten anything, unless it has (`forgetful`).
+        """
         ends = await until("every accepted alert is accounted for", self._ends, within=ACCOUNTED_S)
         runs = self.runs()
         assert set(runs.values()) <= {1}, [case for case, times in runs.items() if times > 1]
@@ -127,6 +131,7 @@ class FaultHouse(StoreHouse):
         assert self.andon.running
         said = await self.ask("GET", "/audit/verify")
         assert said["ok"], said
+        assert bool(self.said("writes_lost")) == forgetful
         return Counter("ran" if end == "ran" else "person" for end in ends.values())
 
     async def _ends(self) -> dict[str, str] | None:

@@ -92,6 +92,11 @@ class Proxy:
         self._trip = Trip(mark, moment)
         return self._trip
 
+    def lead_to(self, port: int) -> None:
+        """Another server stands behind it from now on."""
+        self._to = port
+        self.hang_up()
+
     def mend(self) -> None:
         """Connections are taken again."""
         self._trip = None
