@@ -15,6 +15,7 @@ a fresh one; a second connection for the same request is therefore refused (`_op
 from __future__ import annotations
 
 import base64
+import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
@@ -36,6 +37,7 @@ READ_ATTEMPT_SECONDS = 0.9  # one attempt of a read, so that a second one fits i
 MAX_ANSWER = 1_048_576  # bytes of an answer; a status document is a few kilobytes, a Prometheus vector some hundred
 MAX_CONNECTIONS = 16  # of reads, per component
 MAX_QUOTED = 200  # characters of a refusal shown to a person
+MAX_SEARCHED = 65_536  # bytes of it that are searched for our credentials first
 
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)  # all that a request can end in
 
@@ -69,6 +71,7 @@ class HttpConnector:
         self._patterns = tuple(line.split("/") for line in self._allow if line.startswith("GET ") and "*" in line)
         self._breaker = breaker
         self._headers = _headers(credentials, username)
+        self._hidden = _forms(credentials, self._headers)
         self._reading: aiohttp.ClientSession | None = None
         self._sending: aiohttp.ClientSession | None = None
 
@@ -155,7 +158,7 @@ class HttpConnector:
             if len(answer) > MAX_ANSWER and method == "GET":
                 raise Rejected(f"{self.component} answered {line} with more than {MAX_ANSWER} bytes")
             return HttpReply(status, answer[:MAX_ANSWER])
-        said = f"{self.component} answered {status} to {line}{_quoted(answer)}"
+        said = f"{self.component} answered {status} to {line}{_quoted(answer, self._hidden)}"
         if 400 <= status < 500:
             raise Rejected(said)
         raise Unknown(said)
@@ -232,7 +235,19 @@ def _words(error: BaseException) -> str:
     return "".join(c if c.isprintable() else " " for c in text[:MAX_QUOTED])
 
 
-def _quoted(answer: bytes) -> str:
-    text = " ".join(answer[: MAX_QUOTED * 2].decode(errors="replace").split())
+def _forms(credentials: SecretStr | None, headers: Mapping[str, str]) -> tuple[str, ...]:
+    """All that a target may send back of what it was sent and nobody else may see; the longest first."""
+    if credentials is None:
+        return ()
+    plain = {credentials.get_secret_value(), headers["Authorization"].partition(" ")[2]}
+    return tuple(sorted({*plain, *(json.dumps(each)[1:-1] for each in plain)}, key=len, reverse=True))
+
+
+def _quoted(answer: bytes, hidden: Iterable[str]) -> str:
+    """The beginning of an answer for a person, without the credentials that some servers repeat in it."""
+    text = answer[:MAX_SEARCHED].decode(errors="replace")
+    for secret in hidden:
+        text = text.replace(secret, "***")
+    text = " ".join(text[: MAX_QUOTED * 2].split())
     text = "".join(c if c.isprintable() else " " for c in text)[:MAX_QUOTED]
     return f": {text}" if text else ""

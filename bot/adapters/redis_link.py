@@ -55,7 +55,7 @@ async def bounded(doing: str, seconds: float = COMMAND_TIMEOUT_S) -> AsyncIterat
         async with asyncio.timeout(seconds):
             yield
     except ResponseError as error:
-        if str(error).startswith("WRONGTYPE"):
+        if "WRONGTYPE" in str(error):  # in a pipeline it stands behind the command
             raise RecordForged(f"{doing}: {error}") from error
         raise StoreUnavailable(f"{doing}: {error}") from error
     except TimeoutError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import gzip
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.abc import ResolveResult
+from pydantic import SecretStr
 
 from bot.adapters import outgoing
 from bot.adapters.alertmanager_api import AlertmanagerApi
@@ -21,7 +23,7 @@ from bot.adapters.heartbeat import OutgoingHeartbeat
 from bot.adapters.http_target import HttpConnector
 from bot.adapters.second_route import WebhookPager
 from bot.core.effects import PageOncall
-from bot.errors import DeliveryError, NotSent, SourceError, Unknown
+from bot.errors import DeliveryError, NotSent, Rejected, SourceError, Unknown
 from policies.destinations import Destination
 
 ROOT = Path(__file__).parents[2]
@@ -226,3 +228,24 @@ def test_every_client_of_the_product_takes_the_one_door() -> None:
     }
     inside = {file for file in makers if file.startswith(("bot/sandbox/", "bot/demo/"))}
     assert makers - inside == {"bot/adapters/outgoing.py", "bot/client.py"}
+
+
+@pytest.mark.parametrize("username", ["", "andon"])
+async def test_what_a_target_repeats_of_our_credentials_is_not_passed_on(username: str) -> None:
+    """A server that quotes the request in its refusal: the words reach a person, and the credential does not."""
+    secret = 'canary"\\words'
+
+    async def parrot(request: web.BaseRequest) -> web.StreamResponse:
+        said = {"why": "not now", "sent": request.headers["Authorization"], "password": secret}
+        return web.json_response(said, status=422)
+
+    async with listening(parrot) as port:
+        target = HttpConnector(
+            "risk", f"http://127.0.0.1:{port}", allow=ALLOW, breaker=Breaker("risk"), credentials=SecretStr(secret),
+            username=username,
+        )  # fmt: skip
+        with pytest.raises(Rejected, match="not now") as refused:
+            await target.send("POST", "/a", "{}", idempotency_key="k", fence=1)
+        await target.close()
+    pair = base64.b64encode(f"andon:{secret}".encode()).decode()
+    assert not any(form in str(refused.value) for form in (secret, "canary", pair))
