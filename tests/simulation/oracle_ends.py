@@ -98,7 +98,7 @@ def _watches(incident: Incident) -> bool:
 
 
 def _has_window(facts: Facts, incident: Incident) -> bool:
-    """Andon was away, or a clock said so: people were called, and have a fresh window before the plan goes on (law 9)."""
+    """Andon was away, or a clock said so: people were called, and have a window before the plan goes on (law 9)."""
     again = incident.timers.get("retry")
     waits = again.due - EPOCH - facts.now if again is not None else 0
     called = any(page.kind == "page" and page.incident == incident.id for page in facts.paged)
