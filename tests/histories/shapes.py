@@ -33,9 +33,10 @@ def shapes() -> Iterator[tuple[str, str]]:
     yield "intent", _text("intent", sample(events.IntentDeclared))
 
 
-def read(what: str, text: str) -> Any:
-    """What `text` holds, as this build reads it."""
-    return ENCODERS[what][1](text.encode())
+def written_again(what: str, text: str) -> str:
+    """`text`, read and written by this build."""
+    write, read = ENCODERS[what]
+    return write(read(text.encode())).decode()
 
 
 def sample(kind: Any, depth: int = 0) -> Any:
