@@ -106,8 +106,7 @@ class House:
         self._journal = FileJournal(folder / "journal" / "intents.jsonl", replica=replica)
         self._connectors = Connectors(floor.loaded.targets, os.environ, killed=self._journal.killed)
         self._streams = RedisStreams(floor.loaded.targets, os.environ)
-        self._sources = webhook_sources(setup.listen.auth)
-        self._tokens = person_tokens(floor.loaded.people)
+        self._sources, self._tokens = webhook_sources(setup.listen.auth), person_tokens(floor.loaded.people)
         self._routes = routes_of(setup)
         self.alarms = Alarms(store, clock, UnsaidFile(folder / "journal" / UNSAID))  # the doors run it
         self.engine = Engine(
@@ -118,9 +117,7 @@ class House:
         self._follower = BookFollower(self.engine)
         self._alertmanagers = _alertmanagers(setup.alertmanagers)
         self._antientropy = Antientropy(self.engine, clock, self._alertmanagers, self.alarms, routes=self._routes)
-        second = setup.second_route
-        secret = resolve(second.credentials, os.environ, owner="second_route.credentials")
-        self._second = WebhookPager(second.url, secret, allow_private=second.allow_private) if second.url else None
+        self._second = _second_route(setup)
         self.pager = RoutedPager(pager, self._second, ring, self._metrics)
         self._heartbeat = self._outgoing(setup)
         self._switchboard = Switchboard(KillSwitch(folder / "journal" / FILE), self.engine)
@@ -359,6 +356,14 @@ class House:
 
     async def tell(self, shard: str, to: AggregateId, event: Event) -> Decision:
         return await self.engine.tell(shard, to, event)
+
+
+def _second_route(setup: AndonDocument) -> WebhookPager | None:
+    second = setup.second_route
+    if not second.url:
+        return None
+    secret = resolve(second.credentials, os.environ, owner="second_route.credentials")
+    return WebhookPager(second.url, secret, allow_private=second.allow_private)
 
 
 def _alertmanagers(listed: Sequence[AlertmanagerDoc]) -> tuple[AlertmanagerApi, ...]:
