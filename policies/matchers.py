@@ -46,7 +46,9 @@ class Matcher:
             inside = value in self.any_of
         else:
             assert self._regex is not None
-            inside = self._regex.fullmatch(value) is not None
+            # Half a surrogate pair is text to Python, and none to RE2.
+            text = value if value.isascii() else value.encode("utf-8", "replace").decode()
+            inside = self._regex.fullmatch(text) is not None
         return inside == (self.operator in {"=", "=~"})
 
     def __str__(self) -> str:
