@@ -101,6 +101,7 @@ class Target:
     armed: dict[str, Armed] = field(default_factory=dict)  # on `*`
     disarmed: dict[str, Armed] = field(default_factory=dict)  # on `*`: by a person; configuration cannot arm these
     loose: tuple[IntentDeclared, ...] = ()  # newest intents without a slot: given up unknown, or recalled
+    recalled: tuple[str, ...] = ()  # of `loose`: the ids of those that only a journal remembered
     spent: tuple[str, ...] = ()  # on `*`: newest approvals that an intent has used up; none is used twice
     heard: tuple[str, ...] = ()  # ids of people's newest requests, so that a copy changes nothing again
     doubts: dict[str, Doubt] = field(default_factory=dict)  # on `*`: by replica; nothing is sent while there is one

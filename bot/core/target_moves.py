@@ -98,7 +98,8 @@ def recall(draft: TargetDraft, event: IntentRecalled) -> Decision:
     if any(each.attempt >= intent.attempt for each in known):
         return Ignored("the store knows this intent")
     others = tuple(each for each in target.loose if each.intent != intent.intent)
-    draft.change(loose=(*others, intent)[-MAX_LOOSE:])
+    names = tuple(name for name in target.recalled if name != intent.intent)
+    draft.change(loose=(*others, intent)[-MAX_LOOSE:], recalled=(*names, intent.intent)[-MAX_LOOSE:])
     if event.outcome != "not_sent":
         last = max(intent.at, target.last_run.get(intent.action, 0))
         draft.change(last_run={**target.last_run, intent.action: last})

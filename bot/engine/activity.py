@@ -130,14 +130,21 @@ class Activity:
     # --- before ---------------------------------------------------------------------------------------------------
 
     async def _earlier_intent(self) -> IntentDeclared | None:
-        """The intent an earlier delivery of this effect declared, if it died in between."""
+        """The intent an earlier delivery of this effect declared, if it died in between.
+
+        Of an intent that the store had forgotten, the incident's second life cannot know which of its runs declared it:
+        any of the same incident, episode and step is this one's.
+        """
         aggregate = target_id(self._step.component) if self._step.component else SYSTEM_TARGET
         stored = (await self._hands.engine.store.load(self._shard, [aggregate])).get(aggregate)
         if stored is None or not isinstance(stored.record, Target):
             return None
         slot = stored.record.slot
         declared = (slot.intent if slot is not None else None, *stored.record.loose)
-        return next((i for i in declared if i is not None and i.intent == self._effect.id), None)
+        mine = [i for i in declared if i is not None and i.intent == self._effect.id]
+        turn, recalled = (self._effect.incident, self._effect.episode, self._step.id), stored.record.recalled
+        same = [i for i in stored.record.loose if i.intent in recalled and (i.incident, i.episode, i.step) == turn]
+        return next(iter(mine or same[-1:]), None)
 
     async def _prepare(self, action: Action, earlier: IntentDeclared | None) -> Ready | Outcome:
         """Everything that can be learned before the intent; an outcome when it already decides."""

@@ -75,6 +75,30 @@ async def test_what_a_forgetful_store_lost_is_not_done_a_second_time(valkey, bre
     await floor.kill()
 
 
+async def test_the_same_turn_under_another_intent_is_not_done_a_second_time(valkey, breach, copy):
+    """A second life may count its runs otherwise: what is recalled for its incident, episode and step counts."""
+    floor = Floor(valkey, ONCE)
+    await floor.start()
+    await floor.arm()
+    await floor.quiet()
+    await copy.take()
+    await floor.fire(breach)
+    await floor.until(lambda: _requested(floor, 1), "the action")
+    await floor.quiet()
+    (intent,) = floor.people.disk.intents.values()
+    floor.people.disk.intents = {"another-run": replace(intent, intent="another-run")}
+    floor.people.disk.systems["another-run"] = SHARD
+    await copy.put_back()
+    await floor.until(lambda: _recalled(floor, "another-run"), "the intent told again")
+    await floor.until(lambda: _goes_on(floor), "automation going on")
+    floor.risk.kelly = 0.25
+    await floor.fire(breach)
+    await floor.status("parked")
+    await floor.quiet()
+    assert floor.risk.requests == [0.1]
+    await floor.kill()
+
+
 async def test_a_replica_that_was_away_learns_at_start_that_the_store_has_forgotten(valkey, breach, copy):
     """Killed, the store put back, started again: the journal's marks tell, before anything is acted upon."""
     floor = Floor(valkey, ONCE)
