@@ -34,10 +34,8 @@ from bot.adapters.seal import Sealer
 from bot.core.audit import is_bounded, verify
 from bot.sandbox.children import Child, python, until
 from tests.acceptance.harness.services import free_port
+from tests.faults.crew_documents import ORDER, SERVICE, SYSTEM, documents
 
-SYSTEM, ONCALL, SERVICE = "trading-core", "demo-oncall", "demo-pager"
-ORDER: Final = "/api/router/pause"  # what the orders ask for; to the ledger each is a request of its own
-DESKS: Final = ("desk-0", "desk-1", "desk-2")
 WITHIN: Final = 60.0  # seconds for one thing to happen, a start included, on a busy machine
 TRY_S: Final = 1.0  # a sender waits so long for one replica's answer, then asks another
 PAUSE_S: Final = 0.05
@@ -133,7 +131,7 @@ class Crew:
         (place / "data").mkdir(mode=0o700)
         shutil.copy(self.folder / "seal.key", place / "data" / "seal.key")
         port = free_port()
-        for file, document in self._documents(port, store_url or self.url).items():
+        for file, document in documents(port, store_url or self.url, self.sandbox_url).items():
             (place / f"{file}.yaml").write_text(json.dumps(document))  # which is YAML too
         environment = {
             "ANDON_CONFIG": str(place / "andon.yaml"), "ANDON_DATA_DIR": str(place / "data"), "ANDON_REPLICA": name,
@@ -288,6 +286,9 @@ class Crew:
         assert [
             (case, incidents[case][0].status, incidents[case][0].why) for case, end in ends.items() if not end
         ] == []
+        paged = self.pages()
+        assert [case for case, end in ends.items() if end == "person" and not paged[incidents[case][0].id]] == []
+        assert [key for key, times in self.pages(SERVICE).items() if times > 1] == []  # one rung, one page
         return Counter(ends.values())
 
     async def _judged(self, *, whole: bool) -> set[str]:
@@ -307,10 +308,14 @@ class Crew:
             intended |= {each["intent"] for each in applied if each["kind"] == "intent_declared"}
         return intended
 
-    def pages(self) -> Counter[str]:
-        """How many different pages each incident's ladder sent; a repeated dedup key is the same page."""
-        told = {(e["incident_id"], e["dedup_key"]) for r in self.replicas.values() for e in r.said("PAGE")
-                if e["service"] == SERVICE}  # fmt: skip
+    def pages(self, service: str = "") -> Counter[str]:
+        """How many different pages (to `service`) there were about each incident; a repeated key is the same page."""
+        told = {
+            (entry["incident_id"], entry["dedup_key"])
+            for replica in self.replicas.values()
+            for entry in replica.said("PAGE")
+            if service in ("", entry["service"])
+        }
         return Counter(incident for incident, _ in told)
 
     async def close(self) -> None:
@@ -323,54 +328,6 @@ class Crew:
     def story(self) -> str:
         """The ends of all logs."""
         return f"seed {self.seed}\n" + "\n".join(each.child.tail()[-3_000:] for each in self.replicas.values())
-
-    # --- configuration ----------------------------------------------------------------------------------------------
-
-    def _documents(self, port: int, store_url: str) -> dict[str, Json]:
-        work = [f"work{number}" for number in range(len(DESKS))]
-        signed = {"by": ONCALL, "reason": "each case once", "until": "2099-01-01T00:00:00Z"}
-        late = {"after": "1s", "run": "http.call", **_order("late"), "page": {"service": SERVICE, "severity": "error"}}
-        return {
-            "andon": {
-                "systems": [SYSTEM], "armed": [*work, "late", "clock"], "listen": {"port": port},
-                "store": {"url": store_url}, "routes": [{"match": [f'system="{SYSTEM}"'], "system": SYSTEM}],
-                "budget": {"limit": 250, "within": "1s", "reserve": 3},
-            },
-            "people": {
-                "people": [{"id": ONCALL, "os_uid": os.getuid()}],
-                "rosters": {"approvers": [{"system": SYSTEM, "risk": "critical", "people": [ONCALL]}]},
-            },
-            "targets": {"systems": {SYSTEM: {"components": [
-                {"name": name, "role": "desk", "connector": "http", "url": self.sandbox_url, "allow": [f"POST {ORDER}"]}
-                for name in (*DESKS, "late", "clock")
-            ]}}},
-            "policies/crew": {
-                "system": SYSTEM, "labels": ["case"],
-                "schedules": [{
-                    "name": "every-five-minutes", "cron": "*/5 * * * *", "zone": "Etc/UTC",
-                    "labels": {"alertname": "Clock", "case": "clock"},
-                }],
-                "policies": [
-                    *(_policy(name, plan=[{"action": "http.call", **_order(DESKS[n])}]) for n, name in enumerate(work)),
-                    _policy("late", ladder=[late]),
-                    _policy("clock", plan=[{"action": "http.call", **_order("clock")}], hold="1s", close="1s"),
-                ],
-                "pre_authorised": [
-                    {"action": "http.call", "policy": name, **signed} for name in (*work, "late", "clock")
-                ],
-            },
-        }  # fmt: skip
-
-
-def _order(component: str) -> Json:
-    return {"component": component, "with": {"path": ORDER, "body": {"reason": "${labels.case}"}}}
-
-
-def _policy(name: str, **more: Any) -> Json:
-    return {
-        "name": name, "match": [f'alertname="{name.title()}"'], "group_by": ["case"], "mode": "auto",
-        "channel": "#crew", **more,
-    }  # fmt: skip
 
 
 def _end(incident: Seen, orders: int) -> str:
