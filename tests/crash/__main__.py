@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import resource
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from tests.crash import points
 from tests.crash.judge import read_fates
-from tests.crash.lives import BrokenWorker, Target, target_process
+from tests.crash.lives import BrokenWorker, Nursery, Target, nursery_process, target_process
 from tests.crash.publish import publish
 from tests.crash.round import TURN, Played, draw, play
 from tests.crash.tally import Tally, as_json, remarks, table, tally
@@ -50,6 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
     parser.add_argument("--trials", type=int, default=2_000, help="intents in flight at a worker's death, at least")
     parser.add_argument("--seed", type=int, default=1, help="where the plans of all rounds come from")
+    parser.add_argument("--round", type=int, help="play this round of the seed and no other")
     parser.add_argument("--point", choices=sorted(points.BY_NAME), help="kill at this point only")
     parser.add_argument("--jobs", type=int, default=JOBS, help="rounds side by side")
     parser.add_argument("--json", action="store_true")
@@ -62,16 +64,29 @@ async def _run(asked: argparse.Namespace, folder: Path) -> tuple[list[Played], T
     """Rounds until there were enough trials."""
     began = time.monotonic()
     played: list[Played] = []
-    numbers = iter(range(MAX_ROUNDS))
-    async with target_process(folder, str(asked.seed)) as target, asyncio.TaskGroup() as tasks:
+    numbers = iter(range(MAX_ROUNDS) if asked.round is None else [asked.round])
+    async with (
+        nursery_process() as nursery,
+        target_process(folder, str(asked.seed)) as target,
+        asyncio.TaskGroup() as tasks,
+    ):
         for _ in range(asked.jobs):
-            tasks.create_task(_rounds(asked, numbers, target, folder, played))
+            tasks.create_task(_rounds(asked, numbers, nursery, target, folder, played))
     played.sort(key=lambda one: int(one.plan.name[1:]))
-    return played, tally(played, read_fates(target.ledger), asked.seed, time.monotonic() - began)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return played, tally(
+        played, read_fates(target.ledger), asked.seed,
+        seconds=time.monotonic() - began, cpu=used.ru_utime + used.ru_stime,
+    )  # fmt: skip
 
 
 async def _rounds(
-    asked: argparse.Namespace, numbers: Iterator[int], target: Target, folder: Path, played: list[Played]
+    asked: argparse.Namespace,
+    numbers: Iterator[int],
+    nursery: Nursery,
+    target: Target,
+    folder: Path,
+    played: list[Played],
 ) -> None:
     only = points.BY_NAME[asked.point] if asked.point else None
     turns = 1 if only else len(TURN)  # every point has its turn, however few trials are wanted
@@ -81,7 +96,7 @@ async def _rounds(
             return
         plan = draw(asked.seed, number, only)
         try:
-            one = await play(plan, target, folder / plan.name)
+            one = await play(plan, nursery, target, folder / plan.name)
         except BrokenWorker as error:
             one = Played(plan, problem=str(error))
         played.append(one)

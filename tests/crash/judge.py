@@ -20,7 +20,7 @@ class Fate:
     effects: int = 0
     repeats: int = 0  # requests that came again and changed nothing
     paged_at: int = 0  # CLOCK_MONOTONIC ns of the first page; 0: nobody was paged
-    late: bool = False  # its effect came from a request that landed after the recovery
+    late: int = 0  # requests that landed after the recovery, whether they changed anything or not
 
     @property
     def doubled(self) -> bool:
@@ -52,10 +52,10 @@ def fates(ledger: Iterable[str]) -> dict[Place, Fate]:
     for text in ledger:
         line = json.loads(text)
         fate = found[line["round"], line["lane"]]
+        fate.late += bool(line.get("late"))
         match line["what"]:
             case "effect":
                 fate.effects += 1
-                fate.late = fate.late or line["late"]
             case "same" | "refused":
                 fate.repeats += 1
             case "page":

@@ -66,10 +66,11 @@ class Tally:
     doubled: list[Place]
     lost: list[Place]
     deaths: int
-    late: int  # intents whose effect landed only after the recovery
+    late: int  # requests that landed only after the recovery
     repeats: int  # requests that came again and changed nothing
     problems: list[str]
     seconds: float
+    cpu: float  # seconds of processor time of the workers and the targets; the stores' own is not in it
     start: float  # seconds a worker takes to open its doors, the median; part of every recovery
     strange: list[str]  # pages about no lane
 
@@ -92,7 +93,9 @@ class Tally:
         )
 
 
-def tally(played: Sequence[Played], fates: dict[Place, Fate], seed: int, seconds: float) -> Tally:
+def tally(
+    played: Sequence[Played], fates: dict[Place, Fate], seed: int, *, seconds: float = 0.0, cpu: float = 0.0
+) -> Tally:
     """Count it. Every accepted alert is judged, also those that no worker had in hand when it died."""
     rows: dict[tuple[str, str], Row] = {}
     total = Row("all", "")
@@ -110,7 +113,7 @@ def tally(played: Sequence[Played], fates: dict[Place, Fate], seed: int, seconds
         lost=[place for place, fate in known.items() if fate.lost],
         deaths=sum(one.deaths for one in played), late=sum(fate.late for fate in known.values()),
         repeats=sum(fate.repeats for fate in known.values()),
-        problems=[f"{one.plan.name}: {one.problem}" for one in played if one.problem], seconds=seconds,
+        problems=[f"{one.plan.name}: {one.problem}" for one in played if one.problem], seconds=seconds, cpu=cpu,
         start=median([each for one in played for each in one.starts] or [0.0]),
         strange=sorted({lane for (_, lane), fate in fates.items() if fate.parked and lane not in lanes.LANES}),
     )  # fmt: skip
@@ -120,9 +123,9 @@ def remarks(found: Tally) -> list[str]:
     """What the table does not show."""
     return [
         f"{found.intents} alerts were accepted; those that no worker had in hand when it died were judged as well.",
-        f"{found.late} effects landed only after the recovery. {found.repeats} requests came again, changing nothing.",
+        f"{found.late} requests landed only after the recovery. {found.repeats} came again and changed nothing.",
         f"A worker took {found.start:.1f} s to start, which is part of every recovery.",
-        f"Seed {found.seed}, {found.seconds:.0f} s.",
+        f"Seed {found.seed}, {found.seconds:.0f} s, of which the workers and targets computed for {found.cpu:.0f} s.",
         *(f"A page about no lane: {each}" for each in found.strange),
     ]
 
@@ -157,5 +160,5 @@ def as_json(found: Tally, played: Sequence[Played]) -> dict[str, Any]:
         "seed": found.seed, "clean": found.clean, "rows": rows, "deaths": found.deaths, "intents": found.intents,
         "doubled": found.doubled, "lost": found.lost, "late": found.late, "repeats": found.repeats,
         "stages": stages(played), "strange": found.strange, "start_seconds": round(found.start, 2),
-        "problems": found.problems, "seconds": round(found.seconds, 1),
+        "problems": found.problems, "seconds": round(found.seconds, 1), "cpu_seconds": round(found.cpu, 1),
     }  # fmt: skip

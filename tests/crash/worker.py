@@ -1,6 +1,6 @@
 """One worker: `bot.app`'s composition with the test's actions, noted ports, and pages that go to the targets' process.
 
-Started by `tests.crash.lives` as `python -m tests.crash.worker NOTES PAGER [POINT]`, configured as `andon serve` is,
+Forked by `tests.crash.nursery`, or `python -m tests.crash.worker NOTES PAGER [POINT]`; configured as `andon serve` is,
 by its environment. Prints its webhook address as its first line. It ends by SIGKILL, or in order by SIGTERM.
 """
 

@@ -19,7 +19,7 @@ def _line(what: str, lane: str, at: int = 5) -> str:
 
 def _tally(ledger: list[str], *trials: Trial, accepted: tuple[str, ...] = ("once-00",), problem: str = "") -> Tally:
     played = Played(Plan("r0", points.SENT, 0, 0), accepted=accepted, trials=list(trials), problem=problem)
-    return tally([played], fates(ledger), seed=1, seconds=1.0)
+    return tally([played], fates(ledger), seed=1)
 
 
 def _trial(lane: str = "once-00") -> Trial:
