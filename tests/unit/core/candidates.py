@@ -5,7 +5,7 @@ Used by `test_tables` to walk every reachable corner of the machines breadth fir
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 
 from bot.core.approval import Terms
@@ -165,14 +165,24 @@ def _now(timers: dict[str, Timer]) -> Millis:
     return min((timer.due for timer in timers.values()), default=START + 1) - 1
 
 
-def incident_corner(incident: Incident) -> Hashable:
-    """What makes two incidents alike for the machine; everything it never branches on is left out."""
+# Where the machine asks how often it has looked already, and what is too often there. Elsewhere it only counts.
+TOO_OFTEN: Mapping[str, int] = {
+    "open": RECHECKS_BEFORE_PARKING - 1, "acting": GUARD_RETRIES, "awaiting_approval": RECHECKS_BEFORE_PARKING - 1,
+    "mitigated": RECHECKS_BEFORE_PARKING - 1,
+}  # fmt: skip
+
+
+def incident_corner(incident: Incident, *, episodes: int = 2) -> Hashable:
+    """What makes two incidents alike for the machine; everything it never branches on is left out.
+
+    From the episode of number `episodes` on, all are alike: the machine only compares an event's with the incident's.
+    """
     plan = incident.plan
     over = incident.status in ("resolved", "closed")
-    tries = 0 if incident.tries < RECHECKS_BEFORE_PARKING - 1 else 1 if incident.tries < GUARD_RETRIES else 2
+    tries = incident.tries >= TOO_OFTEN.get(incident.status, incident.tries + 1)
     failed = any(r.episode == incident.episode and r.outcome in ("not_sent", "unverified") for r in incident.results)
     return (
-        plan.policy_hash if plan else "", incident.status, min(incident.episode, 2), incident.cursor,
+        plan.policy_hash if plan else "", incident.status, min(incident.episode, episodes), incident.cursor,
         bool(incident.run), bool(incident.fence), tries, over and incident.resumes == "mitigated", not over and failed,
         tuple(sorted({name.partition(":")[0] if "rung" in name else name for name in incident.timers})),
         bool(incident.firing), bool(incident.untracked), incident.approval and len(incident.approval.votes),

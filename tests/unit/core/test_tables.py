@@ -20,11 +20,7 @@ from bot.core.effects import Effect, PageOncall, RunStep, Tell
 from bot.core.events import Event, IncidentEvent, SlotGranted, SlotReleased, TargetEvent
 from bot.core.incident import MAX_ALERTS, Incident, Status
 from bot.core.incident_draft import MAX_CALLS
-from bot.core.incident_moves import (
-    GUARD_RETRIES,
-    MAX_RESULTS,
-    RECHECKS_BEFORE_PARKING,
-)
+from bot.core.incident_moves import MAX_RESULTS
 from bot.core.plan import Page, Plan
 from bot.core.record import Applied, Denied, Ignored, Transition
 from bot.core.requests import MAX_HEARD
@@ -35,11 +31,14 @@ from tests.unit.core.candidates import (
     ALIEN_TO_INCIDENTS,
     ALIEN_TO_TARGETS,
     RISK_ENGINE,
+    TOO_OFTEN,
     incident_corner,
     incident_events,
     target_corner,
     target_events,
 )
+
+pytestmark = pytest.mark.timeout(180)  # the first test that needs a walk pays for it: 10 s of CPU
 
 Record = Incident | Target
 
@@ -64,14 +63,14 @@ def _walk(
     todo = deque(starts)
     while todo:
         record = todo.popleft()
-        if corner(record) in walk.corners:
+        if (place := corner(record)) in walk.corners:
             continue
-        walk.corners[corner(record)] = record
+        walk.corners[place] = record
         todo.extend(vary(record))
         for event, now in events(record):
             transition = fold_one(record, event, now)
             if isinstance(transition.decision, Ignored):
-                assert transition.record == record
+                assert transition.record is record or transition.record == record
                 assert transition.effects == ()
                 continue
             if _acts(transition.effects):
@@ -117,9 +116,8 @@ def _more_tries(incident: Record) -> Iterable[Incident]:
     assert isinstance(incident, Incident)
     if incident.plan is None:
         return
-    if incident.status in ("open", "mitigated", "awaiting_approval", "acting"):
-        yield replace(incident, tries=GUARD_RETRIES)
-        yield replace(incident, tries=RECHECKS_BEFORE_PARKING - 1)
+    if incident.status in TOO_OFTEN:
+        yield replace(incident, tries=TOO_OFTEN[incident.status])
     if incident.status == "mitigated" and "patience" in incident.timers and not incident.plan.healthy:
         yield replace(incident, untracked=1)
 
@@ -140,7 +138,7 @@ def _walk_incident(made: Plan) -> Walk:
     return _walk(
         [blank()],
         lambda record: incident_events(typing.cast("Incident", record), made),
-        lambda record: incident_corner(typing.cast("Incident", record)),
+        lambda record: incident_corner(typing.cast("Incident", record), episodes=2 if made is PLANS[0] else 1),
         lambda record: typing.cast("Incident", record).status,
         _more_tries,
     )
