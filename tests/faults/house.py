@@ -24,7 +24,6 @@ import aiohttp
 from bot.adapters.codec import decode_intent
 from bot.sandbox.children import Child, python, until
 from bot.sandbox.topology import Topology
-from tests.acceptance.harness import services
 from tests.acceptance.harness.own_store import ONCALL, SYSTEM, StoreHouse
 from tests.faults.target import CUT, KELLY, Target, components, trading_system
 
@@ -33,6 +32,8 @@ DESKS: Final = (*(f"desk-{number}" for number in range(BUSY)), "desk-probe")  # 
 EVERY_S: Final = 0.25  # between two alerts of a sender
 LAST_BEAT_S: Final = 0.7  # a beat that was on its way when the store went
 ACCOUNTED_S: Final = 40.0  # what lost its answer is looked at again after ten seconds; some of it twice
+STARTED_S: Final = 60.0  # takes two; this is for a machine that does something else besides
+SAID_AGAIN: Final = 3  # times that people may hear the same thing: once more for each kill in its very midst
 UNTIL: Final = "2099-01-01T00:00:00Z"
 _CHATTER: Final = ('"chat_message"', '"append_failed"', '"store_unavailable"')
 Json = dict[str, Any]
@@ -43,6 +44,7 @@ class FaultHouse(StoreHouse):
 
     target: Target
     data: Path
+    recoveries: list[float]  # seconds that `acts_again` took, in order
 
     def runs(self) -> Counter[str]:
         """How often each case was ordered, by the target's ledger."""
@@ -100,7 +102,9 @@ class FaultHouse(StoreHouse):
                     async with asyncio.timeout(1.0):
                         await self.ran(f"work-{case}-{number}")
                         break
-        return asyncio.get_running_loop().time() - began
+        took = asyncio.get_running_loop().time() - began
+        self.recoveries.append(round(took, 1))
+        return took
 
     def beats(self, begin: float, end: float) -> int:
         """Outgoing heartbeats in this time, on the event loop's clock."""
@@ -132,7 +136,12 @@ class FaultHouse(StoreHouse):
         said = await self.ask("GET", "/audit/verify")
         assert said["ok"], said
         assert bool(self.said("writes_lost")) == forgetful
-        return Counter("ran" if end == "ran" else "person" for end in ends.values())
+        words = Counter((one["incident_id"], one["topic"], one["text"]) for one in self.said("chat_message"))
+        pages = Counter(one["dedup_key"] for one in self.said("PAGE"))
+        assert [what for what, times in (words + pages).items() if times > SAID_AGAIN] == []
+        found = Counter("ran" if end == "ran" else "person" for end in ends.values())
+        print(f"{dict(found)}, refused {dict(self.refused)}, acted again after {self.recoveries} s")  # with -rP
+        return found
 
     async def _ends(self) -> dict[str, str] | None:
         lines, runs, paged = await self._lines(), self.runs(), self.paged()
@@ -198,7 +207,13 @@ class FaultHouse(StoreHouse):
                 "ANDON_SOCKET": str(self.folder / "data" / "andon.sock"), "ANDON_LOG_FORMAT": "json",
             },
         )  # fmt: skip
-        await services.answers(self._web, self.andon, f"http://127.0.0.1:{self._port}/readyz")
+
+        async def ready() -> bool:
+            assert self.andon.running
+            async with self._web.get(f"http://127.0.0.1:{self._port}/readyz") as answer:
+                return answer.status == 200
+
+        await until("andon is ready", ready, within=STARTED_S)
 
     def _documents(self, store: Json, more: Json) -> dict[str, Json]:
         work = [f"work{number}" for number in range(len(DESKS))]
@@ -265,7 +280,7 @@ async def open_fault_house(
             target = await stack.enter_async_context(trading_system())
             web = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)))
             house = FaultHouse(folder, web, servers)  # type: ignore[arg-type]  # not every scenario has Sentinels
-            house.target = target
+            house.target, house.recoveries = target, []
             try:
                 await house.begin(store, data=data or folder / "data", **more)
                 stack.push_async_callback(house.andon.end)

@@ -1,4 +1,4 @@
-"""A store behind three real Sentinels on a network that drops packets, also one way only: nothing is lost or doubled."""
+"""A store behind three real Sentinels on a network that drops packets, also one way only: nothing lost or doubled."""
 
 from __future__ import annotations
 
