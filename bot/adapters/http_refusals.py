@@ -37,7 +37,7 @@ UNAUTHORISED: Final = "AndonWebhookUnauthorised"
 
 TELL_EVERY_SECONDS: Final = 60.0  # between two log lines, or pages, about the same sender's mistake
 MAX_TOLD: Final = 1_024  # mistakes told apart; their names hold configured sources and fields of a payload
-MAX_ASIDE: Final = 65_536  # bytes kept of one webhook's bad alerts; a whole body is 1 MiB, and letters are many
+MAX_ASIDE: Final = 16_384  # bytes kept of one webhook's bad alerts; a whole body is 1 MiB, and letters are many
 MAX_SEEN: Final = 256  # contents set aside that are remembered: a group is sent again with the same bad alert in it
 
 STRANGER_WINDOW_SECONDS: Final = 3_600.0  # Alertmanager knocks again at its group interval, five minutes or so
@@ -98,7 +98,7 @@ class Refusals:
             return
         reason = f"{source}: {first.field}: {first.problem}" + (f", and {more} more" if more else "")
         log.error("alert_set_aside", source=source, field=first.field, problem=first.problem, more=more)
-        if self.due(f"aside:{source}:{first.field}"):
+        if self.due(f"aside:{source}"):  # not for each field: a label's name may be another one every time
             summary = (
                 f"an alert in a webhook from {source} cannot be read and was set aside ({first.field}: {first.problem}"
                 f"{f', and {more} more' if more else ''}); mend the rule that makes it, `andon dead-letters` shows it"
