@@ -32,10 +32,13 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1_000, help="how many")
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--seed", type=int, help="replay this one and tell its story")
+    parser.add_argument("--around", type=int, help="kill a replica before and after every call it makes in this seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--whole", action="store_true", help="tell a failing seed as it is, not shrunk")
     parser.add_argument("--json", action="store_true", help="one JSON line for each failing seed, and one at the end")
     options = parser.parse_args()
+    if options.around is not None:
+        return around(options.around, options.jobs)
     if options.seed is not None:
         return replay(options.seed, whole=options.whole, as_json=options.json)
     return many(options.first, options.seeds, options.jobs, whole=options.whole, as_json=options.json)
@@ -119,6 +122,26 @@ def some(first: int, end: int) -> list[tuple[int, int, int, list[tuple[str, str]
         if seed % COLLECT_EVERY == 0:
             gc.collect()
     return results
+
+
+def around(seed: int, jobs: int) -> int:
+    """Without any other trouble, kill the first replica around each of its calls in turn."""
+    from tests.simulation.crash_walk import walk
+
+    done = broken = 0
+    said = time.monotonic()
+    with ProcessPoolExecutor(jobs, initializer=quiet) as processes:
+        for point, violations in walk(processes, seed):
+            done += 1
+            if time.monotonic() - said >= SAY_SECONDS:
+                said = time.monotonic()
+                _say(f"{done:,} crashes, {broken} violations, now at call {point.nth}")
+            if violations:
+                broken += len(violations)
+                law, words = violations[0]
+                print(f"{point}: {law}: {words[-MOST_CHARACTERS:]}", flush=True)
+    print(f"{done} crashes, {broken} violations")
+    return 1 if broken else 0
 
 
 def story(seed: int, *, whole: bool) -> list[str]:

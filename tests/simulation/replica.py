@@ -173,6 +173,11 @@ class Replica:
         return self.seat is not None
 
     @property
+    def calls(self) -> int:
+        """How many calls this incarnation has made."""
+        return self.seat.line.calls if self.seat is not None else 0
+
+    @property
     def is_paused(self) -> bool:
         """Whether it is stopped by SIGSTOP."""
         return self.seat is not None and self.seat.owner.is_paused

@@ -7,7 +7,8 @@ After the script's end everything is mended; the world has `SETTLE_MS` to come t
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from bot.core.words import Millis
@@ -28,6 +29,7 @@ class Verdict:
     calls: int  # notes in the trace: what passed over the wire
     digest: str
     violations: tuple[Violation, ...]
+    calls_of: Mapping[str, int] = field(default_factory=dict)  # by replica, of its last incarnation
     story: tuple[str, ...] = ()  # the timeline, where one was asked for
 
 
@@ -41,11 +43,12 @@ def run(script: Script, *, story: bool = False) -> Verdict:
         except EndlessRun as error:
             violations = [Violation("an end", str(error))]
         lines = tuple(timeline.lines(world, violations)) if story else ()
+        calls_of = {name: replica.calls for name, replica in world.replicas.items()}
         events, calls, digest = world.servers.links(), len(world.trace), world.trace.digest()
     finally:
         asyncio.set_event_loop(None)
         world.loop.dispose()
-    return Verdict(script.seed, events, calls, digest, tuple(violations), lines)
+    return Verdict(script.seed, events, calls, digest, tuple(violations), calls_of, lines)
 
 
 async def _play(world: World) -> list[Violation]:

@@ -112,13 +112,14 @@ class Wire:
 
     def reached(self, replica: str, port: str) -> CrashPoint | None:
         """The crash point that this call is, if it is one; each is used once."""
-        for point in self.crash_points:
+        hit: CrashPoint | None = None
+        for point in list(self.crash_points):
             if point.replica == replica and point.port in ("", port):
                 point.nth -= 1
                 if point.nth <= 0:
                     self.crash_points.remove(point)
-                    return point
-        return None
+                    hit = hit or point
+        return hit
 
     def disarm(self, point: CrashPoint) -> None:
         """It was not reached in time."""
