@@ -17,7 +17,7 @@ from bot.adapters.kill_switch import RELEASED, KillSwitch, Position
 from bot.core.orders import TargetFrozen
 from bot.core.words import SYSTEM_TARGET
 from bot.engine.engine import Engine
-from bot.errors import StoreError
+from bot.errors import StoreError, StoreNewer
 
 LOOK_SECONDS: Final = 0.5  # a look is one `stat`, and also sees what no file event tells (a directory put in place)
 BY: Final = "kill-switch"
@@ -62,6 +62,8 @@ class Switchboard:
         for shard in tuple(self._unfrozen):
             try:
                 await self._engine.tell(shard, SYSTEM_TARGET, event)
+            except StoreNewer:  # the newer Andon there has the switch to look at too; the other systems must not wait
+                continue
             except StoreError as error:
                 log.error("kill_switch_not_stored", shard=shard, error=str(error))
                 return

@@ -22,7 +22,7 @@ from bot.core.target import Freeze, Target
 from bot.core.words import SYSTEM_TARGET
 from bot.engine.engine import Engine
 from bot.engine.ports import Commit, Committed, Conflict
-from bot.errors import ConfigError, StoreUnavailable
+from bot.errors import ConfigError, StoreNewer, StoreUnavailable
 from bot.switchboard import Switchboard
 from bot.testing import FakeClock, MemoryStore
 from policies.book import PolicyBook
@@ -34,8 +34,11 @@ class Flaky(MemoryStore):
     """A store that can be away."""
 
     away = False
+    left_to_newer = ""  # a shard in which a newer Andon has written
 
     async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
+        if shard == self.left_to_newer:
+            raise StoreNewer("left to a newer Andon")
         if self.away:
             raise StoreUnavailable("no store")
         return await super().commit(shard, commit)
@@ -82,6 +85,17 @@ async def test_every_shard_is_frozen_as_soon_as_the_store_takes_it(tmp_path: Pat
     for freeze in await board.freezes():
         assert freeze is not None
         assert (freeze.by, "demo-oncall (uid 1000): it trades in circles" in freeze.reason) == ("kill-switch", True)
+
+
+async def test_a_shard_that_was_left_to_a_newer_andon_keeps_no_other_from_being_frozen(tmp_path: Path) -> None:
+    """During an upgrade the switch stops what this process still acts on."""
+    board = Board(tmp_path)
+    board.store.left_to_newer = SHARDS[0]
+    board.throw()
+    await board.board.look()
+    newer, ours = await board.freezes()
+    assert newer is None
+    assert ours is not None
 
 
 async def test_a_release_starts_nothing(tmp_path: Path) -> None:
