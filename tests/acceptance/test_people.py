@@ -26,9 +26,13 @@ from tests.acceptance.harness.desk import (
     open_desk,
     policy,
 )
+from tests.integration.attacks import at_api, at_webhooks
+from tests.integration.door_twin import raw
+from tests.integration.raw_http import shoot
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60), pytest.mark.asyncio(loop_scope="module")]
 
+HOOK = "/webhooks/alertmanager"
 SOCKET = ""  # `demo-oncall` once more, by the uid at the other end of the unix socket
 CRO = {"after": "10m", "page": {"service": "cro"}}
 ALL = (ONCALL, APPROVER, SECOND)
@@ -151,6 +155,23 @@ async def test_what_somebody_did_meanwhile_is_not_done_again(desk: Desk) -> None
     incident = await desk.incident("by hand", status="mitigated")
     assert incident["results"][-1]["why"] == "trading is stopped already"
     assert await desk.requests(HALT, "by hand") == []
+
+
+async def test_hostile_requests_at_both_doors_are_refused_and_do_nothing(desk: Desk) -> None:
+    """A running Andon under every attack of the list, while a question waits: no 5xx, no request leaves, it goes on."""
+    await desk.alert("hostile", "Halt")
+    card = await desk.asked("hostile")
+    good = {"approval": card["approval"], "digest": card["digest"]}
+    hook = {name: sent for name, sent in at_webhooks(HOOK, raw(), "").items() if not name.startswith("stranger")}
+    doors = zip(desk.ports, (hook, at_api(f"token-of-{APPROVER}", card["incident"], good)), strict=True)
+    answers = {name: await shoot(port, *packets) for port, attacks in doors for name, packets in attacks.items()}
+    assert {name: told for name, told in answers.items() if not told.is_refusal or told.shows_the_inside} == {}
+    assert len(answers) > 120
+    assert "Traceback" not in (desk.folder / "andon.log").read_text(errors="replace")
+    assert await desk.requests(HALT, "hostile") == []
+    await desk.vote(APPROVER, card)
+    await desk.vote(SECOND, card)
+    assert len(await desk.done(HALT, "hostile")) == 1
 
 
 async def test_the_wrong_person_is_told_who_may(desk: Desk) -> None:

@@ -313,6 +313,11 @@ class Desk:
         draft.replace(path)
         return path
 
+    @property
+    def ports(self) -> tuple[int, int]:
+        """Of the webhook door and of the operators' API."""
+        return self._port, self._api_port
+
     def logs(self) -> str:
         """The ends of the logs."""
         return "\n".join(child.tail() for child in (self._sandbox, self._andon))
