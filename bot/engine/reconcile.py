@@ -62,17 +62,22 @@ class Reconciler:
                 self._marks.forgot(shard, f"cannot read what {shard} has in the store ({error})")
 
     async def _fences(self, shard: str, journal: Recollection) -> None:
-        """A component's fence only grows: one below what the journal saw was forgotten, or put back from a copy."""
+        """A component's fence only grows, and a turn that has sent something knows it: a record that stands before the
+        newest action that the journal saw to its end was forgotten, or put back from a copy.
+        """
         newest: dict[AggregateId, int] = {}
         for each in journal.intents:
-            if each.system == shard:
+            if each.system == shard and each.outcome != "open" and each.intent.target != SYSTEM_TARGET:
                 newest[each.intent.target] = max(newest.get(each.intent.target, 0), each.intent.fence)
         known = await self._engine.store.load(shard, sorted(newest))
         for target, fence in newest.items():
             stored = known.get(target)
-            stands = stored.record.fence if stored is not None and isinstance(stored.record, Target) else 0
-            if stands < fence and target != SYSTEM_TARGET:
-                why = f"the store has {target} at fence {stands}, and an action was sent under fence {fence}"
+            record = stored.record if stored is not None and isinstance(stored.record, Target) else None
+            slot = record.slot if record is not None else None
+            before = record is None or record.fence < fence
+            if before or (slot is not None and slot.fence == fence and slot.intent is None):
+                stands = f"at fence {record.fence}" if record is not None else "nowhere"
+                why = f"the store has {target} {stands}, before what the journal saw sent under fence {fence}"
                 self._marks.forgot(shard, f"{why}: run `andon audit verify`")
 
     async def run(self) -> None:
