@@ -32,7 +32,8 @@ from bot.adapters.seal import Sealer
 from bot.engine.ports import Store
 from bot.sandbox.topology import Topology, topology
 from bot.testing import MemoryStore
-from tests.simulation.store import Servers, SimulatedStore
+from tests.simulation.servers import Servers
+from tests.simulation.store import SimulatedStore
 from tests.simulation.trace import Trace
 from tests.simulation.wire import Wire
 

@@ -32,7 +32,8 @@ from bot.engine.watches import Watches
 from bot.errors import StoreError, StoreUnavailable
 from bot.testing import MemoryJournal
 from tests.simulation.loop import OWNER, Owner, VirtualLoop
-from tests.simulation.store import SimulatedStore, at_once
+from tests.simulation.servers import at_once
+from tests.simulation.store import SimulatedStore
 from tests.simulation.wire import Line, Port
 
 if TYPE_CHECKING:

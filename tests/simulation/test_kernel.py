@@ -14,7 +14,8 @@ from bot.core.events import Addressed, TimerFired
 from bot.engine.ports import Commit
 from bot.errors import NotSent, StoreUnavailable, StoreUnconfirmed, Unknown
 from tests.simulation.loop import OWNER, EndlessRun, Owner, VirtualLoop
-from tests.simulation.store import Servers, SimulatedStore
+from tests.simulation.servers import Servers
+from tests.simulation.store import SimulatedStore
 from tests.simulation.trace import Trace
 from tests.simulation.wire import CrashPoint, Line, Port, Trouble, Wire
 

@@ -5,7 +5,7 @@ How the simulation is put together (each module says more):
 * `loop`: an event loop in virtual time; a task's *owner* (a context variable) is the process it belongs to, so that a
   paused owner's callbacks are held back and a dead one's never run again, not even its `finally` blocks in time.
 * `wire` (here): ports, calls, network faults, crash points.
-* `store`: `Servers` (primary, perhaps a follower behind it) and `SimulatedStore`, a replica's way to them.
+* `servers`, `store`: a primary, perhaps a follower behind it; and `SimulatedStore`, a replica's way to them.
 * `replica`: `Replica`, a process that starts, crashes, is paused and begins anew from what is durable (store, journal).
 * `world`: `World` holds all of one seed's run; `Script` and `Step` are what happens in it, as data.
 * `troubles`: the kernel's own steps (crash, pause, clock jump, network, store, failover).

@@ -40,7 +40,7 @@ from bot.errors import StoreError
 from policies.book import PolicyBook
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.replica import Replica, Unreachable
-from tests.simulation.store import Servers
+from tests.simulation.servers import Servers
 from tests.simulation.trace import Trace
 from tests.simulation.wire import CrashPoint, Wire
 
