@@ -10,7 +10,7 @@ from typing import Final
 
 from bot.adapters.redis_keys import timer_member
 from bot.adapters.redis_reads import RedisReads
-from bot.core.words import AggregateId, Millis
+from bot.engine.custody import SetTimer
 
 TIMERS_AT_ONCE: Final = 500  # asked about in one round trip
 _NUMBERS: Final = ("sequence", "retired")
@@ -42,25 +42,24 @@ class RedisCustody(RedisReads):
                 wrong.append(f"{getattr(keys, name).decode()} is no count")
         return wrong
 
-    async def set_again(self, shard: str, timers: Sequence[tuple[AggregateId, str, str, Millis]]) -> int:
-        """Put back those timers (aggregate, name, token, due) that are missing or set too late; returns how many.
-
-        One that was claimed meanwhile rings twice, and counts once: its token is used up by then.
-        """
+    async def astray(self, shard: str, timers: Sequence[SetTimer]) -> list[SetTimer]:
+        """Those timers (aggregate, name, token, due) that are missing from the set, or set too late."""
         place = self._keys(shard).timers
-        mended = 0
+        found: list[SetTimer] = []
         for start in range(0, len(timers), TIMERS_AT_ONCE):
-            chunk = [
-                (timer_member(of, name, token), due) for of, name, token, due in timers[start : start + TIMERS_AT_ONCE]
-            ]
+            chunk = timers[start : start + TIMERS_AT_ONCE]
             async with self._link.bounded("look at the timers"):
-                scores = await self._link.ask(b"ZMSCORE", place, *(member for member, _ in chunk))
-                wrong = [
-                    (due, member)
-                    for (member, due), score in zip(chunk, scores, strict=True)
-                    if score is None or float(score) > due
-                ]
-                if wrong:
-                    await self._link.ask(b"ZADD", place, *(part for pair in wrong for part in pair))
-            mended += len(wrong)
-        return mended
+                scores = await self._link.ask(b"ZMSCORE", place, *(timer_member(*timer[:3]) for timer in chunk))
+            found += [
+                timer for timer, score in zip(chunk, scores, strict=True) if score is None or float(score) > timer[3]
+            ]
+        return found
+
+    async def set_again(self, shard: str, timers: Sequence[SetTimer]) -> None:
+        """Put them into the set. One that was claimed meanwhile rings twice and counts once: its token is used up."""
+        place = self._keys(shard).timers
+        for start in range(0, len(timers), TIMERS_AT_ONCE):
+            chunk = timers[start : start + TIMERS_AT_ONCE]
+            pairs = [part for of, name, token, due in chunk for part in (due, timer_member(of, name, token))]
+            async with self._link.bounded("set timers again"):
+                await self._link.ask(b"ZADD", place, *pairs)

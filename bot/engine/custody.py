@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 
@@ -32,6 +32,9 @@ MAX_REMEMBERED: Final = 50_000  # records known to be there, per shard
 log = structlog.get_logger(__name__)
 
 
+SetTimer: TypeAlias = tuple[AggregateId, str, str, Millis]  # aggregate, name, token, due
+
+
 class Custodian(Protocol):
     """The store, as far as custody goes."""
 
@@ -45,8 +48,12 @@ class Custodian(Protocol):
         """What is wrong with the keys of a shard, each in a few words."""
         ...
 
-    async def set_again(self, shard: str, timers: Sequence[tuple[AggregateId, str, str, Millis]]) -> int:
-        """Put back the timers (aggregate, name, token, due) that are missing or too late; returns how many."""
+    async def astray(self, shard: str, timers: Sequence[SetTimer]) -> list[SetTimer]:
+        """Those that are missing from the store's set, or set too late."""
+        ...
+
+    async def set_again(self, shard: str, timers: Sequence[SetTimer]) -> None:
+        """Put them into the set, each at its own time."""
         ...
 
 
@@ -152,7 +159,7 @@ class Custody:
         self._turn[shard] = chosen[-1] if chosen else ""
         return [*first, *chosen]
 
-    def _expected(self, found: Versioned) -> list[tuple[AggregateId, str, str, Millis]]:
+    def _expected(self, found: Versioned) -> list[SetTimer]:
         """The timers that must be in the store's set: not those that may just have been claimed."""
         now, record = self._clock.now(), found.record
         return [
@@ -161,12 +168,20 @@ class Custody:
             if timer.due > now or timer.due < now - CLAIMED_MS
         ]
 
-    async def _timers(self, shard: str, timers: Sequence[tuple[AggregateId, str, str, Millis]]) -> None:
-        mended = await self._store.set_again(shard, timers) if timers else 0
-        if not mended:
+    async def _timers(self, shard: str, timers: Sequence[SetTimer]) -> None:
+        """Set again what the set lacks. What a commit disarmed between the two looks at the store is no timer any more;
+        only a record that still has it afterwards tells that it should have been there."""
+        astray = await self._store.astray(shard, timers) if timers else []
+        if not astray:
             return
+        again, _ = await self._opened(shard, sorted({timer[0] for timer in astray}))
+        still = {timer for record in again.values() for timer in self._expected(record)}
+        lost = [timer for timer in astray if timer in still]
+        if not lost:
+            return
+        await self._store.set_again(shard, lost)
         summary = (
-            f"{mended} timers of {shard} were missing from the store or put off, and are set again: a rung may come "
+            f"{len(lost)} timers of {shard} were missing from the store or put off, and are set again: a rung may come "
             "late. Somebody can write to the store, or it lost writes: run `andon audit verify`"
         )
         await self._alarms.raise_(self._home, TIMERS, summary, labels=(("system", shard),), anew=True)

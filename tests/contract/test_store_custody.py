@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from bot.adapters.redis_store import RedisStore
 from bot.core.target import Target
 from bot.engine.custody import ALARM, TIMERS, Custody
+from bot.engine.ports import Versioned
 from bot.testing import FakeClock
 from tests.contract.conftest import Bench
 from tests.contract.store_records import SHARD, incident, put
@@ -98,3 +100,34 @@ async def test_timers_taken_away_or_put_off_are_set_again(bench: Bench) -> None:
     await looking.look(SHARD)
     assert await bench.raw.zrange(key(bench, "timers"), 0, -1, withscores=True) == ahead
     assert said.ever == [TIMERS, TIMERS]
+
+
+class Disarmed:
+    """A store in which a commit takes an incident's timer away right after the incident was read for the first time."""
+
+    def __init__(self, inner: RedisStore) -> None:
+        self._inner = inner
+        self._fresh = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def load(self, shard: str, ids: Sequence[str]) -> dict[str, Versioned]:
+        found = await self._inner.load(shard, ids)
+        if self._fresh:
+            self._fresh = False
+            await put(self._inner, incident())
+        return found
+
+
+async def test_a_timer_that_a_commit_takes_away_while_one_looks_is_not_missing(bench: Bench) -> None:
+    """Nothing was tampered with: nobody is alarmed, and the timer stays away."""
+    said = Said()
+    await put(bench.store, incident(due=DUE))
+    assert isinstance(bench.store, RedisStore)
+    looking = Custody(
+        store=Disarmed(bench.store), clock=FakeClock(1_000_000), alarms=said, shards=[SHARD], home="unrouted",  # type: ignore[arg-type]  # as above
+    )  # fmt: skip
+    await looking.look(SHARD)
+    assert said.ever == []
+    assert await bench.raw.zrange(key(bench, "timers"), 0, -1) == []
