@@ -67,7 +67,9 @@ async def run(notes: Notes, pager_url: str) -> None:
         stack.push_async_callback(pager.close)
         house = NotedHouse(
             notes, floor=floor, store=NotedStore(store, notes), clock=clock, folder=folder, replica=replica,
-            chat=TerminalChat(), pager=pager, archive=open_archive(setup, folder),
+            chat=TerminalChat(), pager=pager,
+            archive=open_archive(setup, folder), replicated=lambda: store.standing,
+            left_to_newer=lambda: store.left_to_newer,
         )  # fmt: skip
         stack.push_async_callback(house.close)
         await house.begin()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 from pathlib import Path
+from types import ModuleType
 
-from tests.crash import lanes, points
+from bot import app
+from tests.crash import lanes, points, worker
 from tests.crash.judge import Fate, fates
 from tests.crash.notes import Notes, read
 from tests.crash.publish import BEGIN, END, publish
@@ -83,6 +87,28 @@ def test_lanes_fit_into_the_activities_of_one_shard() -> None:
     from bot.engine.dispatch import MAX_ACTIVITIES
 
     assert len(lanes.LANES) == MAX_ACTIVITIES
+
+
+def test_the_worker_is_composed_as_andon_serve_is() -> None:
+    """Each part that `bot.app` gives the house, and all it asks of it; or something else is tried than what runs."""
+    assert _composition(worker, "NotedHouse") == _composition(app, "House")
+
+
+def _composition(module: ModuleType, house: str) -> tuple[set[str], set[str]]:
+    """The parts a module makes the house of, and what it uses of it."""
+    tree = list(ast.walk(ast.parse(inspect.getsource(module))))
+    parts = {
+        keyword.arg or ""
+        for node in tree
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == house
+        for keyword in node.keywords
+    }
+    used = {
+        node.attr
+        for node in tree
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "house"
+    }
+    return parts, used - {"reloader"}  # SIGHUP: no worker gets one
 
 
 def test_publishing_replaces_what_stands_between_the_markers_and_nothing_else(tmp_path: Path) -> None:
