@@ -26,7 +26,8 @@ from bot.core.words import AggregateId, Millis
 from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, KeyClaim, Mark, OutboxDelivery
 from bot.errors import ConfigError, RecordForged, StoreNewer
 
-MAX_DEAD_LETTERS = 100_000  # each has paged somebody; past this the oldest go, so that a flood cannot fill the disk
+MAX_DEAD_LETTERS = 10_000  # each has paged somebody; past this the oldest go, so that a flood cannot fill the store
+MAX_DEAD_BYTES = 65_536  # kept of one; the door keeps 16 KiB, and a queue's entry may have a megabyte
 
 T = TypeVar("T")
 Row = tuple[bytes, bytes]  # entry id, sealed bytes
@@ -306,7 +307,9 @@ class RedisStore(RedisCustody):
         stream = keys.inbox if queue == "inbox" else keys.outbox
         async with self._link.bounded("dead letter"):
             await self._link.write(
-                "dead_letter", [stream, keys.dead], [GROUP, delivery, queue, reason, raw, MAX_DEAD_LETTERS]
+                "dead_letter",
+                [stream, keys.dead],
+                [GROUP, delivery, queue, reason, raw[:MAX_DEAD_BYTES], MAX_DEAD_LETTERS],
             )
 
     async def retire(self, shard: str, incident: AggregateId, version: int) -> bool:
