@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.destinations import NEVER, Destination, parsed, plain_host, written_problem
+from policies.loader import Loaded
+from policies.targets import TargetsDocument, mistakes
 
 METADATA = (
     "169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254",
@@ -89,3 +93,33 @@ def test_no_address_of_a_forbidden_network_is_ever_allowed(address: object) -> N
     forbidden = any(found in network for network in NEVER if network.version == found.version)
     if forbidden:
         assert Destination("localhost", allow_private=True).problem(str(address))
+
+
+POLICY = "system: trading-core\npolicies:\n  - {name: p, match: ['alertname=\"A\"'], mode: auto}\n"
+METADATA_URL = "http://169.254.169.254/latest/meta-data"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"connector": "http", "url": METADATA_URL}, "no service of yours can be"),
+        ({"connector": "prometheus", "url": "http://2852039166"}, "no address as it is usually written"),
+        ({"connector": "redis", "url": "redis://169.254.169.254:6379"}, "no service of yours can be"),
+        ({"connector": "redis", "url": "redis://a:6379", "allow_private": True}, "means nothing for a redis"),
+        ({"connector": "http", "url": "http://risk.example.com", "allow_private": True}, ""),
+    ],
+)
+def test_targets_are_judged_at_load(changes: dict[str, object], problem: str) -> None:
+    """Before anything connects, with the path of the key."""
+    component = {"name": "risk", "role": "risk", **changes}
+    document = TargetsDocument.model_validate({"systems": {"trading-core": {"components": [component]}}})
+    found = [message for _, message, _ in mistakes(document)]
+    assert found == [] if not problem else [problem in message for message in found] == [True]
+
+
+@pytest.mark.parametrize("key", ["heartbeat", "second_route", "alertmanagers"])
+def test_other_addresses_are_judged_at_load(load_text: Callable[..., Loaded], key: str) -> None:
+    """Everything in andon.yaml that is asked or told by HTTP."""
+    value = f"[{{name: main, url: '{METADATA_URL}'}}]" if key == "alertmanagers" else f"{{url: '{METADATA_URL}'}}"
+    (problem,) = load_text(POLICY, andon=f"systems: [trading-core]\n{key}: {value}\n").problems
+    assert "no service of yours can be" in problem.message
