@@ -25,13 +25,13 @@ from redis.asyncio import Redis
 from bot.client import Place, connect
 from bot.sandbox.children import Child, python, until
 from bot.sandbox.topology import Topology, topology
-from tests.acceptance.harness import services
 from tests.acceptance.harness.services import free_port
 from tests.faults.target import Target, trading_system
 
 ONE, OTHER = "trading-core", "py-rt"
 ONCALL: Final = "demo-oncall"
-WITHIN: Final = 20.0  # seconds for what an alert leads to, on a busy machine
+WITHIN: Final = 30.0  # seconds for what an alert leads to, on a busy machine
+STARTS: Final = 60.0  # until it is ready; two seconds where nothing else runs
 Json = dict[str, Any]
 SAID: Final = ("PAGE", "alarm_raised", "set_aside", "record_forged", "writes_lost", "PAGE_NOT_TAKEN")
 
@@ -177,7 +177,16 @@ class PlantedHouse:
             },
         )  # fmt: skip
         if ready:
-            await services.answers(self._web, self.andon, f"http://127.0.0.1:{self._port}/readyz")
+            await until("it is ready", self._is_ready, within=STARTS)
+
+    async def _is_ready(self) -> bool:
+        assert self.andon.running, self.andon.tail()
+        return (await self.ready())[0]
+
+    async def end(self) -> None:
+        """Whatever was started last."""
+        if hasattr(self, "andon"):
+            await self.andon.end()
 
 
 def _documents(port: int, store: str, target: Target) -> dict[str, Json]:
@@ -237,9 +246,9 @@ async def open_planted_house() -> AsyncIterator[PlantedHouse]:
             raw = Redis.from_url(servers.primary.url)
             stack.push_async_callback(raw.aclose)
             house = PlantedHouse(folder, web, servers, target, raw)
+            stack.push_async_callback(house.end)
             try:
                 await house.begin()
-                stack.push_async_callback(house.andon.end)
                 yield house
             except BaseException as problem:
                 if hasattr(house, "andon"):

