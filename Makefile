@@ -10,7 +10,7 @@ TRIALS ?= 2000
 EDITS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench sim tamper crash faults breaks docs image lock vulnerabilities clean
+.PHONY: help demo test lint bench sim tamper crash faults fuzz breaks docs image lock vulnerabilities clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -52,6 +52,9 @@ crash: $(VENV)/.ready ## kill real workers with actions in flight, and count wha
 
 faults: $(VENV)/.ready ## real stores that fail and real replicas that die, side by side
 	@$(BIN)/python -m pytest tests/faults -n $(JOBS) --dist loadfile $(ARGS)
+
+fuzz: $(VENV)/.ready ## every property with thousands of new examples (the suite has few, always the same)
+	@$(BIN)/python -m pytest tests/unit -k fuzz --hypothesis-profile=fuzz --timeout 3600 -n $(JOBS) $(ARGS)
 
 breaks: $(VENV)/.ready ## break each law once, in a copy, and demand that a machine turns red
 	@$(BIN)/python -m tests.breaks $(ARGS)

@@ -27,14 +27,16 @@ MAX_PROBLEM: Final = 200  # characters of what aiohttp says about it; it quotes 
 
 
 class Doorman(web.AppRunner):
-    """Serves one application. `limit`: connections open at a time."""
+    """Serves one application. `limit`: connections at a time; `idle_seconds`: how long one may say nothing whole."""
 
-    def __init__(self, app: web.Application, *, limit: int = MAX_CONNECTIONS) -> None:
+    def __init__(
+        self, app: web.Application, *, limit: int = MAX_CONNECTIONS, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
         super().__init__(
             app,
             access_log=None,  # counters tell it; a line per webhook would be most of the cost of a webhook
             shutdown_timeout=SHUTDOWN_SECONDS,
-            keepalive_timeout=IDLE_SECONDS,
+            keepalive_timeout=idle_seconds,
             auto_decompress=False,  # `http_body` refuses what is compressed; nothing may grow before it is measured
             logger=_Murmur(),
         )

@@ -139,10 +139,10 @@ async def hello(_: object) -> Response:
     return Response(text="hello")
 
 
-async def small_door(limit: int) -> tuple[Doorman, int]:
+async def small_door(limit: int, idle_seconds: float = 75.0) -> tuple[Doorman, int]:
     app = Application(middlewares=[answer_errors])
     app.router.add_get("/", hello)
-    doorman = Doorman(app, limit=limit)
+    doorman = Doorman(app, limit=limit, idle_seconds=idle_seconds)
     await doorman.setup()
     site = TCPSite(doorman, "127.0.0.1", 0)
     await site.start()
@@ -167,6 +167,20 @@ async def test_connections_past_the_bound_are_closed_at_once() -> None:
     finally:
         for _, writer in silent:
             writer.close()
+        await doorman.cleanup()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_a_connection_that_says_nothing_whole_is_closed(said: bytes) -> None:
+    """From its first second on, whatever it has begun to say."""
+    doorman, port = await small_door(limit=64, idle_seconds=0.05)
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+    finally:
         await doorman.cleanup()
 
 
