@@ -90,7 +90,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._number = 0  # of tasks and timers, so that nothing is ordered by chance
         self._next: deque[_Handle] = deque()
         self._timers: list[tuple[float, int, _Handle]] = []
-        self._tasks: list[_Task] = []  # all of them: nobody else holds what a dead process left, and it must not be ended
+        self._tasks: list[_Task] = []  # nobody else holds what a dead process left, and it must not be ended
         self.callbacks = 0  # run so far
 
     def time(self) -> float:

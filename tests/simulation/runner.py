@@ -26,7 +26,7 @@ class Verdict:
 
     seed: int
     events: int  # links in the audit chains at the end: what the machines decided
-    calls: int  # notes in the trace: what passed over the wire
+    calls: int  # that replicas made over the wire
     digest: str
     violations: tuple[Violation, ...]
     calls_of: Mapping[str, int] = field(default_factory=dict)  # by replica, of its last incarnation
@@ -44,7 +44,7 @@ def run(script: Script, *, story: bool = False) -> Verdict:
             violations = [Violation("an end", str(error))]
         lines = tuple(timeline.lines(world, violations)) if story else ()
         calls_of = {name: replica.calls for name, replica in world.replicas.items()}
-        events, calls, digest = world.servers.links(), len(world.trace), world.trace.digest()
+        events, calls, digest = world.servers.links(), world.wire.calls, world.trace.digest(world.loop.callbacks)
     finally:
         asyncio.set_event_loop(None)
         world.loop.dispose()

@@ -41,7 +41,9 @@ class SimulatedStore:
 
     async def _ask(self, call: str, *arguments: Any, **options: Any) -> Any:
         servers, replica = self._servers, self.replica
-        return await self._line.call(STORE, call, lambda: servers.ask(replica, call, *arguments, **options))
+        return await self._line.call(
+            STORE, call, lambda: servers.ask(replica, call, *arguments, **options), only_looks=True
+        )
 
     async def _change(self, call: str, *arguments: Any, **options: Any) -> Any:
         servers, replica = self._servers, self.replica

@@ -34,7 +34,7 @@ from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 from bot.errors import AndonError
 from tests.simulation.loop import VirtualLoop
@@ -104,6 +104,7 @@ class Wire:
         self.crash_points: list[CrashPoint] = []
         self.gates: dict[str, float] = {}  # port -> until when requests wait before it, all of them
         self.chance = chance
+        self.calls = 0  # of all lines
         self.crash = crash
 
     def line(self, replica: str, incarnation: int) -> Line:
@@ -159,36 +160,56 @@ class Line:
             waiting.cancel()
         self._pending.clear()
 
-    async def call(self, port: Port, what: str, work: Callable[[], T | asyncio.Future[T]]) -> T:
-        """Ask the other side (see the module's text). Raises what `work` raised, `refused` or `unanswered`."""
+    async def call(
+        self, port: Port, what: str, work: Callable[[], T | asyncio.Future[T]], *, only_looks: bool = False
+    ) -> T:
+        """Ask the other side (see the module's text). Raises what `work` raised, `refused` or `unanswered`.
+
+        `only_looks`: it changes nothing there, so no trace is left while all is well.
+        """
         wire, loop = self._wire, self._loop
         if self.is_cut:
             await loop.create_future()
         self.calls += 1
+        wire.calls += 1
         point = wire.reached(self.replica, port.name) if wire.crash_points else None
         if point is not None and point.where == "before":
             await self._die(point, what)
-        refused, request_lost, reply_lost, slower = wire.fate(self.replica, port.name) if wire.troubles else _UNTOUCHED
         draw, (least, most) = wire.chance.uniform, port.delay_ms
-        there, back = draw(least, most) / 1_000 * slower, draw(least, most) / 1_000 * slower
-        held = wire.gates.get(port.name, 0.0) - loop.time() if wire.gates else 0.0
-        if held > 0.0:
-            there += held
+        there, back = draw(least, most) / 1_000, draw(least, most) / 1_000
+        if point is None and not wire.troubles and not wire.gates:
+            if only_looks:  # what it sees is as old as its answer took: the request was quick, the answer slow
+                try:
+                    result = work()
+                finally:
+                    await asyncio.sleep(there + back)
+                return cast(T, result)
+            reply: asyncio.Future[T] = loop.create_future()
+            loop.call_later(there, _Passing(self, port, what, work, reply, back).land, context=_NEUTRAL)
+            return await reply
+        return await self._troubled(port, what, work, there, back, point)
+
+    async def _troubled(
+        self, port: Port, what: str, work: Callable[[], Any], there: float, back: float, point: CrashPoint | None
+    ) -> Any:
+        """A call while something is wrong, or by which its process dies."""
+        wire, loop = self._wire, self._loop
+        refused, request_lost, reply_lost, slower = wire.fate(self.replica, port.name) if wire.troubles else _UNTOUCHED
+        there, back = there * slower, back * slower
+        held = wire.gates.get(port.name, 0.0) - loop.time()
         if refused:
             wire.trace.note(self.replica, "refused", what)
             await asyncio.sleep(there)
             raise port.refused(f"{port.name} could not be reached")
-        reply: asyncio.Future[T] = loop.create_future()
+        reply: asyncio.Future[Any] = loop.create_future()
         if request_lost:
             wire.trace.note(self.replica, "request lost", what)
         else:
             passing = _Passing(self, port, what, work, reply, back, reply_lost, point)
-            loop.call_later(there, passing.land, context=_NEUTRAL)
+            loop.call_later(there + max(0.0, held), passing.land, context=_NEUTRAL)
         if point is not None and point.where == "sent":
             await self._die(point, what)
         # A lost answer shows as a connection that breaks, or as nothing at all until patience ends.
-        if not (request_lost or reply_lost) and slower == 1.0 and held <= 0.0:
-            return await reply
         patience = loop.call_later(port.patience_s, _give_up, reply, port)
         try:
             return await reply
@@ -211,8 +232,8 @@ class _Passing:
     work: Callable[[], Any]
     reply: asyncio.Future[Any]
     back: float
-    is_lost: bool  # the answer
-    point: CrashPoint | None
+    is_lost: bool = False  # the answer
+    point: CrashPoint | None = None
 
     def land(self) -> None:
         """It arrives, and is done."""
