@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import structlog
+from redis.exceptions import ResponseError
 
 from bot.adapters.redis_keys import GROUP, ShardKeys
 from bot.adapters.redis_link import RedisLink
@@ -58,7 +59,12 @@ class Newer:
     async def _hand_over(self, stream: bytes, idle_ms: int) -> None:
         """Let all that this replica holds look as if it had been idle for so long, uncounted."""
         async with self._link.bounded("hand over"):
-            held = await self._link.ask(b"XPENDING", stream, GROUP, b"-", b"+", MAX_HANDED, self._replica)
+            try:
+                held = await self._link.ask(b"XPENDING", stream, GROUP, b"-", b"+", MAX_HANDED, self._replica)
+            except ResponseError as error:
+                if not str(error).startswith("NOGROUP"):  # nobody has read from it yet
+                    raise
+                held = None
             if held:
                 entries = [entry for entry, *_ in held]
                 await self._link.ask(

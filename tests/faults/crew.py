@@ -197,12 +197,19 @@ class Crew:
         return self._web.post(f"{replica.door}/webhooks/alertmanager", json=body)
 
     @asynccontextmanager
-    async def alerting(self, *alertnames: str, every: float = 0.4) -> AsyncIterator[None]:
-        """Alerts come in all the time meanwhile, one sender a name; at the end each has been taken."""
+    async def alerting(
+        self, *alertnames: str, every: float = 0.4, ration: asyncio.Semaphore | None = None
+    ) -> AsyncIterator[None]:
+        """Alerts come in all the time meanwhile, one sender a name; at the end each has been taken.
+
+        `ration`: how many there may be; on a busy machine, where everything takes longer, there are not more for it.
+        """
         tag, done = len(self.accepted), asyncio.Event()
 
         async def send(name: str) -> None:
             for number in count():
+                if ration is not None:
+                    await ration.acquire()
                 if done.is_set():
                     return
                 await self.alert(name, f"{name.lower()}-{tag}-{number}")
@@ -215,6 +222,8 @@ class Crew:
                 yield
             finally:
                 done.set()
+                for _ in alertnames if ration is not None else ():
+                    ration.release()
 
     # --- the judge --------------------------------------------------------------------------------------------------
 

@@ -54,8 +54,7 @@ async def test_who_sleeps_past_the_lease_wakes_up_to_nothing() -> None:
         midway.go_on()
         await asyncio.sleep(LATER_S)
         assert await crew.requests() == before
-        ends = await crew.accounts()
-        print(ends, held)
+        await crew.accounts()
         for replica in crew.replicas.values():
             await crew.is_ready(replica)
         await crew.alert("Work0", "work-after", only="a")  # they are of use again
