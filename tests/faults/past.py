@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from bot.core.words import SYSTEM_TARGET
 from bot.sandbox.children import until
 from bot.sandbox.topology import Topology
 from tests.faults.house import BUSY, FaultHouse
@@ -67,7 +68,8 @@ async def forgetting_is_told(house: FaultHouse) -> None:
     """Return once a page says so."""
 
     async def look() -> bool:
-        return any("forgotten writes it had confirmed" in page["summary"] for page in house.said("PAGE"))
+        told = [page["summary"] for page in house.said("PAGE") if page["incident_id"] == SYSTEM_TARGET]
+        return any("forg" in why and "automation is stopped while" in why for why in told)  # forgot, or forgotten
 
     await until("a page says that the store has forgotten", look, within=NOTICED_S)
 

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.house import FaultHouse, open_fault_house
 from tests.faults.network import ANDON, ELECTED_S, MASTER, SENTINELS, SERVERS, Network, network
 
-BACK_S = 15.0  # from a new primary, or a network that heals, to a new alert that was acted upon
+BACK_S = 25.0  # from a new primary, or a network that heals, to a new alert that was acted upon
 EVERY_S = 0.5  # between two alerts of a sender: each write waits for two replicas
 CUT_S = 7.0  # for more than anybody waits for an answer
 LOSSY_S = 8.0
