@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-from contextlib import suppress
 from typing import Any
 
 from bot.adapters.codec import warm_up
@@ -43,19 +42,20 @@ def bear(asked: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Bear workers until stdin ends; those that have died are reaped at the next birth."""
+    """Bear workers until stdin ends; those that have died are reaped at the next birth, those left are asked to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warm_up()
     gc.collect()
     gc.freeze()  # what all have in common is never looked through again
+    alive: set[int] = set()
     for line in sys.stdin:
-        print(bear(json.loads(line)), flush=True)
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, 0)[0]:
-            pass
+        born = bear(json.loads(line))
+        print(born, flush=True)
+        alive.add(born)
+        alive -= {pid for pid in alive if os.waitpid(pid, os.WNOHANG)[0]}
+    for pid in alive:
+        os.kill(pid, signal.SIGTERM)  # not reaped yet, so the number is still its own
+        os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":

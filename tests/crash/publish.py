@@ -9,6 +9,14 @@ from pathlib import Path
 from tests.crash.tally import Tally, remarks, table
 
 BEGIN, END = "<!-- crash:begin -->", "<!-- crash:end -->"
+READING = """\
+*Recovered*: the target did it exactly once, and nobody was needed. *Parked*: a person was paged, because nothing proves
+what became of a request that must not be repeated. *Lost* would be an accepted alert with neither effect nor page,
+*doubled* an intent with two effects. Half of the rounds kill the second worker too, so what that did is also in the row
+of the first death. Actions of delivery `keyed` are never sent again either: they park where an `absolute` one goes on.
+
+Not shown here: power cuts (a SIGKILL leaves what the kernel has not written yet to be written), stores that fail, and
+several workers at once; the next section has the last two."""
 HEAD = "# Reliability\n\n## The crash matrix\n\n"
 
 
@@ -23,13 +31,15 @@ def publish(page: Path, found: Tally, wanted: int) -> None:
 
 
 def section(found: Tally, wanted: int) -> str:
-    """What stands there: how it was measured, how to repeat it, the table."""
+    """What stands there: how it was measured, how to repeat it, the table, how to read it."""
     machine = f"{os.cpu_count()} processors shared with other work, Python {platform.python_version()}"
     return f"""
-**{found.verdict()}.** On {machine}; seed and plans are the same again with
-`make crash TRIALS={wanted} ARGS="--seed {found.seed}"`, the processes' timing never is quite.
+**{found.verdict()}.** On {machine}. The same plans again, though never quite the same timing:
+`make crash TRIALS={wanted} ARGS="--seed {found.seed}"`.
 
 {table([*found.rows, found.total])}
 
 {" ".join(remarks(found))}
+
+{READING}
 """
