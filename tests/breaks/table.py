@@ -1,0 +1,205 @@
+"""One deliberate break for each law, and more for the laws that machines watch: what is changed, and who must notice.
+
+A literal table, read by `__main__` (which breaks), by `docs/generate.py` (which lists it in docs/reliability.md) and by
+a test (which sees that every old text still stands where it says). Texts are short, and each is found exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SIM: Final = ("-m", "tests.simulation", "--seeds", "30", "--jobs", "1", "--json")
+TAMPER: Final = ("-m", "tests.tamper", "--edits", "40", "--jobs", "1")
+LAWS: Final = range(1, 14)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """`old` becomes `new` in `file`; then `machine` (arguments of Python) must fail, and say one of `shows`."""
+
+    law: int
+    says: str
+    file: str
+    old: str
+    new: str
+    machine: tuple[str, ...]
+    shows: str
+
+    @property
+    def command(self) -> str:
+        """As a person would type it."""
+        return " ".join(("python", *self.machine))
+
+
+def pytest(*nodes: str) -> tuple[str, ...]:
+    """The machine that is these tests."""
+    return ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *nodes)
+
+
+BREAKS: Final[tuple[Break, ...]] = (
+    Break(
+        law=1,
+        says="of a webhook with several alerts, only the first is looked at",
+        file="bot/engine/engine.py",
+        old="for alert in entry.alerts:",
+        new="for alert in entry.alerts[:1]:",
+        machine=pytest(
+            "tests/integration/engine/test_engine_hazards.py::test_all_alerts_of_one_webhook_are_before_the_eyes_of_the_step"
+        ),
+        shows="test_all_alerts_of_one_webhook",
+    ),
+    Break(
+        law=1,
+        says="what could not be handled is set aside, and nobody is paged",
+        file="bot/engine/engine.py",
+        old="await self.store.commit(shard, Commit(effects=(page,)))",
+        new="await self.store.commit(shard, Commit())",
+        machine=pytest("tests/unit/engine/test_absorbing.py::test_a_poison_entry_is_set_aside_and_paged"),
+        shows="test_a_poison_entry_is_set_aside_and_paged",
+    ),
+    Break(
+        law=2,
+        says="a request leaves without its intent",
+        file="bot/engine/activity.py",
+        old="self._stopped() or await self._declare(ready, attempt) or self._stopped()",
+        new="self._stopped()",
+        machine=SIM,
+        shows="explained by the audit",
+    ),
+    Break(
+        law=3,
+        says="what may be sent only once is sent again after a kill",
+        file="bot/engine/activity.py",
+        old='if earlier.delivery != "absolute":',
+        new='if earlier.delivery == "keyed":',
+        machine=pytest("tests/integration/engine/test_engine_spine.py::test_a_once_action_is_never_sent_again"),
+        shows="test_a_once_action_is_never_sent_again",
+    ),
+    Break(
+        law=4,
+        says="a policy that was disarmed since its turn was granted acts",
+        file="bot/core/system_machine.py",
+        old="if not event.ordered and event.policy not in target.armed:",
+        new='if event.policy == "":',
+        machine=pytest("tests/unit/core/test_system_machine.py"),
+        shows="test_disarming_stops_even_what_was_granted_before",
+    ),
+    Break(
+        law=4,
+        says="what raises exposure may be signed for and then runs by itself",
+        file="policies/planning.py",
+        old='return spec.direction != "raises" and (harmless or signed is not None)',
+        new="return harmless or signed is not None",
+        machine=pytest("tests/unit/policies/test_policy_planning.py"),
+        shows="test_risk_and_direction_decide_what_runs_by_itself",
+    ),
+    Break(
+        law=5,
+        says="one yes is enough, whatever the risk",
+        file="policies/approvals.py",
+        old="return _QUORUM.get(risk, 1)",
+        new="return 1",
+        machine=SIM,
+        shows="approved where due",
+    ),
+    Break(
+        law=5,
+        says="who may say yes is not looked up again right before sending",
+        file="policies/approvals.py",
+        old="""        if why:
+            return Ask(f"since""",
+        new="""        if why == "never":
+            return Ask(f"since""",
+        machine=pytest("tests/unit/policies/test_policy_approvals.py"),
+        shows="test_policy_approvals.py",
+    ),
+    Break(
+        law=6,
+        says="a guard that cannot be told counts as one that holds",
+        file="bot/engine/judge.py",
+        old="if guard.blind:\n",
+        new="if guard.blind is None:\n",
+        machine=pytest(
+            "tests/integration/test_trading_core_ladder.py::test_signed_for_it_still_asks_when_the_evidence_is_stale"
+        ),
+        shows="test_signed_for_it_still_asks",
+    ),
+    Break(
+        law=7,
+        says="the budget has no end",
+        file="bot/core/system_machine.py",
+        old="if len(recent) >= min(allowed, MAX_RECENT):",
+        new="if len(recent) >= MAX_RECENT:",
+        machine=pytest("tests/unit/core/test_system_machine.py"),
+        shows="test_the_budget_trips_automation",
+    ),
+    Break(
+        law=8,
+        says="an acknowledgement stops no page",
+        file="bot/core/incident_ladder.py",
+        old='seen = draft.incident.acknowledged_by and rung.until != "resolved"',
+        new='seen = draft.incident.acknowledged_by == "never"',
+        machine=pytest("tests/unit/core/test_incident_ladder.py"),
+        shows="test_an_ack_stops_a_rungs_page",
+    ),
+    Break(
+        law=9,
+        says="timers fire early",
+        file="bot/engine/sweeper.py",
+        old="""now = self._clock.now()
+        while due""",
+        new="""now = self._clock.now() + 60_000
+        while due""",
+        machine=pytest("tests/unit/engine/test_sweeping.py"),
+        shows="test_nothing_is_claimed_early",
+    ),
+    Break(
+        law=10,
+        says="nobody compares the audit with what was signed of it",
+        file="bot/core/checkpoint.py",
+        old="if known.get(each.version) != each.head and",
+        new="if known is None and",
+        machine=TAMPER,
+        shows="MISSED",
+    ),
+    Break(
+        law=10,
+        says="an effect leaves no link behind",
+        file="bot/core/audit.py",
+        old='return hashlib.sha256(f"{seq}\\n{previous}\\n{body}".encode()).hexdigest()',
+        new='return hashlib.sha256(f"{seq}\\n{previous}".encode()).hexdigest()',
+        machine=TAMPER,
+        shows="MISSED",
+    ),
+    Break(
+        law=11,
+        says="a label's text is looked through for further labels",
+        file="policies/rendering.py",
+        old="rendered = _PLACE.sub(replace, text)",
+        new="rendered = _PLACE.sub(replace, _PLACE.sub(replace, text))",
+        machine=pytest("tests/unit/policies/test_policy_rendering.py"),
+        shows="test_a_label_is_data_whatever_it_holds",
+    ),
+    Break(
+        law=12,
+        says="when the first page route fails, the second is not tried",
+        file="bot/engine/routed_pager.py",
+        old="""{problem}")
+        why =""",
+        new="""{problem}")
+            break
+        why =""",
+        machine=pytest("tests/unit/engine/test_routed_pager.py"),
+        shows="test_",
+    ),
+    Break(
+        law=13,
+        says="an alert that has gone resolves its incident, whatever the evidence says",
+        file="bot/core/incident_end.py",
+        old="if draft.plan.healthy:",
+        new='if draft.plan.healthy == "never":',
+        machine=pytest("tests/unit/core/test_incident_course.py", "tests/unit/core/test_incident_alerts.py"),
+        shows="test_",
+    ),
+)
