@@ -13,11 +13,9 @@ from bot.core.incident import Incident
 from bot.core.words import AggregateId
 from tests.simulation.facts import Facts
 from tests.simulation.senders import Firing
-from tests.simulation.world import EPOCH
 
 RESTING: Final = frozenset({"closed", "resolved", "parked", "awaiting_approval"})
-LOOK_MS: Final = 10_000  # a plan that only looks at its guard again does so every 5 s
-FRESH_MS: Final = 120_000  # the window that people get
+AWAY: Final = "Andon was away"  # how the chain begins to say that people have two minutes
 MAX_OPENED: Final = 8  # pages that one firing, order or click may open, ladder and calls anew together
 MAX_SAME: Final = 12  # times that the pager is told of one page
 
@@ -26,7 +24,7 @@ def accounted(facts: Facts) -> Iterator[str]:
     """Each firing that was answered 2xx stands in some chain, itself or a newer one of the same alert."""
     newest: dict[str, int] = {}
     for line in facts.lines:
-        if line.kind == "alert_fired":
+        if line.kind in ("alert_fired", "alert_resolved"):  # a newer end makes an older beginning stale
             alert = line.event["alert"]
             newest[alert["fingerprint"]] = max(newest.get(alert["fingerprint"], 0), alert["starts_at"])
     for firing in facts.firings:
@@ -99,10 +97,9 @@ def _watches(incident: Incident) -> bool:
 
 def _has_window(facts: Facts, incident: Incident) -> bool:
     """Andon was away, or a clock said so: people were called, and have a window before the plan goes on (law 9)."""
-    again = incident.timers.get("retry")
-    waits = again.due - EPOCH - facts.now if again is not None else 0
     called = any(page.kind == "page" and page.incident == incident.id for page in facts.paged)
-    return incident.status == "open" and called and LOOK_MS < waits <= FRESH_MS
+    away = any(line.aggregate == incident.id and line.why.startswith(AWAY) for line in facts.lines)
+    return incident.status == "open" and called and away and "retry" in incident.timers
 
 
 def _policy(incident: Incident) -> AggregateId:

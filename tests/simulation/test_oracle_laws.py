@@ -32,7 +32,6 @@ from tests.simulation.small_ledgers import (
     vote,
     with_sends,
 )
-from tests.simulation.world import EPOCH
 
 
 def test_a_good_run_is_not_complained_of() -> None:
@@ -243,11 +242,13 @@ def test_a_mitigated_incident_may_watch_what_still_fires() -> None:
 
 def test_who_was_called_has_a_window() -> None:
     """After an outage the plan goes on in two minutes, and people know it; nobody called is no window."""
-    waits = incident("open", timers={"retry": Timer(due=EPOCH + 80_000 + 90_000, token="t")})
+    waits = incident("open", timers={"retry": Timer(due=1, token="t")})
     page = Paged(at=1, kind="page", key="x", service="pm", incident="inc-1", effect="e", opened=True)
-    run = replace(GOOD, incidents={"inc-1": waits}, explained=frozenset("e"))
+    away = line("timer_fired", why="Andon was away; feed.cycle is looked at again in 120 s")
+    run = replace(GOOD, incidents={"inc-1": waits}, explained=frozenset("e"), lines=(*GOOD.lines, away))
     assert laws(run) == {"at rest"}
     assert laws(replace(run, paged=(page,))) == set()
+    assert laws(replace(run, paged=(page,), lines=GOOD.lines)) == {"at rest"}
 
 
 def test_nothing_is_left_in_a_queue() -> None:
