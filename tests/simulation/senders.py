@@ -157,8 +157,8 @@ class Alertmanager:
     async def _insist(self, firing: Firing, status: str) -> None:
         """One notification, tried until it is accepted or what it says is over."""
         for _ in range(TRIES):
-            if status == "firing" and firing.ended is not None and self.current(firing.labels) is firing:
-                return  # its end is being told instead
+            if status == "firing" and firing.ended is not None:
+                return  # its end is being told instead, or a newer firing
             if status == "resolved" and self.current(firing.labels) is not firing:
                 return  # it fires anew
             alert = self._alert(firing, status)
