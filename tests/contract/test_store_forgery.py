@@ -8,9 +8,9 @@ from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
 from bot.core.audit import verify
 from bot.engine.ports import Commit, Committed, KeyClaim
-from bot.errors import ConfigError, RecordForged
+from bot.errors import ConfigError, RecordForged, StoreError
 from tests.contract.conftest import Bench
-from tests.contract.store_records import SHARD, change, incident, message, put
+from tests.contract.store_records import SHARD, change, incident, message, put, webhook
 
 pytestmark = pytest.mark.parametrize("bench", ["valkey", "redis-7.0"], indirect=True)
 
@@ -142,3 +142,26 @@ async def test_a_timer_that_nobody_set_is_set_aside(bench: Bench) -> None:
     assert await bench.store.claim_due(SHARD, 10, 10) == 1
     assert await bench.store.next_due(SHARD) is None
     assert [raw for _, _, raw in await bench.store.dead_letters(SHARD, 10)] == [b"nonsense", b"\xff"]
+
+
+@pytest.mark.parametrize("count", ["9" * 30, "1.5", "0x10", " 7", "-1", "", "9" * 100_000])
+async def test_a_count_that_cannot_be_raised_lets_nothing_be_written(bench: Bench, count: str) -> None:
+    """A script that fails at its last command keeps what it wrote before: whatever is no count is seen before that."""
+    await put(bench.store, incident())
+    for place in ("sequence", "acknowledged"):
+        kept = await bench.raw.dump(key(bench, place))
+        if place == "sequence":
+            await bench.raw.set(key(bench, place), count)
+        else:
+            await bench.raw.hset(
+                key(bench, place), mapping=dict.fromkeys(await bench.raw.hkeys(key(bench, place)), count)
+            )
+        before = [await bench.raw.hgetall(key(bench, "record:inc-1")), await bench.raw.xlen(key(bench, "inbox"))]
+        with pytest.raises(StoreError):
+            await put(bench.store, incident(), effects=(message(),))
+        with pytest.raises(StoreError):
+            await bench.store.append(SHARD, [webhook()])
+        after = [await bench.raw.hgetall(key(bench, "record:inc-1")), await bench.raw.xlen(key(bench, "inbox"))]
+        assert (after, await bench.raw.xlen(key(bench, "outbox"))) == (before, 0)
+        await bench.raw.restore(key(bench, place), 0, kept, replace=True)
+    await put(bench.store, incident())

@@ -15,7 +15,11 @@ for i = 1, 3 do
     return redis.error_reply('WRONGTYPE append: ' .. KEYS[i] .. ' is a ' .. found .. ', not a ' .. kinds[i])
   end
 end
-if not tonumber(redis.call('GET', KEYS[2]) or '0') or not tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0') then
+-- What INCR takes: `tonumber` also takes 0x10, 1.5 and a thousand nines, and INCR would then fail after the writes.
+local function is_count(text)
+  return string.match(text, '^%d+$') and #text < 19
+end
+if not is_count(redis.call('GET', KEYS[2]) or '0') or not is_count(redis.call('HGET', KEYS[3], ARGV[1]) or '0') then
   return redis.error_reply('WRONGTYPE append: a count of ' .. KEYS[2] .. ' is not a number')
 end
 

@@ -110,7 +110,11 @@ if #stale > 0 then
 end
 local sequence = redis.call('GET', KEYS[8]) or '0'
 local own = redis.call('HGET', KEYS[9], replica) or '0'
-if not tonumber(sequence) or not tonumber(own) then
+-- What INCR takes: `tonumber` also takes 0x10, 1.5 and a thousand nines, and INCR would then fail after the writes.
+local function is_count(text)
+  return string.match(text, '^%d+$') and #text < 19
+end
+if not is_count(sequence) or not is_count(own) then
   return redis.error_reply('WRONGTYPE commit: a count of ' .. KEYS[8] .. ' is not a number')
 end
 for i = 0, n[4] - 1 do

@@ -29,7 +29,7 @@ local version = redis.call('HGET', KEYS[1], 'ver')
 local listed = redis.call('ZSCORE', KEYS[3], id)
 local open = redis.call('ZSCORE', KEYS[4], id)
 local retired = redis.call('GET', KEYS[6]) or '0'
-if not tonumber(retired) then
+if not string.match(retired, '^%d+$') or #retired > 18 then -- INCR would fail after the writes
   return redis.error_reply('WRONGTYPE retire: ' .. KEYS[6] .. ' is not a number')
 end
 if version ~= ARGV[2] or not listed or open then
