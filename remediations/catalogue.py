@@ -78,6 +78,7 @@ class ActionCatalogue:
                 raise ConfigError(f"the diagnosis listed as {name} calls itself {look.name}")
         self._actions = MappingProxyType(dict(actions))
         self._diagnoses = MappingProxyType(dict(diagnoses))
+        self._schemas: dict[str, JsonText] = {}  # made on first use: each takes milliseconds, every order asks for all
 
     def names(self) -> tuple[str, ...]:
         """Every action's name, sorted."""
@@ -134,7 +135,9 @@ class ActionCatalogue:
         entry = self._actions.get(action)
         if entry is None:
             raise ConfigError(f"no action named {action!r}")
-        return json.dumps(entry.params.model_json_schema(), sort_keys=True, indent=2)
+        if action not in self._schemas:
+            self._schemas[action] = json.dumps(entry.params.model_json_schema(), sort_keys=True, indent=2)
+        return self._schemas[action]
 
     def action(self, name: str) -> Action | None:
         """The action's implementation."""
