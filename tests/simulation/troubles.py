@@ -179,7 +179,7 @@ def setup(chance: Random) -> Setup:
     """How many replicas there are, and what stands behind the store."""
     store = chance.choice(("alone", "alone", "followed", "confirmed"))
     return Setup(
-        replicas=chance.choice((1, 1, 2, 2, 3, 4)), followed=store == "followed", confirmed=store == "confirmed"
+        replicas=chance.choice((1, 1, 1, 2, 2, 2, 3, 4)), followed=store == "followed", confirmed=store == "confirmed"
     )
 
 
