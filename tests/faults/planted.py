@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections import Counter
@@ -146,13 +145,12 @@ class PlantedHouse:
     def key(self, name: str, shard: str = ONE) -> str:
         return f"andon:{{{shard}}}:{name}"
 
-    async def copy(self, pattern: str) -> dict[bytes, bytes]:
-        """Every key that fits, as DUMP gives it."""
-        keys = sorted([key async for key in self.raw.scan_iter(match=re.sub(r"[\[\]]", "?", pattern), count=1_000)])
+    async def copy(self, *keys: str) -> dict[str, bytes]:
+        """Those of these keys that exist, as DUMP gives them."""
         dumped = [(key, await self.raw.dump(key)) for key in keys]
         return {key: value for key, value in dumped if value is not None}
 
-    async def put_back(self, copied: Mapping[bytes, bytes]) -> None:
+    async def put_back(self, copied: Mapping[str, bytes]) -> None:
         """These keys, byte for byte."""
         for key, value in copied.items():
             await self.raw.restore(key, 0, value, replace=True)
