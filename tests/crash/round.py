@@ -37,6 +37,7 @@ class Plan:
     point: points.Point
     notes: int  # for a kill at a random moment: after so many of them
     again: int  # the second life is killed after so many notes of its own; 0: it lives
+    order: tuple[str, ...] = lanes.LANES  # of the alerts, so that a random moment meets every kind at every stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,11 @@ def draw(seed: int, number: int, only: points.Point | None = None) -> Plan:
     chance = random.Random(f"{seed}/{number}")
     turn = TURN if number < len(TURN) else TURN[1:]  # one heir is enough, for it holds up a run's end
     point = only or turn[number % len(turn)]
+    order = tuple(chance.sample(lanes.LANES, len(lanes.LANES)))
     if point is points.AGAIN:
-        return Plan(f"r{number}", points.SENT, 0, chance.randint(1, 120))
+        return Plan(f"r{number}", points.SENT, 0, chance.randint(1, 120), order)
     again = chance.randint(1, 160) if chance.random() < AGAIN and point is not points.HEIR else 0
-    return Plan(f"r{number}", point, chance.randint(20, NOTES_OF_ALL - 40), again)
+    return Plan(f"r{number}", point, chance.randint(20, NOTES_OF_ALL - 40), again, order)
 
 
 async def play(plan: Plan, nursery: Nursery, target: Target, folder: Path) -> Played:
@@ -139,8 +141,8 @@ async def _post_all(plan: Plan, workers: Workers) -> tuple[str, ...]:
     """Post every alert, again until it is taken, as Alertmanager does. Returns the lanes whose alerts were taken."""
     taken: list[str] = []
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as session:
-        for first in range(0, len(lanes.LANES), BATCH):
-            batch = lanes.LANES[first : first + BATCH]
+        for first in range(0, len(plan.order), BATCH):
+            batch = plan.order[first : first + BATCH]
             body = lanes.webhook(batch, plan.name)
             while not await _posted(session, workers, body):
                 await asyncio.sleep(POLL)
