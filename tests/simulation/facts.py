@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bot.core.audit import is_bounded, verify
+from bot.core.events import Budget
 from bot.core.incident import Incident
 from bot.core.words import AggregateId, Millis
 from tests.simulation import policies_floor
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 SLOW_MS: Millis = 12_000  # from looking at people and policies to the first byte: two looks of 3 s, 5 s to declare
+
+
+AFTER_MS: Millis = 65_000  # how long a trouble may show: what a dead replica had in hand is taken up after 55 s
+QUICK_MS: Millis = 1_000  # the same, where nothing is wrong: some milliseconds, and a retry or two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,8 @@ class Facts:
     """All that is known of one run. Times are true milliseconds since it began."""
 
     ends: Millis = 0
+    budget: Budget = field(default_factory=lambda: Budget(limit=8, within_ms=30_000))
+    troubles: Sequence[tuple[Millis, Millis]] = ()  # from when until when something was wrong
     now: Millis = 0
     arrivals: Sequence[Arrival] = ()  # at every component, by arrival
     paged: Sequence[Paged] = ()
@@ -57,6 +64,11 @@ class Facts:
     left: tuple[int, int] = (0, 0)  # in the inbox, in the outbox
     forgotten: Sequence[Millis] = ()  # failovers that lost what had been answered
     offsets: Sequence[tuple[Millis, str, Millis]] = ()  # when, which replica's clock went how far off
+
+    def looked(self, sent_at: Millis) -> Millis:
+        """Since when at the latest a send's target, people and policies had been looked at."""
+        slow = any(at <= sent_at and until >= sent_at - SLOW_MS for at, until in self.troubles)
+        return sent_at - (SLOW_MS if slow else QUICK_MS)
 
     def sends(self) -> list[Arrival]:
         """What Andon sent, by the time it left."""
@@ -124,6 +136,8 @@ async def gather(world: World) -> Facts:
             explained.update(effect["id"] for effect in body["effects"])
     return Facts(
         ends=world.script.ends,
+        budget=floor.budget,
+        troubles=[(step.at, step.until + AFTER_MS) for step in world.script.steps if step.is_trouble],
         now=world.now,
         arrivals=sorted((a for m in floor.machines.values() for a in m.ledger), key=lambda a: a.at),
         paged=floor.pager.ledger,

@@ -47,6 +47,7 @@ PAGER: Final = Port(name="pager", refused=DeliveryError, unanswered=DeliveryUnce
 UPTIME_MS: Final[Millis] = 3_600_000  # it runs for long enough to be believed
 ALERTMANAGER: Final = Port(name="alertmanager", refused=SourceError, unanswered=SourceError, patience_s=2.0)
 
+TIGHT: Final = Budget(limit=2, within_ms=45_000, reserve=1)
 RESTING: Final = ("resolved", "parked", "awaiting_approval")
 _WELL: Final = (
     ("risk-engine", "stress", 0.5), ("model-router", "restless", 0.0), ("feed-a", "state", "fresh"),
@@ -136,8 +137,10 @@ class Floor:
         self.desk = Desk(self)
         self.sender = Alertmanager(self)
         loaded = self.loaded()
-        within = loaded.andon.budget.within
-        self.budget = Budget(limit=loaded.andon.budget.limit, within_ms=within, reserve=loaded.andon.budget.reserve)
+        budget = loaded.andon.budget
+        self.budget = Budget(limit=budget.limit, within_ms=budget.within, reserve=budget.reserve)
+        if options.get("budget") == "tight":
+            self.budget = TIGHT
         self.armed = loaded.armed
 
     @property

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from bot.core.words import Millis
-from tests.simulation import actions, policies_floor
+from tests.simulation import actions
 from tests.simulation.components import Arrival
 from tests.simulation.facts import Facts
 
@@ -144,18 +144,18 @@ def frozen(facts: Facts) -> Iterator[str]:
     for deed in facts.deeds:
         if deed.verb != "freeze" or deed.answer != "applied":
             continue
-        since = deed.answered_at + UNDER_WAY_MS
         until = min((lift.at for lift in lifts if lift.to == deed.to and lift.at >= deed.at), default=facts.now)
         until = min([until, *(at for at in facts.forgotten if at >= deed.at)])
         where = deed.to.removeprefix("target:")
         for send in facts.sends():
-            if since < send.sent_at < until and where in ("*", send.component):
+            under_way = facts.looked(send.sent_at) <= deed.answered_at
+            if not under_way and send.sent_at < until and where in ("*", send.component):
                 yield f"{where} was frozen by {deed.person} at {deed.answered_at / 1_000:.3f} s, and then {show(send)}"
 
 
 def budgeted(facts: Facts) -> Iterator[str]:
     """No more automatic actions in a window than the budget allows; what people ordered or approved is not counted."""
-    budget = policies_floor.house("base").andon.budget
+    budget = facts.budget
     if facts.offsets or any(d.verb == "unfreeze" for d in facts.deeds):
         return  # a window is told by clocks, and lifting a freeze begins a new one
     by_people = {
@@ -170,9 +170,9 @@ def budgeted(facts: Facts) -> Iterator[str]:
     times = sorted(send.sent_at for send in first.values())
     slack = UNDER_WAY_MS
     for place, at in enumerate(times):
-        within = [other for other in times[place:] if other < at + budget.within - slack]
+        within = [other for other in times[place:] if other < at + budget.within_ms - slack]
         if len(within) > budget.limit:
-            yield f"{len(within)} automatic actions within {budget.within / 1_000:g} s from {at / 1_000:.3f} s on"
+            yield f"{len(within)} automatic actions within {budget.within_ms / 1_000:g} s from {at / 1_000:.3f} s on"
             return
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from bot.core.words import Millis, Risk
 from tests.simulation import actions
 from tests.simulation.components import Arrival
-from tests.simulation.facts import SLOW_MS, Facts
+from tests.simulation.facts import Facts
 from tests.simulation.oracle_sends import CUT, CYCLE, HEDGE, KICK, batch_of, show
 from tests.simulation.people import Deed
 from tests.simulation.world import EPOCH
@@ -52,7 +52,7 @@ def due(facts: Facts, send: Arrival) -> str:
         return RISK[send.request]
     if _ordered(facts, send) is not None:
         return "safe"
-    force = facts.in_force(send.sent_at - SLOW_MS, send.sent_at)
+    force = facts.in_force(facts.looked(send.sent_at), send.sent_at)
     if send.request == HEDGE and force == {"stricter"}:
         return "risky"
     if send.request == CUT and force == {"suggesting"}:
@@ -128,7 +128,7 @@ def _void(facts: Facts, send: Arrival, risk: str, deed: Deed) -> str:
         able = frozenset({"demo-chief"})
     else:
         able = facts.able(risk, deed.at, deed.at + ANSWER_MS)
-        able &= facts.able(risk, send.sent_at - SLOW_MS, send.sent_at)
+        able &= facts.able(risk, facts.looked(send.sent_at), send.sent_at)
     if deed.person not in able:
         return "might not decide"
     if deed.person in _requesters(facts, send):
@@ -153,4 +153,4 @@ def _was(facts: Facts, send: Arrival, field: str, value: object) -> bool:
         return True  # as it was from the beginning, which `before` of this send shows
     seen = [changes[0].before] + [a.after for a in changes]
     until = [a.at for a in changes] + [send.at]
-    return any(had == value and end >= send.sent_at - SLOW_MS for had, end in zip(seen, until, strict=True))
+    return any(had == value and end >= facts.looked(send.sent_at) for had, end in zip(seen, until, strict=True))

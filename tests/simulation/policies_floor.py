@@ -139,6 +139,7 @@ policies:
       - action: http.call
         component: order-gate
         with: {path: /api/gate/kick, body: {batch: "${labels.batch}"}}
+        cooldown: 6s # so that a yes may have to wait, and run out
         approve_within: 10s
     hold: 3s
     close: 6s
@@ -151,6 +152,7 @@ policies:
     plan:
       - action: orders.flatten
         with: {batch: "${labels.batch}"}
+        cooldown: 5s
         approve_within: 15s
         break_glass: demo-chief
         on_failure: stop

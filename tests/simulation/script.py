@@ -7,7 +7,7 @@ world's own steps are here; the troubles (crashes, pauses, clocks, network, stor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -16,6 +16,8 @@ from tests.simulation import policies_floor, troubles
 from tests.simulation.world import Script, Setup, Step, World
 
 TROUBLE_MS: Final[Millis] = 60_000  # how long things go on happening
+AIMED: Final = 0.35  # of the runs have a kill in the midst of an action
+TIGHT: Final = 0.1  # of the runs have a budget that is soon spent
 CALM_MS: Final[Millis] = 1_000  # then everything ends and is mended, a second before the script does
 
 _WHERE: Final = {"system": policies_floor.SHARD}
@@ -186,7 +188,7 @@ def _hedges(chance: Random, number: int) -> list[Step]:
 
 
 def _kicks(chance: Random, number: int) -> list[Step]:
-    return _fires(chance, "StuckGate", f"k{number}")
+    return [step for n in range(chance.choice((1, 2))) for step in _fires(chance, "StuckGate", f"k{number}{n}")]
 
 
 def _runaway(chance: Random, number: int) -> list[Step]:
@@ -273,6 +275,22 @@ def _odd(chance: Random, number: int) -> list[Step]:
     return [OldWebhookArrives(at=at + chance.randrange(0, 15_000), number=chance.randrange(50))]
 
 
+def _aimed(chance: Random, setup: Setup, steps: list[Step]) -> list[Step]:
+    """SIGKILL in the midst of what an alert brings about: around its request, its intent, or what comes after."""
+    fires = [step for step in steps if isinstance(step, AlertFires) and not isinstance(step, AlertEnds)]
+    if not fires or chance.random() > AIMED:
+        return []
+    port, most = chance.choice((("target", 4), ("target", 4), ("journal", 3), ("store", 12), ("chat", 3)))
+    return [
+        troubles.KilledAround(
+            at=max(0, chance.choice(fires).at - 50), until=TROUBLE_MS - CALM_MS, replica=f"r{number}", port=port,
+            nth=chance.randrange(1, most), where=chance.choice(("before", "sent", "answered")),
+            away_ms=chance.choice((200, 1_000, 10_000)),
+        )
+        for number in range(1, setup.replicas + 1)
+    ]  # fmt: skip
+
+
 STORIES: Final[tuple[tuple[Story, int], ...]] = (
     (_breach, 5), (_hedges, 5), (_kicks, 4), (_runaway, 4), (_switching, 3), (_feeds, 3), (_plain, 3), (_injected, 2),
     (_order, 4), (_freeze, 2), (_reload, 2), (_odd, 3),
@@ -283,10 +301,13 @@ def draw(seed: int) -> Script:
     """The script of a seed: the same each time, whatever else is drawn elsewhere."""
     chance = Random(f"{seed}/script")
     setup = troubles.setup(Random(f"{seed}/setup"))
+    if chance.random() < TIGHT:
+        setup = replace(setup, floor=(("budget", "tight"),))
     steps: list[Step] = [Calm(at=TROUBLE_MS - CALM_MS)]
     stories, weights = zip(*STORIES, strict=True)
     for number, story in enumerate(chance.choices(stories, weights, k=chance.choice((2, 3, 4, 5)))):
         steps += story(chance, number)
+    steps += _aimed(Random(f"{seed}/aim"), setup, steps)
     steps += troubles.draw(Random(f"{seed}/troubles"), setup, TROUBLE_MS)
     return Script(seed, setup, tuple(sorted(steps, key=lambda step: step.at)), TROUBLE_MS)
 
