@@ -111,7 +111,8 @@ async def test_what_cannot_be_stored_is_all_that_is_503(services: TwinServices, 
     path, good = PATHS["alertmanager"]
     port = port_of(door.addresses.webhooks)
     assert (await shoot(port, post(path, good, token=TOKEN))).status == 503
-    assert await fire(port, at_webhooks(path, good, TOKEN)) == {}
+    bodies = {name: sent for name, sent in at_webhooks(path, good, TOKEN).items() if name.startswith("body")}
+    assert await fire(port, bodies) == {}
 
 
 def slow_request(headers: Mapping[str, str]) -> Any:
