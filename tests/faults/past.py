@@ -15,7 +15,7 @@ from tests.faults.house import BUSY, FaultHouse
 from tests.faults.proxy import Proxy
 from tests.faults.servers import tell
 
-NOTICED_S: Final = 5.0  # from the store's first answer to the page: an idle replica asks every second
+NOTICED_S: Final = 8.0  # from the store's first answer to the page: an idle replica asks every second
 BACK_S: Final = 10.0  # from then to a new alert that was acted upon
 FORGOTTEN: Final = 6  # cases, at the least, that are done and then forgotten
 NOTED_S: Final = 3.0  # the journal notes the marks every two seconds

@@ -25,8 +25,8 @@ from tests.contract.store_records import SHARD
 from tests.faults.house import FaultHouse, open_fault_house
 from tests.faults.servers import fill, free, small_disk
 
-BACK_S = 3.0  # from room on the disk to a new alert that was acted upon
-TOLD_S = 5.0  # from an alert to the page that says it was not acted upon
+BACK_S = 5.0  # from room on the disk to a new alert that was acted upon
+TOLD_S = 10.0  # from an alert to the page that says it was not acted upon
 KEY = bytes(range(32))
 HOUR = 3_600_000
 

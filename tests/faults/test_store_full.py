@@ -14,8 +14,8 @@ from bot.sandbox.topology import topology
 from tests.faults.house import LAST_BEAT_S, open_fault_house
 from tests.faults.servers import fill, free, small_disk, tell
 
-BACK_S = 6.0  # from room in memory to a new alert that was acted upon
-RESTARTED_S = 12.0  # the same after a full disk: the embedded server is begun again every five seconds
+BACK_S = 10.0  # from room in memory to a new alert that was acted upon
+RESTARTED_S = 15.0  # the same after a full disk: the embedded server is begun again every five seconds
 LASTS_S = 2.5  # how long there is no room: long enough for what is under way to meet it
 
 

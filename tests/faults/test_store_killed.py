@@ -15,7 +15,7 @@ from bot.sandbox.topology import Topology, free_ports, topology
 from tests.faults.house import LAST_BEAT_S, open_fault_house
 from tests.faults.proxy import Moment, proxied
 
-BACK_S = 5.0  # from the store's first answer to a new alert that was acted upon, and to the outgoing heartbeat
+BACK_S = 10.0  # from the store's first answer to a new alert that was acted upon, and to the outgoing heartbeat
 KILLS = 4
 
 

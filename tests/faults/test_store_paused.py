@@ -13,7 +13,7 @@ from tests.faults.house import LAST_BEAT_S, open_fault_house
 from tests.faults.servers import tell
 
 SHORT_MS, LONG_MS = 1_500, 8_000  # everybody waits five seconds: the door, the engine, an intent
-BACK_S = 5.0  # from the end of a pause to a new alert that was acted upon
+BACK_S = 10.0  # from the end of a pause to a new alert that was acted upon
 TIME_LIMIT_S = 6.5  # from the beginning of a long pause to the first 503
 
 

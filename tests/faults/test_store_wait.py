@@ -14,8 +14,8 @@ from bot.sandbox.children import until
 from bot.sandbox.topology import Topology, topology
 from tests.faults.house import FaultHouse, open_fault_house
 
-BACK_S = 8.0  # from a replica that is back to an alert that was acted upon: it is looked for twice, every two seconds
-TOLD_S = 8.0  # from an alert to the page that says it was not acted upon; a write waits a second for its replica
+BACK_S = 10.0  # from a replica that is back to an alert that was acted upon: it is looked for twice, every two seconds
+TOLD_S = 12.0  # from an alert to the page that says it was not acted upon; a write waits a second for its replica
 SLOW_S = 0.5  # for less than a write waits
 
 
