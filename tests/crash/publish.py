@@ -15,8 +15,8 @@ what became of a request that must not be repeated. *Lost* would be an accepted 
 *doubled* an intent with two effects. Half of the rounds kill the second worker too, so what that did is also in the row
 of the first death. Actions of delivery `keyed` are never sent again either: they park where an `absolute` one goes on.
 
-Not shown here: power cuts (a SIGKILL takes nothing from what the kernel has yet to write), stores that fail, and several
-workers at once; the next section has the last two."""
+Not shown here: power cuts (a SIGKILL takes nothing from what the kernel has yet to write), stores that fail, and
+several workers at once; the next section has the last two."""
 HEAD = "# Reliability\n\n## The crash matrix\n\n"
 
 
