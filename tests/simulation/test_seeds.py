@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from bot.core.words import Millis
 from tests.simulation import shrink as shrinking
 from tests.simulation.runner import Verdict
@@ -15,13 +17,13 @@ from tests.simulation.script import TROUBLE_MS
 from tests.simulation.world import Script, Setup, Violation, World
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = 30
+SEEDS = 12
 DIGESTS = """
 from tests.simulation.__main__ import quiet
 from tests.simulation.runner import run
 from tests.simulation.script import draw
 quiet()
-print([run(draw(seed)).digest for seed in (3, 8, 14)])
+print([run(draw(seed)).digest for seed in (3, 8)])
 """
 
 
@@ -29,10 +31,11 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     """A process of its own, as `make sim` is one."""
     return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
-        timeout=120, check=False,
+        timeout=150, check=False,
     )  # fmt: skip
 
 
+@pytest.mark.timeout(180)  # two seconds of work in a process of its own, beside whatever else runs
 def test_a_few_seeds_break_no_law() -> None:
     """Whole floors under crashes, lost answers and failovers; the last line is what people and CI read."""
     done = python("-m", "tests.simulation", "--seeds", str(SEEDS), "--jobs", "1")
@@ -40,6 +43,7 @@ def test_a_few_seeds_break_no_law() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.timeout(180)  # as above
 def test_a_seed_is_the_same_in_every_process() -> None:
     """However Python orders its sets of text: a seed that failed elsewhere fails here."""
     one, other = python("-c", DIGESTS, PYTHONHASHSEED="1"), python("-c", DIGESTS, PYTHONHASHSEED="2")
