@@ -7,6 +7,7 @@ AndonError
 ├── StoreError
 │   ├── StoreUnavailable   the store cannot be reached or cannot write now; try again (HTTP 503)
 │   │   ├── StoreUnconfirmed  it was written, and no replica confirmed it: the next failover may forget it
+│   │   ├── StoreForgot    it has forgotten what it acknowledged; nothing was written
 │   │   └── StoreNewer     a newer Andon has written there: this one leaves the work to it (HTTP 503)
 │   ├── StoreContended     races for the same records were lost again and again
 │   ├── StoreUnsafe        its settings would lose acknowledged writes; the message carries the CONFIG lines
@@ -58,6 +59,10 @@ class StoreUnavailable(StoreError):
 
 class StoreUnconfirmed(StoreUnavailable):
     """What must outlive the store's primary was written to it, and no replica confirmed in time to have it too."""
+
+
+class StoreForgot(StoreUnavailable):
+    """The store has forgotten what it acknowledged: nothing was written, and what it handed out is to be read anew."""
 
 
 class StoreNewer(StoreUnavailable):

@@ -23,8 +23,9 @@ from bot.core.events import Addressed, InboxEntry, TimerFired
 from bot.core.incident import TERMINAL, Incident
 from bot.core.record import SCHEMA_VERSION
 from bot.core.words import AggregateId, Millis
+from bot.engine.high_water import Sent
 from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, KeyClaim, Mark, OutboxDelivery
-from bot.errors import ConfigError, RecordForged, StoreNewer
+from bot.errors import ConfigError, RecordForged, StoreForgot, StoreNewer
 
 MAX_DEAD_LETTERS = 10_000  # each has paged somebody; past this the oldest go, so that a flood cannot fill the store
 MAX_DEAD_BYTES = 65_536  # kept of one; the door keeps 16 KiB, and a queue's entry may have a megabyte
@@ -100,17 +101,17 @@ class RedisStore(RedisCustody):
 
     async def read_inbox(self, shard: str, count: int, block_ms: int) -> list[InboxDelivery]:
         """New deliveries for this replica; waits up to `block_ms` (real time) for the first."""
-        keys = self._keys(shard)
+        keys, seen = self._keys(shard), self.marks.times(shard)
         rows = await self._read(keys.inbox, count, block_ms)
         async with self._standing_back(shard, keys):
-            return [self._inbox_delivery(keys.inbox, row, 1) for row in rows]
+            return [self._inbox_delivery(keys.inbox, row, 1, seen) for row in rows]
 
     async def read_outbox(self, shard: str, count: int, block_ms: int) -> list[OutboxDelivery]:
         """New effects for this replica; waits up to `block_ms` (real time) for the first."""
-        keys = self._keys(shard)
+        keys, seen = self._keys(shard), self.marks.times(shard)
         rows = await self._read(keys.outbox, count, block_ms)
         async with self._standing_back(shard, keys):
-            return [self._outbox_delivery(keys.outbox, row, 1) for row in rows]
+            return [self._outbox_delivery(keys.outbox, row, 1, seen) for row in rows]
 
     async def reclaim(
         self, shard: str, idle_ms: int, count: int, *, starting: bool = False
@@ -120,13 +121,13 @@ class RedisStore(RedisCustody):
         `idle_ms` 0 takes only what this replica's own name held before it restarted. Call it again until it returns
         nothing; what is in hand and not yet acknowledged comes back too, so act on a batch before asking anew.
         """
-        keys = self._keys(shard)
+        keys, seen = self._keys(shard), self.marks.times(shard)
         inbox = await self._reclaim(keys.inbox, idle_ms, count, starting)
         outbox = await self._reclaim(keys.outbox, idle_ms, count, starting)
         async with self._standing_back(shard, keys):
             return (
-                [self._inbox_delivery(keys.inbox, row, times) for row, times in inbox],
-                [self._outbox_delivery(keys.outbox, row, times) for row, times in outbox],
+                [self._inbox_delivery(keys.inbox, row, times, seen) for row, times in inbox],
+                [self._outbox_delivery(keys.outbox, row, times, seen) for row, times in outbox],
             )
 
     @asynccontextmanager
@@ -184,13 +185,13 @@ class RedisStore(RedisCustody):
                 claimed += [(row, times) for row in _rows(reply)]
         return claimed
 
-    def _inbox_delivery(self, stream: bytes, row: Row, deliveries: int) -> InboxDelivery:
+    def _inbox_delivery(self, stream: bytes, row: Row, deliveries: int, seen: int) -> InboxDelivery:
         entry, problem, raw = self._open(stream, row, decode_entry)
-        return InboxDelivery(delivery=row[0].decode(), entry=entry, deliveries=deliveries, raw=raw, problem=problem)
+        return InboxDelivery(delivery=_name(row, seen), entry=entry, deliveries=deliveries, raw=raw, problem=problem)
 
-    def _outbox_delivery(self, stream: bytes, row: Row, deliveries: int) -> OutboxDelivery:
+    def _outbox_delivery(self, stream: bytes, row: Row, deliveries: int, seen: int) -> OutboxDelivery:
         effect, problem, raw = self._open(stream, row, decode_effect)
-        return OutboxDelivery(delivery=row[0].decode(), effect=effect, deliveries=deliveries, raw=raw, problem=problem)
+        return OutboxDelivery(delivery=_name(row, seen), effect=effect, deliveries=deliveries, raw=raw, problem=problem)
 
     def _open(self, stream: bytes, row: Row, decode: Callable[[bytes], T]) -> tuple[T | None, str, bytes]:
         raw = row[1]
@@ -205,7 +206,7 @@ class RedisStore(RedisCustody):
         """Write it all or nothing, in one round trip, durable on return.
 
         `Conflict.stale` names aggregate ids and incident keys. RecordForged when a key holds something of another type,
-        StoreUnconfirmed when it declares an intent that no replica has.
+        StoreUnconfirmed when it declares an intent that no replica has, StoreForgot when acknowledged writes are gone.
         """
         keys = self._keys(shard)
         places = [
@@ -224,19 +225,22 @@ class RedisStore(RedisCustody):
         pointers = [part for key, to in commit.pointers for part in (key, self._pointer(keys, key, to))]
         claims = [part for claim in commit.claims for part in self._claim(keys, claim)]
         effects = [self._sealer.seal(keys.outbox, encode_effect(effect)) for effect in commit.effects]
-        arguments: list[Argument] = [
-            GROUP, self._replica, len(commit.changes), len(commit.claims), len(away), len(due) // 2, len(effects),
-            len(commit.inbox_acks), len(commit.outbox_acks), len(commit.seen), len(commit.pointers),
-            *changes, *claims, *away, *due, *effects, *commit.inbox_acks, *commit.outbox_acks, *seen, *pointers,
-        ]  # fmt: skip
         before = self.marks.before(shard)
+        inbox_acks, outbox_acks = _still(commit.inbox_acks, before), _still(commit.outbox_acks, before)
+        arguments: list[Argument] = [
+            GROUP, self._replica, before.mark.own, len(commit.changes), len(commit.claims), len(away), len(due) // 2,
+            len(effects), len(inbox_acks), len(outbox_acks), len(commit.seen), len(commit.pointers),
+            *changes, *claims, *away, *due, *effects, *inbox_acks, *outbox_acks, *seen, *pointers,
+        ]  # fmt: skip
         async with self._link.bounded("commit"):
             reply, confirmed = await self._link.write("commit", places, arguments, needed=commit.intends)
         if isinstance(reply[0], int):
             total, own, wrote = reply
             if commit.intends:
                 self._link.insist("commit", confirmed)
-            self.marks.saw(shard, before, Mark(total, own), wrote=bool(wrote))
+            self.marks.saw(shard, before, Mark(total, own), wrote=wrote > 0)
+            if wrote < 0:
+                raise StoreForgot(f"commit: {self.marks.lost(shard) or 'the store has forgotten acknowledged writes'}")
             return Committed(sequence=total)
         return Conflict(stale=tuple(name.decode() for name in reply))
 
@@ -305,11 +309,12 @@ class RedisStore(RedisCustody):
         """Set a poison delivery aside, with its reason, and acknowledge it, atomically."""
         keys = self._keys(shard)
         stream = keys.inbox if queue == "inbox" else keys.outbox
+        queued = "".join(_still((delivery,), self.marks.before(shard)))  # else it is set aside, and comes again
         async with self._link.bounded("dead letter"):
             await self._link.write(
                 "dead_letter",
                 [stream, keys.dead],
-                [GROUP, delivery, queue, reason, raw[:MAX_DEAD_BYTES], MAX_DEAD_LETTERS],
+                [GROUP, queued, queue, reason, raw[:MAX_DEAD_BYTES], MAX_DEAD_LETTERS],
             )
 
     async def retire(self, shard: str, incident: AggregateId, version: int) -> bool:
@@ -329,6 +334,17 @@ class RedisStore(RedisCustody):
         """Returns when a durable write works; raises StoreUnavailable otherwise."""
         async with self._link.bounded("check that the store can write"):
             await self._link.ask(b"SET", probe_key(self._prefix), self._replica)
+
+
+def _name(row: Row, seen: int) -> str:
+    """What a delivery is called: its entry's id, and how often the store had forgotten something when it was read."""
+    return row[0].decode() + (f"@{seen}" if seen else "")
+
+
+def _still(deliveries: Sequence[str], before: Sent) -> list[str]:
+    """The entry ids among these that still mean what they meant: a store that forgot some may give their ids again."""
+    parts = [delivery.partition("@") for delivery in deliveries]
+    return [entry for entry, _, seen in parts if int(seen or 0) == before.times]
 
 
 def _rows(entries: Sequence[tuple[bytes, Sequence[bytes] | None]]) -> list[Row]:

@@ -13,7 +13,7 @@
 -- KEYS[10], KEYS[11]  hash, list   record and audit chain of the first change; then of the second, …
 -- then                hash    the record of each aggregate that was only seen
 --
--- ARGV[1] consumer group; ARGV[2] replica; ARGV[3..11] how many of each of the following there are, in this order:
+-- ARGV[1] consumer group; ARGV[2] replica; ARGV[3] how many of its writes were acknowledged to it; ARGV[4..12] how many of each of the following there are, in this order:
 --   change       id, expected version, expected audit head, new version, audit head, sealed record, audit link, index,
 --                opening time
 --                (index: "-" nothing to list, "o" newly open, "c" closed, "b" nothing to list and a bounded chain)
@@ -26,7 +26,8 @@
 --   seen         id, version it was read at (0: not there), audit head it was read with
 --   pointer      incident key, sealed id it was seen to point at ("" = at nothing)
 --
--- Returns both counts and 1 if anything was written (0: not, and nothing was counted), or a list of the aggregate ids
+-- Returns both counts and 1 if anything was written (0: not, and nothing was counted; -1: refused, for this store has
+-- forgotten writes of this replica, so its entry ids may stand for other entries by now), or a list of the aggregate ids
 -- and incident keys that have changed meanwhile.
 -- Reads and checks everything before the first write: a script that fails midway keeps what it wrote.
 
@@ -34,10 +35,10 @@ local KEPT_LINKS = 2000 -- of a bounded chain; bot/core/audit.py
 local CHUNK = 1000 -- values handed to one command; Lua's unpack takes about 7,000
 local group, replica = ARGV[1], ARGV[2]
 local n = {}
-for i = 3, 11 do
+for i = 4, 12 do
   n[#n + 1] = tonumber(ARGV[i])
 end
-local changes_at = 12
+local changes_at = 13
 local claims_at = changes_at + 9 * n[1]
 local away_at = claims_at + 3 * n[2]
 local set_at = away_at + n[3]
@@ -76,6 +77,19 @@ if lists_incidents then
   demand(KEYS[7], 'zset')
 end
 
+local sequence = redis.call('GET', KEYS[8]) or '0'
+local own = redis.call('HGET', KEYS[9], replica) or '0'
+-- What INCR takes: `tonumber` also takes 0x10, 1.5 and a thousand nines, and INCR would then fail after the writes.
+local function is_count(text)
+  return string.match(text, '^%d+$') and #text < 19
+end
+if not is_count(sequence) or not is_count(own) then
+  return redis.error_reply('WRONGTYPE commit: a count of ' .. KEYS[8] .. ' is not a number')
+end
+if tonumber(own) < tonumber(ARGV[3]) then
+  return {tonumber(sequence), tonumber(own), -1}
+end
+
 local stale = {}
 for i = 0, n[1] - 1 do
   local at = changes_at + 9 * i
@@ -107,15 +121,6 @@ for i = 0, n[9] - 1 do
 end
 if #stale > 0 then
   return stale
-end
-local sequence = redis.call('GET', KEYS[8]) or '0'
-local own = redis.call('HGET', KEYS[9], replica) or '0'
--- What INCR takes: `tonumber` also takes 0x10, 1.5 and a thousand nines, and INCR would then fail after the writes.
-local function is_count(text)
-  return string.match(text, '^%d+$') and #text < 19
-end
-if not is_count(sequence) or not is_count(own) then
-  return redis.error_reply('WRONGTYPE commit: a count of ' .. KEYS[8] .. ' is not a number')
 end
 for i = 0, n[4] - 1 do
   if not tonumber(ARGV[set_at + 2 * i]) then

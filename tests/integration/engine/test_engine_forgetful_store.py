@@ -7,9 +7,15 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
+from bot.adapters.codec import encode_entry
+from bot.adapters.redis_store import RedisStore
+from bot.adapters.seal import Sealer
+from bot.core.events import AlertsReceived
 from bot.core.system_machine import state_of
 from bot.core.words import SYSTEM_TARGET
-from tests.integration.engine.floor import PLAN, SHARD, STEP, Floor
+from bot.engine.ports import Commit
+from bot.errors import StoreForgot
+from tests.integration.engine.floor import KEY, PLAN, SHARD, STEP, Floor
 
 ONCE = replace(PLAN, steps=(replace(STEP, delivery="once"),))
 
@@ -30,6 +36,9 @@ class Copy:
             for key, value in self._keys.items():
                 pipe.restore(key, 0, value)
             await pipe.execute()
+
+    async def add(self, stream: str, sealed: bytes, entry: str) -> None:
+        await self._client.xadd(stream, {b"e": sealed}, id=entry)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -159,3 +168,31 @@ async def _requested(floor: Floor, count: int) -> bool:
 async def _settled(floor: Floor) -> bool:
     incident = await floor.incident()
     return incident is not None and incident.status in ("parked", "verifying", "mitigated")
+
+
+async def test_an_acknowledgement_from_before_takes_no_new_entry_away(valkey, breach, copy):
+    """The store forgets an entry that is in hand, and gives its id to another: that one is still delivered."""
+    floor = Floor(valkey)
+    await floor.start()
+    await floor.arm()
+    await floor.quiet()
+    await floor.kill()
+    store = RedisStore(valkey, replica="r9", sealer=Sealer(KEY))
+    await store.open()
+    entry = AlertsReceived(id="w", at=1, source="alertmanager", receiver="andon", alerts=(breach,))
+    await copy.take()
+    await store.append(SHARD, [entry])
+    (in_hand,) = await store.read_inbox(SHARD, 10, 1_000)
+    await copy.put_back()
+    inbox = f"andon:{{{SHARD}}}:inbox"
+    raw = Sealer(KEY).seal(inbox.encode(), encode_entry(entry))
+    await copy.add(inbox, raw, in_hand.delivery)
+    with pytest.raises(StoreForgot):
+        await store.commit(SHARD, Commit(inbox_acks=(in_hand.delivery,)))
+    assert "forgotten" in store.marks.lost(SHARD)
+    await store.commit(SHARD, Commit(inbox_acks=(in_hand.delivery,)))
+    (again,) = await store.read_inbox(SHARD, 10, 1_000)
+    assert again.delivery == f"{in_hand.delivery}@1"
+    await store.commit(SHARD, Commit(inbox_acks=(again.delivery,)))
+    assert await store.lag(SHARD) == (0, 0)
+    await store.close()
