@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from tests.simulation.runner import Verdict, run
+from tests.simulation.script import Calm
 from tests.simulation.world import Script, Step
 
 MAX_RUNS: Final = 150  # about fifteen seconds; what is left by then is short enough to read
@@ -23,9 +24,12 @@ def shrink(script: Script, law: str, judge: Callable[[Script], Verdict] = run) -
     def fails(steps: tuple[Step, ...]) -> bool:
         nonlocal left
         left -= 1
-        return _breaks(judge(replace(script, steps=steps)), law)
+        return _breaks(judge(replace(script, steps=(*steps, *kept))), law)
 
-    steps, size = script.steps, max(1, len(script.steps) // 2)
+    # Without the end of all alarm nothing could come to rest, and every script would fail alike.
+    kept = tuple(step for step in script.steps if isinstance(step, Calm))
+    steps = tuple(step for step in script.steps if not isinstance(step, Calm))
+    size = max(1, len(steps) // 2)
     while left > 0:
         smaller = steps
         start = 0
@@ -38,7 +42,7 @@ def shrink(script: Script, law: str, judge: Callable[[Script], Verdict] = run) -
         if size == 1 and smaller == steps:
             break
         steps, size = smaller, max(1, size // 2)
-    return _simpler(replace(script, steps=steps), law, judge)
+    return _simpler(replace(script, steps=(*steps, *kept)), law, judge)
 
 
 def _simpler(script: Script, law: str, judge: Callable[[Script], Verdict]) -> Script:
