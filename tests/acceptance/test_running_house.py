@@ -195,6 +195,11 @@ async def test_a_signal_and_a_file_change_reload_the_process(tmp_path: Path) -> 
         await until("the new person is known", known, within=WITHIN)
         assert await running.metric("andon_config_valid") == 1
         assert (await running.command("reload"))["ok"]
+        key = (await running.command("audit", "key"))["key"]
+        await running.child.end()
+    (signed,) = (tmp_path / "data" / "checkpoints").glob("*/*.jsonl")
+    assert key in signed.read_text()
+    assert '"target:*"' in signed.read_text(), "the freeze was committed after the first checkpoint: a stop signs it"
 
 
 async def test_reloaded_every_100_ms_under_load_it_loses_nothing(tmp_path: Path) -> None:

@@ -77,6 +77,19 @@ BREAKS: Final[tuple[Break, ...]] = (
         shows="test_a_once_action_is_never_sent_again",
     ),
     Break(
+        law=3,
+        says="what may be sent only once is sent again when no answer comes",
+        file="bot/engine/activity.py",
+        old="""self._said.unanswered = True
+            if self._step.delivery == "absolute":""",
+        new="""self._said.unanswered = True
+            if self._step.delivery != "keyed":""",
+        machine=pytest(
+            "tests/integration/engine/test_engine_hazards.py::test_a_once_action_without_an_answer_is_sent_no_second_time"
+        ),
+        shows="test_a_once_action_without_an_answer",
+    ),
+    Break(
         law=4,
         says="a policy that was disarmed since its turn was granted acts",
         file="bot/core/system_machine.py",

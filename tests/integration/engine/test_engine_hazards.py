@@ -137,6 +137,28 @@ async def test_a_refusal_after_an_unanswered_attempt_is_not_called_unsent(floor,
     assert attempts == 2
 
 
+async def test_a_once_action_without_an_answer_is_sent_no_second_time(valkey, breach):
+    """The request left and nothing came back, in the same process: only a person may send it again."""
+    floor = Floor(valkey, replace(PLAN, steps=(replace(PLAN.steps[0], delivery="once"),)))
+    await floor.start()
+    await floor.arm()
+    attempts = 0
+
+    async def answerless(context, proceed) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise Unknown("connection reset after the request was sent")
+
+    floor.risk.send = answerless
+    try:
+        await floor.fire(breach)
+        incident = await floor.status("parked")
+        assert [result.outcome for result in incident.results] == ["unknown"]
+        assert attempts == 1
+    finally:
+        await floor.kill()
+
+
 async def test_all_alerts_of_one_webhook_are_before_the_eyes_of_the_step(floor, breach):
     """The turn is asked for after the whole batch is folded, so the evidence covers every symbol that fires."""
     seen: list[int] = []
