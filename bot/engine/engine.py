@@ -30,6 +30,7 @@ from policies.book import PolicyBook
 
 MAX_RACES = 50  # lost races in a row before giving the batch back; more means something else is wrong
 MAX_LETTERS = 512  # letters per commit: about 10 ms of fold, and one script stays well below Redis' slow-script limit
+LETTERS_MS: Millis = 60_000  # dead letters of one queue closer together than this are one page
 MAX_DELIVERIES = 20  # an entry that was in hand when the process died this often is taken for the cause
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ class Engine:
         self._telemetry = telemetry
         self._on_timer = on_timer
         self._shelves = {shard: ShardShelf(store, shard) for shard in shards}
+        self._told: dict[tuple[str, str], Millis] = {}  # the minute of each queue's last page about dead letters
         self._turns = {shard: asyncio.Lock() for shard in shards}
 
     def on_timer(self, call: Callable[[Millis], None]) -> None:
@@ -95,17 +97,24 @@ class Engine:
             await self._commit(shard, letters, tuple(acks), ())
 
     async def set_aside(self, shard: str, delivery: InboxDelivery | OutboxDelivery, reason: str) -> None:
-        """Dead-letter a delivery and page: what was accepted is never lost in silence (law 1)."""
+        """Dead-letter a delivery and page: what was accepted is never lost in silence (law 1).
+
+        The page comes first, and stands for all of its queue's letters of that minute: a flood is one thing to tell.
+        """
         queue: Literal["inbox", "outbox"] = "inbox" if isinstance(delivery, InboxDelivery) else "outbox"
-        page = PageOncall(
-            id=f"dead-letter/{queue}/{delivery.delivery}",
-            incident=SYSTEM_TARGET,
-            service=ONCALL,
-            severity="error",
-            dedup_key=f"{shard}:dead-letter:{queue}:{delivery.delivery}",
-            summary=f"{shard}: an entry of the {queue} could not be handled and was set aside ({reason})",
-        )
-        await self.store.commit(shard, Commit(effects=(page,)))
+        minute = self.clock.now() // LETTERS_MS
+        if self._told.get((shard, queue)) != minute:
+            page = PageOncall(
+                id=f"dead-letter/{queue}/{delivery.delivery}",
+                incident=SYSTEM_TARGET,
+                service=ONCALL,
+                severity="error",
+                dedup_key=f"{shard}:dead-letter:{queue}:{minute}",
+                summary=f"{shard}: an entry of the {queue} could not be handled and was set aside ({reason}); "
+                "`andon dead-letters` lists it, and any others of this minute",
+            )
+            await self.store.commit(shard, Commit(effects=(page,)))
+            self._told[shard, queue] = minute
         await self.store.dead_letter(shard, queue, delivery.delivery, delivery.raw, reason)
         self._telemetry.dead_lettered(shard)
         log.error("set_aside", shard=shard, queue=queue, delivery=delivery.delivery, reason=reason)

@@ -74,8 +74,8 @@ def poison(facts: Facts) -> Iterator[str]:
     pages = {page.key for page in facts.paged if page.kind == "page" and ":dead-letter:" in page.key}
     if len(facts.dead) < len(planted):
         yield f"{len(planted)} entries were planted, and {len(facts.dead)} are set aside"
-    if len(pages) < len(planted):
-        yield f"{len(planted)} entries were planted, and {len(pages)} were paged about"
+    if planted and not pages:  # one page stands for a minute's letters
+        yield f"{len(planted)} entries were planted, and nobody was paged"
     strange = [reason for _, reason in facts.dead if "seal" not in reason]
     if strange:
         yield f"something of Andon's own was set aside: {strange[0]}"

@@ -126,6 +126,19 @@ async def test_a_poison_entry_is_set_aside_and_paged(engine, store, telemetry):
     assert telemetry.counts["dead"] == 1
 
 
+async def test_a_flood_of_poison_is_one_page_a_minute(engine, store):
+    """Two hundred letters are kept, each of them; the pager hears of them once, and again a minute later."""
+    for _ in range(200):
+        store.poison(SHARD, "inbox")
+    await drain(engine)
+    assert len(await store.dead_letters(SHARD, 999)) == 200
+    engine.clock.advance(60_000)
+    store.poison(SHARD, "inbox")
+    await drain(engine)
+    pages = [delivery.effect for delivery in await store.read_outbox(SHARD, 99, 0)]
+    assert len({page.dedup_key for page in pages}) == len(pages) == 2
+
+
 async def test_one_entry_that_breaks_the_fold_holds_up_no_other(engine, store):
     """A defect that one alert triggers costs that alert's entry, which pages, and nothing else."""
     engine.book.poisonous = "b" * 16
