@@ -8,12 +8,22 @@ import random
 
 import pytest
 
-from tests.faults.crew import Crew, open_crew
+from tests.faults.crew import ANSWER_MS, Crew, Replica, open_crew
 
 SEED = int(os.environ.get("ANDON_FAULTS_SEED", "7"))
 LOAD = ("Work0", "Work1", "Work2", "Late")
 BLOWS = 2  # to each size of crew, whatever they are by chance
+LOOKS = 300  # a second, at what the victim has in hand
 ALERTS = 60  # around each blow, of all names together
+
+
+async def at_work(crew: Crew, replica: Replica, chance: random.Random) -> None:
+    """Return when it has an effect in hand (or had none for a second), and a moment of an order's time later."""
+    for _ in range(LOOKS):
+        if await crew.held("outbox", replica.name):
+            break
+        await asyncio.sleep(1 / LOOKS)
+    await asyncio.sleep(chance.uniform(0, ANSWER_MS / 1_000))
 
 
 async def strike(crew: Crew, chance: random.Random) -> None:
@@ -21,6 +31,7 @@ async def strike(crew: Crew, chance: random.Random) -> None:
     replica = chance.choice(list(crew.replicas.values()))
     match chance.choice(("kill", "kill", "kill", "pause", "restart")):
         case "kill":
+            await at_work(crew, replica, chance)
             await replica.child.kill()
             await asyncio.sleep(chance.uniform(0, 0.5))
             await replica.start()
