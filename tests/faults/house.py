@@ -215,6 +215,11 @@ class FaultHouse(StoreHouse):
 
         await until("andon is ready", ready, within=STARTED_S)
 
+    async def end(self) -> None:
+        """SIGTERM to the one that runs now, if any was started."""
+        if hasattr(self, "andon"):
+            await self.andon.end()
+
     def _documents(self, store: Json, more: Json) -> dict[str, Json]:
         work = [f"work{number}" for number in range(len(DESKS))]
         cuts = [f"cut{number}" for number in range(len(self.target.kelly))]
@@ -282,8 +287,8 @@ async def open_fault_house(
             house = FaultHouse(folder, web, servers)  # type: ignore[arg-type]  # not every scenario has Sentinels
             house.target, house.recoveries = target, []
             try:
+                stack.push_async_callback(house.end)
                 await house.begin(store, data=data or folder / "data", **more)
-                stack.push_async_callback(house.andon.end)
                 yield house
             except BaseException as problem:
                 problem.add_note(house.story())
