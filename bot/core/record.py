@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 from bot.core.effects import Effect
 from bot.core.words import Millis
 
-# Of whatever is stored: records, inbox entries, effects, intents. Raised whenever the shape of any of them changes; every
-# version from the oldest on can be read (docs/adr/0012).
+# Of whatever is stored: records, inbox entries, effects, intents. Raised whenever the shape of any of them changes;
+# every version from the oldest on can be read (docs/adr/0012).
 SCHEMA_VERSION = 2
 OLDEST_SCHEMA = 1
 

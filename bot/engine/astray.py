@@ -1,8 +1,8 @@
 """Timers that a clock set which ran ahead: found, and set again from now, instead of ringing an hour or a day late.
 
 Run beside the engine. It looks at the start, for this machine's clock may have been put right while Andon was down;
-whenever this machine's clock is put back (`bot.engine.clockwatch` pokes); and now and then, for a replica whose clock was
-wrong and that never came back. What it finds it rings; `bot.core.early` sets it again.
+whenever this machine's clock is put back (`bot.engine.clockwatch` pokes); and now and then, for a replica whose clock
+was wrong and that never came back. What it finds it rings; `bot.core.early` sets it again.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ above what was acknowledged before the write was sent means that acknowledged wr
 a server that lacked them, or was put back from a copy. The replica's own count makes this certain, for other replicas
 may have raised the shard's above its old value meanwhile. An ordinary restart forgets nothing, so it lowers neither.
 
-Only what somebody was told yes for can be forgotten. Where replicas confirm writes, a read may show some that nobody has
-confirmed, and that a failover rightly drops: so it proves nothing there (`reads_prove`), and a write counts only once it
-is confirmed.
+Only what somebody was told yes for can be forgotten. Where replicas confirm writes, a read may show some that nobody
+has confirmed, and that a failover rightly drops: so it proves nothing there (`reads_prove`), and a write counts only
+once it is confirmed.
 """
 
 from __future__ import annotations
