@@ -31,6 +31,7 @@ from bot.engine.ports import (
     Versioned,
 )
 from bot.errors import StoreUnavailable
+from bot.testing.ledger import MemoryLedger
 
 T = TypeVar("T")
 TimerKey: TypeAlias = tuple[AggregateId, str, str]  # aggregate, name, token
@@ -116,7 +117,7 @@ class _Shard:
         return Mark(self.sequence, self.acknowledged.get(replica, 0))
 
 
-class MemoryStore:
+class MemoryStore(MemoryLedger):
     """One replica's view of the shards. Data lives as long as any replica of it."""
 
     def __init__(self, replica: str = "memory", *, monotonic: Callable[[], float] = time.monotonic) -> None:
