@@ -94,7 +94,7 @@ async def test_a_key_of_another_kind_stops_its_own_system_only(house: PlantedHou
         await house.acts(f"beside-{number}", OTHER)
         assert house.andon.running
         await house.put_back(kept)
-        await house.acts(f"after-{number}")
+        await goes_on(house, f"after-{number}")  # a count put back a little too low is a loss, and is put right first
     house.mark()
     for number, name in enumerate(LISTS):
         await plant(house, name, number + 1)
@@ -244,13 +244,13 @@ def _pairs(words: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
     return zip(words[::2], words[1::2], strict=True)
 
 
-async def goes_on(house: PlantedHouse) -> None:
+async def goes_on(house: PlantedHouse, name: str = "again") -> None:
     """Return once the system acts again: it compared the journal with the store, and said so."""
 
     tried: list[str] = []
 
     async def acted() -> bool:
-        case = f"again-{len(tried)}"
+        case = f"{name}-{len(tried)}"
         tried.append(case)
         with suppress(OSError, TimeoutError, Unmet):
             await house.alert("Work", case)
