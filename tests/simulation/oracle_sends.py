@@ -78,11 +78,14 @@ def _brought_about(facts: Facts, batch: str) -> int:
 def explained(facts: Facts) -> Iterator[str]:
     """Every request has its intent in a chain, with the same words, and an outcome that does not deny it."""
     declared = _declared(facts)
+    recalled = {line.event["intent"]["intent"] for line in facts.lines if line.kind == "intent_recalled"}
     for send in {send.key: send for send in reversed(facts.sends())}.values():
         intent = declared.get(send.key)
         if intent is None:
             yield f"no chain has an intent for {show(send)}"
             continue
+        if send.key in recalled and facts.forgot(send.sent_at):
+            continue  # what the store forgot, the journal has told it again, outcome and all
         found = facts.outcomes(send.key)
         if not found and not facts.forgot(send.sent_at):
             yield f"no chain has an outcome for {show(send)}"

@@ -32,6 +32,9 @@ WAITING: Final = Port(
 )  # a read that waits may take `BLOCK_MS` more
 
 
+ID_GAP: Final = 1_000_000  # entries of one run are some hundred
+
+
 @dataclass(slots=True)
 class _Operation:
     """One change of the primary's data, as the follower repeats it."""
@@ -191,6 +194,7 @@ class Servers:
         for operation in self._log[: self._replicated]:
             _do(self._follower.twin(operation.replica), operation.call, operation.arguments, operation.options)
         self.failovers += 1
+        self._follower.skip_ids(self.failovers * ID_GAP)  # real ids are made of the time, and do not come again
         self.lost += len(lost)
         self.trace.note("servers", "failover", f"{len(lost)} changes are forgotten: {_names(lost)}")
         self.stop("the store is failing over")
