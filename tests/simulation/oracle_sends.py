@@ -159,8 +159,8 @@ def frozen(facts: Facts) -> Iterator[str]:
 def budgeted(facts: Facts) -> Iterator[str]:
     """No more automatic actions in a window than the budget allows; what people ordered or approved is not counted."""
     budget = facts.budget
-    if facts.offsets or any(d.verb == "unfreeze" for d in facts.deeds):
-        return  # a window is told by clocks, and lifting a freeze begins a new one
+    if facts.offsets or facts.forgotten or any(d.verb == "unfreeze" for d in facts.deeds):
+        return  # a window is told by clocks, lifting a freeze begins a new one, and a failover may forget the count
     by_people = {
         line.event["intent"]
         for line in facts.lines
