@@ -25,9 +25,6 @@ from bot.core.events import (
     StepSucceeded,
     StepUnneeded,
 )
-from bot.core.record import Applied
-from bot.core.target import Target
-from bot.core.words import SYSTEM_TARGET, Millis, target_id
 from bot.engine.action_ports import (
     Action,
     ActionContext,
@@ -39,13 +36,12 @@ from bot.engine.action_ports import (
 )
 from bot.engine.judge import Fails, Guarded, Hands, Judge
 from bot.engine.outcomes import Outcome, Outcomes
+from bot.engine.promise import DECLARE_SECONDS, Promise
 from bot.engine.standing import Standing
 from bot.errors import (
-    AndonError,
     ConfigError,
     NotSent,
     Rejected,
-    StoreUnavailable,
     StoreUnconfirmed,
     TargetError,
     Unknown,
@@ -55,8 +51,6 @@ from policies import guardrails, rendering
 ATTEMPTS = 3  # sends of one intent at the most; the slot is held meanwhile, so more would keep others waiting
 RETRY_SECONDS = 0.2  # between attempts: long enough for a connection to come back, short against a 1 s reaction
 LOOK_SECONDS = 3.0  # evidence, inspection, read-back: each
-DECLARE_SECONDS = 5.0  # from declaring an intent to its first byte; past this it is never sent
-INTENT_DEADLINE_MS: Millis = 20_000  # an intent older than this is not recorded either
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +59,6 @@ class Ready:
 
     proceed: Proceed
     why: str
-
-
-class TakenElsewhere(AndonError):
-    """Another worker has declared this attempt: its outcome counts, and this delivery is left to it."""
 
 
 class Activity:
@@ -80,6 +70,7 @@ class Activity:
         self._effect = effect
         self._step = effect.step
         self._judge = Judge(hands, shard, effect)
+        self._promise = Promise(hands, shard, effect)
         self._said = Outcomes(effect, hands.engine.clock)
         self._standing = Standing("unknown", "nobody was asked")
         self._firing: tuple[Alert, ...] = ()  # what fires on the component of an action that was ordered
@@ -87,7 +78,7 @@ class Activity:
     async def run(self) -> Outcome:
         """The whole activity. Raises StoreUnavailable or TakenElsewhere; then the effect stays in the outbox."""
         action = self._hands.toolbox.action(self._step.action)
-        earlier = await self._earlier_intent()
+        earlier = await self._promise.earlier()
         if self._is_over():
             return await self._too_late(action, earlier)
         if action is None:
@@ -128,23 +119,6 @@ class Activity:
         return bool(self._effect.until) and self._hands.engine.clock.now() > self._effect.until
 
     # --- before ---------------------------------------------------------------------------------------------------
-
-    async def _earlier_intent(self) -> IntentDeclared | None:
-        """The intent an earlier delivery of this effect declared, if it died in between.
-
-        Of an intent that the store had forgotten, the incident's second life cannot know which of its runs declared it:
-        any of the same incident, episode and step is this one's.
-        """
-        aggregate = target_id(self._step.component) if self._step.component else SYSTEM_TARGET
-        stored = (await self._hands.engine.store.load(self._shard, [aggregate])).get(aggregate)
-        if stored is None or not isinstance(stored.record, Target):
-            return None
-        slot = stored.record.slot
-        declared = (slot.intent if slot is not None else None, *stored.record.loose)
-        mine = [i for i in declared if i is not None and i.intent == self._effect.id]
-        turn, recalled = (self._effect.incident, self._effect.episode, self._step.id), stored.record.recalled
-        same = [i for i in stored.record.loose if i.intent in recalled and (i.incident, i.episode, i.step) == turn]
-        return next(iter(mine or same[-1:]), None)
 
     async def _prepare(self, action: Action, earlier: IntentDeclared | None) -> Ready | Outcome:
         """Everything that can be learned before the intent; an outcome when it already decides."""
@@ -247,12 +221,13 @@ class Activity:
         monotonic = asyncio.get_running_loop().time
         latest = monotonic() + DECLARE_SECONDS
         try:
-            refusal = self._stopped() or await self._declare(ready, attempt) or self._stopped()
+            refusal = await self._promise.declare(ready.proceed, attempt)
         except StoreUnconfirmed as error:  # on one server only: what that one forgets must not have been sent
             return self._unsafe(f"the intent is not safe: {error}")
         except TimeoutError:
             return self._unsafe("the intent could not be made durable in time")
         if refusal:
+            self._said.unanswered = self._said.unanswered or await self._promise.in_doubt()
             return self._said.failed(refusal)
         if monotonic() > latest:  # a disk, a pause or a stopped process ate the time; somebody may have taken over
             return self._said.failed("too much time has passed since it was declared")
@@ -272,10 +247,6 @@ class Activity:
             return await self._probe(action, ready, str(error) or "no answer in time")
         return await self._look_back(action, ready)
 
-    def _stopped(self) -> str:
-        """Why nothing at all may be sent now, or "": the kill switch, or a store that has forgotten something."""
-        return self._hands.journal.killed() or self._hands.engine.store.marks.lost(self._shard)
-
     def _unsafe(self, why: str) -> Outcome:
         """Nothing was sent, and whether it may be is for a person, whatever the policy does about failures (law 2)."""
         if self._said.unanswered:
@@ -286,44 +257,6 @@ class Activity:
         """How long one send may take, answer included; what takes longer is Unknown."""
         spec = self._hands.toolbox.spec(self._step.action)
         return (min(spec.send_ms, MAX_SEND_MS) if spec is not None else MAX_SEND_MS) / 1_000
-
-    async def _declare(self, ready: Ready, attempt: int) -> str:
-        """Make the intent durable in the store and in the journal. Returns why it must not be sent, or "".
-
-        Raises StoreUnconfirmed and TimeoutError: it is declared perhaps, and not safely enough to be sent.
-        """
-        engine, effect, step = self._hands.engine, self._effect, self._step
-        now = engine.clock.now()
-        intent = IntentDeclared(
-            id=f"{effect.id}/{attempt}", at=now, intent=effect.id, incident=effect.incident, episode=effect.episode,
-            step=step.id, action=step.action, target=target_id(step.component) if step.component else SYSTEM_TARGET,
-            policy=effect.plan.policy, policy_hash=effect.plan.policy_hash, arguments=ready.proceed.arguments,
-            before=ready.proceed.before, direction=step.direction, delivery=step.delivery, fence=effect.fence,
-            attempt=attempt, deadline=self._deadline(now), budget=self._hands.budget,
-            approval=effect.approval.id if effect.approval is not None else "", ordered=bool(effect.ordered_by),
-        )  # fmt: skip
-        async with asyncio.timeout(DECLARE_SECONDS):
-            decision, journalled = await asyncio.gather(
-                engine.tell(self._shard, SYSTEM_TARGET, intent), self._journal(intent)
-            )
-        if isinstance(decision, Applied):
-            return journalled
-        other = await self._earlier_intent()
-        if other is not None and other.attempt >= attempt:
-            raise TakenElsewhere(f"attempt {other.attempt} of {effect.id} is another worker's")
-        return decision.reason
-
-    def _deadline(self, now: Millis) -> Millis:
-        until = self._effect.until
-        return min(now + INTENT_DEADLINE_MS, until) if until else now + INTENT_DEADLINE_MS
-
-    async def _journal(self, intent: IntentDeclared) -> str:
-        """The second place where the intent is durable. Returns why it is not, or ""."""
-        try:
-            await self._hands.journal.intend(intent, self._shard)
-        except StoreUnavailable as error:
-            return f"the local journal cannot be written: {error}"
-        return ""
 
     async def _look_back(self, action: Action, ready: Ready) -> Outcome:
         """The target accepted it: read what it looks like now."""

@@ -36,11 +36,12 @@ from bot.core.events import (
 )
 from bot.core.incident import Incident
 from bot.engine.action_ports import ActionContext, Finding
-from bot.engine.activity import Activity, TakenElsewhere
+from bot.engine.activity import Activity
 from bot.engine.judge import Hands
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
 from bot.engine.outcomes import Outcome
 from bot.engine.ports import OutboxDelivery, Pager, Telemetry
+from bot.engine.promise import TakenElsewhere
 from bot.engine.speech import ChatVoice, PagerVoice, Speaker
 from bot.errors import AndonError, StoreError, StoreUnavailable
 from policies import expressions, rendering

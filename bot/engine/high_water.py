@@ -40,15 +40,12 @@ class Loss:
         """In words, to follow "found that"."""
         if self.seen:
             return self.seen
+        forgot = "the store has forgotten writes it had confirmed"
         if self.found.own < self.expected.own:
-            return (
-                f"the store has forgotten writes it had confirmed ({self.expected.own} of this replica's, "
-                f"{self.found.own} are left)"
-            )
-        return (
-            f"the store has forgotten writes it had confirmed ({self.expected.total} in all, "
-            f"{self.found.total} are left)"
-        )
+            return f"{forgot} ({self.expected.own} of this replica's, {self.found.own} are left)"
+        if self.found.total < self.expected.total:
+            return f"{forgot} ({self.expected.total} in all, {self.found.total} are left)"
+        return f"{forgot} (it counts {self.found.own} of this replica's, and one more was just made)"
 
 
 @dataclass(frozen=True, slots=True)

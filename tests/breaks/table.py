@@ -61,8 +61,8 @@ BREAKS: Final[tuple[Break, ...]] = (
     Break(
         law=2,
         says="a request leaves without its intent",
-        file="bot/engine/activity.py",
-        old="self._stopped() or await self._declare(ready, attempt) or self._stopped()",
+        file="bot/engine/promise.py",
+        old="self._stopped() or await self._make(proceed, attempt) or self._stopped()",
         new="self._stopped()",
         machine=SIM,
         shows="explained by the audit",

@@ -6,14 +6,14 @@ import asyncio
 from dataclasses import replace
 
 from bot.core.reading import Reading
-from bot.engine import activity, runtime
+from bot.engine import promise, runtime
 from bot.errors import Rejected, Unknown
 from tests.integration.engine.floor import PLAN, Floor, Hang
 
 
 async def test_an_intent_that_grew_old_before_it_left_is_not_sent(floor, breach, monkeypatch):
     """The journal's disk hangs: what is declared and not on its way in time stays here, and a human is called."""
-    monkeypatch.setattr(activity, "DECLARE_SECONDS", 0.2)
+    monkeypatch.setattr(promise, "DECLARE_SECONDS", 0.2)
     hangs = asyncio.Event()
 
     async def hang(intent, system: str = "") -> None:
