@@ -14,7 +14,7 @@ from bot.core.audit import is_bounded, verify
 from bot.core.events import Budget
 from bot.core.incident import Incident
 from bot.core.words import AggregateId, Millis
-from tests.simulation import policies_floor
+from tests.simulation import policies_floor, troubles
 from tests.simulation.components import Arrival
 from tests.simulation.people import Deed
 from tests.simulation.senders import Firing
@@ -27,6 +27,10 @@ SLOW_MS: Millis = 12_000  # from looking at people and policies to the first byt
 
 
 AFTER_MS: Millis = 65_000  # how long a trouble may show: what a dead replica had in hand is taken up after 55 s
+READ_MS: Millis = 3_500  # at the most, of what is read before a decision: the bound is 3 s
+SLOWING = (troubles.Network, troubles.StoreAway, troubles.FollowerAway, troubles.Failover)
+INTENT = "journal an intent "
+DISK_MS: Millis = 5  # the way of an intent to the disk
 QUICK_MS: Millis = 1_000  # the same, where nothing is wrong: some milliseconds, and a retry or two
 
 
@@ -49,6 +53,8 @@ class Facts:
     ends: Millis = 0
     budget: Budget = field(default_factory=lambda: Budget(limit=8, within_ms=30_000))
     troubles: Sequence[tuple[Millis, Millis]] = ()  # from when until when something was wrong
+    slow: Sequence[tuple[Millis, Millis]] = ()  # when answers may have been late
+    pauses: Sequence[tuple[Millis, Millis]] = ()  # when a process stood still
     now: Millis = 0
     arrivals: Sequence[Arrival] = ()  # at every component, by arrival
     paged: Sequence[Paged] = ()
@@ -56,12 +62,14 @@ class Facts:
     firings: Sequence[Firing] = ()
     adopted: Sequence[tuple[Millis, str, str]] = ()  # when, replica ("": all), variant
     poisoned: Sequence[Millis] = ()
+    parked: Sequence[tuple[Millis, AggregateId]] = ()  # when chat was told that which incident waits for a person
     dead: Sequence[tuple[str, str]] = ()  # id and reason of what was set aside
     lines: Sequence[Line] = ()
     explained: frozenset[str] = frozenset()  # ids of the effects that the chains name
     incidents: Mapping[AggregateId, Incident] = field(default_factory=dict)
     chain_problems: Sequence[str] = ()
     left: tuple[int, int] = (0, 0)  # in the inbox, in the outbox
+    journalled: Mapping[tuple[str, str], Sequence[Millis]] = field(default_factory=dict)  # by replica and intent
     forgotten: Sequence[Millis] = ()  # failovers that lost what had been answered
     offsets: Sequence[tuple[Millis, str, Millis]] = ()  # when, which replica's clock went how far off
 
@@ -69,6 +77,31 @@ class Facts:
         """Since when at the latest a send's target, people and policies had been looked at."""
         slow = any(at <= sent_at and until >= sent_at - SLOW_MS for at, until in self.troubles)
         return sent_at - (SLOW_MS if slow else QUICK_MS)
+
+    def decided(self, send: Arrival) -> Millis:
+        """When people and policies were looked at last: as the intent went to the disk, however slow all else was."""
+        known = [at for at in self.journalled.get((send.replica, send.key), ()) if at <= send.sent_at]
+        return max(known) - DISK_MS if known else self.looked(send.sent_at)
+
+    def read_since(self, send: Arrival) -> Millis:
+        """Since when at the latest its target and its evidence had been read: once more for each attempt."""
+        decided = self.decided(send)
+        slow = any(at <= decided and end >= decided - READ_MS for at, end in self.slow)
+        since = decided - (READ_MS if slow else 300)
+        return min([since, *(at - READ_MS for at, end in self.pauses if at <= decided and end >= since)])
+
+    def is_calm(self, since: Millis, until: Millis) -> bool:
+        """Whether nothing was wrong between the two."""
+        return not any(at <= until and end >= since for at, end in self.troubles)
+
+    def surely(self, risk: str, since: Millis, until: Millis) -> frozenset[str]:
+        """Everybody who might decide on such steps by every configuration in force between the two."""
+        return frozenset.intersection(
+            *(
+                frozenset(policies_floor.house(variant).people.approvers(policies_floor.SHARD, risk))  # type: ignore[arg-type]
+                for variant in self.in_force(since, until)
+            )
+        )
 
     def sends(self) -> list[Arrival]:
         """What Andon sent, by the time it left."""
@@ -120,7 +153,7 @@ class Facts:
 
 async def gather(world: World) -> Facts:
     """Read everything. Called once, after the run has settled."""
-    floor, store = world.floor, world.servers.truth
+    floor, store, steps = world.floor, world.servers.truth, world.script.steps
     shard = floor.shards[0]
     lines, explained, problems, incidents = [], set[str](), [], {}
     for aggregate in await store.aggregates(shard):
@@ -137,7 +170,9 @@ async def gather(world: World) -> Facts:
     return Facts(
         ends=world.script.ends,
         budget=floor.budget,
-        troubles=[(step.at, step.until + AFTER_MS) for step in world.script.steps if step.is_trouble],
+        troubles=[(step.at, step.until + AFTER_MS) for step in steps if step.is_trouble],
+        slow=[(step.at, step.until) for step in steps if isinstance(step, SLOWING)],
+        pauses=[(step.at, step.until) for step in steps if isinstance(step, troubles.Paused)],
         now=world.now,
         arrivals=sorted((a for m in floor.machines.values() for a in m.ledger), key=lambda a: a.at),
         paged=floor.pager.ledger,
@@ -145,15 +180,26 @@ async def gather(world: World) -> Facts:
         firings=floor.sender.firings,
         adopted=floor.adopted,
         poisoned=floor.poisoned,
+        parked=[(at, message.incident) for at, message in floor.chat.ledger if message.topic == "parked"],
         dead=[(name, reason) for name, reason, _ in await store.dead_letters(shard, 1_000)],
         lines=lines,
         explained=frozenset(explained),
         incidents=incidents,
         chain_problems=problems,
         left=await store.lag(shard),
+        journalled=_journalled(world),
         forgotten=_forgotten(world),
         offsets=_offsets(world),
     )
+
+
+def _journalled(world: World) -> Mapping[tuple[str, str], Sequence[Millis]]:
+    """When each replica's disk took which intent."""
+    found: dict[tuple[str, str], list[Millis]] = {}
+    for note in world.trace.notes():
+        if note.what.startswith(INTENT) and not note.more:
+            found.setdefault((note.who, note.what.removeprefix(INTENT)), []).append(int(note.at * 1_000))
+    return found
 
 
 def _forgotten(world: World) -> list[Millis]:

@@ -13,7 +13,9 @@ from bot.core.incident import Incident
 from bot.core.words import AggregateId
 from tests.simulation.facts import Facts
 from tests.simulation.senders import Firing
+from tests.simulation.world import EPOCH
 
+PROMPT_MS: Final = 2_000  # from an accepted webhook to the chain, where nothing is wrong
 RESTING: Final = frozenset({"closed", "resolved", "parked", "awaiting_approval"})
 AWAY: Final = "Andon was away"  # how the chain begins to say that people have two minutes
 MAX_OPENED: Final = 8  # pages that one firing, order or click may open, ladder and calls anew together
@@ -23,15 +25,22 @@ MAX_SAME: Final = 12  # times that the pager is told of one page
 def accounted(facts: Facts) -> Iterator[str]:
     """Each firing that was answered 2xx stands in some chain, itself or a newer one of the same alert."""
     newest: dict[str, int] = {}
+    known: dict[tuple[str, int], int] = {}  # since when a firing is
     for line in facts.lines:
         if line.kind in ("alert_fired", "alert_resolved"):  # a newer end makes an older beginning stale
             alert = line.event["alert"]
             newest[alert["fingerprint"]] = max(newest.get(alert["fingerprint"], 0), alert["starts_at"])
+            firing_of, at = (alert["fingerprint"], alert["starts_at"]), line.at - EPOCH
+            known[firing_of] = min(known.get(firing_of, at), at)
     for firing in facts.firings:
         if firing.accepted is None or _is_unheard(firing) or facts.forgot(firing.accepted):
             continue
         if newest.get(firing.fingerprint, 0) < firing.starts_at:
             yield f"{_named(firing)} was accepted at {firing.accepted / 1_000:.3f} s, and no chain knows it"
+        elif facts.is_calm(firing.accepted, firing.accepted + PROMPT_MS):
+            late = known.get((firing.fingerprint, firing.starts_at), 0) - firing.accepted
+            if late > PROMPT_MS:
+                yield f"{_named(firing)} was accepted at {firing.accepted / 1_000:.3f} s, and folded {late} ms later"
 
 
 def _is_unheard(firing: Firing) -> bool:
@@ -50,11 +59,22 @@ def told(facts: Facts) -> Iterator[str]:
         quiet = incident.acknowledged_by or incident.severity != "critical"
         if waits and not quiet and name not in paged and not {name, incident.parent} & touched:
             yield f"{name} is {incident.status} ({incident.why[:120]}), and nobody was paged"
+    yield from _parked(facts, paged, touched)
     for firing in facts.firings:
         if firing.name != "Unheard" or _is_unheard(firing):
             continue
         if firing.accepted is not None and not facts.forgot(firing.accepted) and not _caught(facts, firing):
             yield f"{_named(firing)} matches nothing and is critical, and nobody was paged"
+
+
+def _parked(facts: Facts, paged: set[AggregateId], touched: set[AggregateId]) -> Iterator[str]:
+    """Also of what has ended since: whenever it was parked, somebody was called."""
+    for at, name in facts.parked:
+        incident = facts.incidents.get(name)
+        if incident is None or name in paged or facts.forgot(at) or {name, incident.parent} & touched:
+            continue
+        if not incident.acknowledged_by and incident.severity == "critical":
+            yield f"{name} ({_policy(incident)}) was parked at {at / 1_000:.3f} s, and nobody was paged"
 
 
 def _caught(facts: Facts, firing: Firing) -> bool:

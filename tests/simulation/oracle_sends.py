@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from bot.core.words import Millis
+from bot.core.words import SYSTEM_TARGET, AggregateId, Millis, target_id
 from tests.simulation import actions
 from tests.simulation.components import Arrival
-from tests.simulation.facts import Facts
+from tests.simulation.facts import Facts, Line
 
 ATTEMPTS: Final = 3  # of one intent at the most (docs/architecture.md)
 FLOOR: Final = 0.05  # of Kelly, in targets.yaml
@@ -23,6 +23,7 @@ HEDGE, KICK = f"POST {actions.HEDGE}", "POST /api/gate/kick"
 CUT, CYCLE = "POST /api/risk/emergency-reduce", f"POST {actions.CYCLE}"
 ONCE: Final = (HEDGE, KICK)
 UNDER_WAY_MS: Final[Millis] = 11_000  # from a declared intent to its first byte: 5 s, and what sending reads before it
+LESSER: Final = (HEDGE, KICK, CYCLE)  # lowers no exposure, so the budget's reserve is not for it
 COOLDOWN_MS: Final[Millis] = 3_000  # of a hedge by policy
 WAIT_MS: Final[Millis] = 3_000  # between the two feeds
 
@@ -134,11 +135,28 @@ def safe(facts: Facts) -> Iterator[str]:
 
 
 def armed(facts: Facts) -> Iterator[str]:
-    """A policy that nobody armed acts on nothing."""
+    """A policy that nobody armed acts on nothing, nor one that was disarmed before it gave its intent."""
     watched = {f.labels.get("batch") for f in facts.firings if f.name == "OnlyWatched"}
     for send in facts.sends():
         if batch_of(send) in watched:
             yield f"an unarmed policy acted: {show(send)}"
+    known: set[str] = set()
+    for line, send in _in_turn(facts, SYSTEM_TARGET):
+        policy = line.event.get("policy", "")
+        if line.kind == "policy_armed":
+            known.add(policy)
+        elif line.kind == "policy_disarmed":
+            known.discard(policy)
+        elif send is not None and known and policy not in known and not line.event["ordered"]:
+            yield f"{policy} was disarmed when it gave its intent: {show(send)}"
+
+
+def _in_turn(facts: Facts, aggregate: AggregateId) -> Iterator[tuple[Line, Arrival | None]]:
+    """What was applied to a target, in the order of its chain, whatever the clocks said; and what was sent by it."""
+    sent = {send.key: send for send in reversed(facts.sends())}
+    for line in facts.lines:
+        if line.aggregate == aggregate and line.decision == "applied":
+            yield line, sent.get(line.event["intent"]) if line.kind == "intent_declared" else None
 
 
 def frozen(facts: Facts) -> Iterator[str]:
@@ -151,9 +169,16 @@ def frozen(facts: Facts) -> Iterator[str]:
         until = min([until, *(at for at in facts.forgotten if at >= deed.at)])
         where = deed.to.removeprefix("target:")
         for send in facts.sends():
-            under_way = facts.looked(send.sent_at) <= deed.answered_at
+            under_way = facts.decided(send) <= deed.answered_at
             if not under_way and send.sent_at < until and where in ("*", send.component):
                 yield f"{where} was frozen by {deed.person} at {deed.answered_at / 1_000:.3f} s, and then {show(send)}"
+    for target in (SYSTEM_TARGET, *sorted({target_id(send.component) for send in facts.sends()})):
+        by = ""
+        for line, send in _in_turn(facts, target):
+            if line.kind in ("target_frozen", "target_unfrozen"):
+                by = line.event["by"] if line.kind == "target_frozen" else ""
+            elif by and send is not None:
+                yield f"{target} was frozen by {by} when this gave its intent: {show(send)}"
 
 
 def budgeted(facts: Facts) -> Iterator[str]:
@@ -170,13 +195,15 @@ def budgeted(facts: Facts) -> Iterator[str]:
     for send in facts.sends():
         if send.key not in by_people:
             first.setdefault(send.key, send)
-    times = sorted(send.sent_at for send in first.values())
-    slack = UNDER_WAY_MS
-    for place, at in enumerate(times):
-        within = [other for other in times[place:] if other < at + budget.within_ms - slack]
-        if len(within) > budget.limit:
-            yield f"{len(within)} automatic actions within {budget.within_ms / 1_000:g} s from {at / 1_000:.3f} s on"
-            return
+    lesser = [send for send in first.values() if send.request in LESSER]
+    for sends, most in ((list(first.values()), budget.limit), (lesser, budget.limit - budget.reserve)):
+        times = sorted(send.sent_at for send in sends)
+        for place, at in enumerate(times):
+            slack = 0 if facts.is_calm(at, at + budget.within_ms) else UNDER_WAY_MS
+            within = [other for other in times[place:] if other < at + budget.within_ms - slack]
+            if len(within) > most:
+                yield f"{len(within)} automatic actions within {budget.within_ms / 1_000:g} s of {at / 1_000:.3f} s"
+                return
 
 
 def not_early(facts: Facts) -> Iterator[str]:

@@ -52,7 +52,7 @@ def due(facts: Facts, send: Arrival) -> str:
         return RISK[send.request]
     if _ordered(facts, send) is not None:
         return "safe"
-    force = facts.in_force(facts.looked(send.sent_at), send.sent_at)
+    force = facts.in_force(facts.decided(send), send.sent_at)
     if send.request == HEDGE and force == {"stricter"}:
         return "risky"
     if send.request == CUT and force == {"suggesting"}:
@@ -101,9 +101,13 @@ def _question(facts: Facts, send: Arrival, risk: str, used: set[str]) -> tuple[s
 
 def _wrong(facts: Facts, send: Arrival, risk: str, deeds: list[Deed]) -> str:
     """Why the answers to one question do not cover a send."""
-    denied = [d for d in deeds if d.verb == "deny" and d.answer == "applied" and d.answered_at < send.sent_at]
-    if denied and not facts.forgot(denied[0].at):
-        return f"{denied[0].person} said no"
+    denied = next((deed for deed in deeds if deed.verb == "deny" and _counts(facts, send, risk, deed)), None)
+    if denied is not None and not facts.forgot(denied.at):
+        return f"{denied.person} said no"
+    shown = deeds[0].shown
+    assert shown is not None  # only votes come here
+    if EPOCH + facts.decided(send) > shown.expires_at + facts.astray(0, send.sent_at):
+        return "it had run out by then"
     yes = [deed for deed in deeds if deed.verb == "approve" and not _void(facts, send, risk, deed)]
     people = {deed.person for deed in yes}
     glass = any(deed.break_glass for deed in yes)
@@ -111,11 +115,21 @@ def _wrong(facts: Facts, send: Arrival, risk: str, deeds: list[Deed]) -> str:
     if len(people) < needed and not glass:
         others = [f"{d.person}: {_void(facts, send, risk, d)}" for d in deeds if d not in yes and d.verb == "approve"]
         return f"{len(people)} of {needed} said yes ({', '.join(sorted(people)) or 'nobody'}; {'; '.join(others)})"
-    shown = deeds[0].shown
     field = PINNED.get(send.request, "")
-    if shown is not None and field and not _was(facts, send, field, json.loads(shown.before).get(field)):
+    if field and not _was(facts, send, field, json.loads(shown.before).get(field)):
         return f"{field} was {json.loads(shown.before).get(field)} when they were asked, and not any more"
     return ""
+
+
+def _counts(facts: Facts, send: Arrival, risk: str, deed: Deed) -> bool:
+    """Whether a no was heard before this was sent: it was taken, or came from somebody who might say it, in good time.
+
+    Whatever the answer: a no to what was granted and waits for its turn counts as well.
+    """
+    if deed.answer == "applied":
+        return deed.answered_at < send.sent_at
+    heard = deed.answer in ("denied", "ignored") and deed.answered_at < facts.looked(send.sent_at)
+    return heard and deed.person in facts.surely(risk, deed.at, deed.answered_at)
 
 
 def _void(facts: Facts, send: Arrival, risk: str, deed: Deed) -> str:
@@ -128,7 +142,7 @@ def _void(facts: Facts, send: Arrival, risk: str, deed: Deed) -> str:
         able = frozenset({"demo-chief"})
     else:
         able = facts.able(risk, deed.at, deed.at + ANSWER_MS)
-        able &= facts.able(risk, facts.looked(send.sent_at), send.sent_at)
+        able &= facts.able(risk, facts.decided(send), send.sent_at)
     if deed.person not in able:
         return "might not decide"
     if deed.person in _requesters(facts, send):
@@ -153,4 +167,4 @@ def _was(facts: Facts, send: Arrival, field: str, value: object) -> bool:
         return True  # as it was from the beginning, which `before` of this send shows
     seen = [changes[0].before] + [a.after for a in changes]
     until = [a.at for a in changes] + [send.at]
-    return any(had == value and end >= facts.looked(send.sent_at) for had, end in zip(seen, until, strict=True))
+    return any(had == value and end >= facts.read_since(send) for had, end in zip(seen, until, strict=True))

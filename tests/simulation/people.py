@@ -25,6 +25,8 @@ from bot.core.orders import (
     OperatorHeld,
     OperatorResolved,
     OperatorTook,
+    PolicyArmed,
+    PolicyDisarmed,
     StepOrdered,
     TargetFrozen,
     TargetUnfrozen,
@@ -41,7 +43,13 @@ if TYPE_CHECKING:
 
 SHARD: Final = policies_floor.SHARD
 LOOK_S: Final = 1.0  # how often people look at what waits for them
-Verb = Literal["approve", "deny", "ack", "take", "escalate", "hold", "resolve", "freeze", "unfreeze", "run"]
+Verb = Literal[
+    "approve", "deny", "ack", "take", "escalate", "hold", "resolve", "freeze", "unfreeze", "disarm", "arm", "run"
+]
+MOODS: Final = {  # how often they do what when they are asked something
+    "usual": {"yes": 40, "twice": 12, "again": 8, "late": 8, "no": 10, "glass": 4, "regret": 6, "nothing": 12},
+    "willing": {"yes": 60, "twice": 10, "again": 5, "late": 0, "no": 0, "glass": 0, "regret": 20, "nothing": 5},
+}
 Answer = Literal["applied", "ignored", "denied", "no answer", ""]
 
 
@@ -89,6 +97,7 @@ class Desk:
         self.deeds: list[Deed] = []
         self._reacted: set[tuple[str, str]] = set()
         self._clicks = 0
+        self.moods = MOODS[dict(floor.world.script.setup.floor).get("people", "usual")]
         self.busy = True  # until the trouble is over: then nobody begins anything new
 
     async def run(self) -> None:
@@ -129,9 +138,7 @@ class Desk:
     def _decide(self, person: str, incident: Incident, mood: Random) -> None:
         shown, at = shown_by(incident), self._floor.now
         assert shown is not None
-        kind = mood.choices(
-            ("yes", "twice", "again", "late", "no", "glass", "nothing"), weights=(45, 12, 8, 8, 6, 4, 17)
-        )[0]
+        kind = mood.choices(tuple(self.moods), weights=tuple(self.moods.values()))[0]
         soon = mood.uniform(0.3, 4.0)
         if kind == "late":
             soon = max(0.5, (shown.expires_at - self._floor.world.wall) / 1_000 + mood.uniform(-0.5, 4.0))
@@ -141,6 +148,8 @@ class Desk:
             self.later(soon, self.vote(person, verb, shown, at, glass=glass, twice=kind == "twice"))
         if kind == "again":
             self.later(soon + mood.uniform(0.2, 3.0), self.vote(person, verb, shown, at))
+        if kind == "regret":
+            self.later(soon + mood.uniform(0.5, 3.0), self.vote(person, "deny", shown, at))
 
     def later(self, seconds: float, work: Awaitable[None]) -> None:
         """Do it after so many seconds."""
@@ -172,6 +181,12 @@ class Desk:
         to = target_id(component) if component else SYSTEM_TARGET
         deed = self._deed(person, "unfreeze" if lift else "freeze", to)
         await self._click(deed, lambda seat: seat.engine.tell(SHARD, to, _order(deed, seat.clock.now())))
+
+    async def arm(self, person: str, policy: str, *, lift: bool = False) -> None:
+        """A policy runs in shadow from now on; or acts again."""
+        deed = self._deed(person, "arm" if lift else "disarm", SYSTEM_TARGET)
+        deed.action = policy
+        await self._click(deed, lambda seat: seat.engine.tell(SHARD, SYSTEM_TARGET, _order(deed, seat.clock.now())))
 
     async def order(self, person: str, action: str, component: str, arguments: dict[str, Any]) -> None:
         """`andon run`: one action by hand."""
@@ -274,6 +289,10 @@ def _order(deed: Deed, now: Millis) -> Event:
             return TargetFrozen(id=deed.id, at=now, by=deed.person, reason="hands off", until=now + 10_000)
         case "unfreeze":
             return TargetUnfrozen(id=deed.id, at=now, by=deed.person)
+        case "disarm":
+            return PolicyDisarmed(id=deed.id, at=now, by=deed.person, policy=deed.action)
+        case "arm":
+            return PolicyArmed(id=deed.id, at=now, by=deed.person, policy=deed.action)
         case _:
             raise AssertionError(f"{deed.verb} is no plain order")
 

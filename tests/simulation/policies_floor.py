@@ -16,7 +16,7 @@ from tests.simulation import actions
 from tests.simulation.world import EPOCH
 
 SHARD: Final = "trading-core"
-VARIANTS: Final = ("base", "left", "demoted", "stricter", "suggesting", "retuned")
+VARIANTS: Final = ("base", "left", "demoted", "stricter", "suggesting", "retuned", "relieved")
 EVERYBODY: Final = ("demo-oncall", "demo-approver", "demo-second", "demo-chief", "demo-viewer")
 
 TARGETS: Final = """
@@ -85,7 +85,7 @@ people:
 rosters:
   approvers:
     - {system: trading-core, risk: critical, people: [%(critical)sdemo-chief]}
-    - {system: trading-core, risk: risky, people: [demo-oncall]}
+    - {system: trading-core, risk: risky, people: [%(risky)s]}
   break_glass:
     - {system: trading-core, people: [demo-chief]}
 """
@@ -230,12 +230,17 @@ def _texts(variant: str) -> tuple[str, str]:
     """The people and the policies of a variant.
 
     left: demo-approver is nobody any more. demoted: demo-second may not decide on critical steps. stricter: a hedge is
-    risky. suggesting: var-breach only suggests. retuned: var-breach cuts to another fraction.
+    risky. suggesting: var-breach only suggests. retuned: var-breach cuts to another fraction. relieved: the shift has
+    ended, and demo-oncall and demo-approver decide on nothing.
     """
+    able = {
+        "demo-approver": variant not in ("left", "relieved"),
+        "demo-second": variant != "demoted",
+    }
     people = PEOPLE % {
         "approver": "" if variant == "left" else "  - {id: demo-approver}\n",
-        "critical": ("" if variant == "left" else "demo-approver, ")
-        + ("" if variant == "demoted" else "demo-second, "),
+        "critical": "".join(f"{name}, " for name, may in able.items() if may),
+        "risky": "" if variant == "relieved" else "demo-oncall",
     }
     policies = POLICIES % {
         "mode": "suggest" if variant == "suggesting" else "auto",

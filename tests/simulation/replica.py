@@ -83,7 +83,8 @@ class LineJournal:
 
     async def intend(self, intent: IntentDeclared, *more: Any) -> None:
         """Append and fsync."""
-        await self._line.call(JOURNAL, "journal an intent", lambda: at_once(self._disk.intend(intent, *more)))
+        what = f"journal an intent {intent.intent}"
+        await self._line.call(JOURNAL, what, lambda: at_once(self._disk.intend(intent, *more)))
 
     async def conclude(self, intent: str, outcome: Literal["done", "not_sent", "unknown"], at: Millis) -> None:
         """Append the outcome."""

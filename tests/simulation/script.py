@@ -1,155 +1,47 @@
 """What happens in one run, drawn from its seed: what the floor does by itself, and which troubles befall it.
 
 `draw(seed)` is called by `runner`. A script is data: frozen steps with a time, printable and droppable one by one. The
-world's own steps are here; the troubles (crashes, pauses, clocks, network, store) are in `troubles`.
+floor's own steps are in `steps`; the troubles (crashes, pauses, clocks, network, store) are in `troubles`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Final
 
 from bot.core.words import Millis
 from tests.simulation import policies_floor, troubles
-from tests.simulation.world import Script, Setup, Step, World
+from tests.simulation.steps import (
+    AlertEnds,
+    AlertFires,
+    Calm,
+    FloorChanges,
+    OldWebhookArrives,
+    PersonDisarms,
+    PersonFreezes,
+    PersonOrders,
+    Poisoned,
+    Reloaded,
+    WatchdogChanges,
+)
+from tests.simulation.wire import Trouble
+from tests.simulation.world import Script, Setup, Step
 
 TROUBLE_MS: Final[Millis] = 60_000  # how long things go on happening
-AIMED: Final = 0.35  # of the runs have a kill in the midst of an action
-TIGHT: Final = 0.1  # of the runs have a budget that is soon spent
+AIMED: Final = 0.7  # of the runs have a trouble in the midst of an action
+TIGHT: Final = 0.15  # of the runs have a budget that is soon spent
+WILLING: Final = 0.4  # of the runs have people who say yes, and some who are sorry later
+RELIEVED_MS: Final[Millis] = 15_000  # until a shift is on again
 CALM_MS: Final[Millis] = 1_000  # then everything ends and is mended, a second before the script does
 
-_WHERE: Final = {"system": policies_floor.SHARD}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Mild:
-    """A step that is no trouble and is over at once."""
-
-    at: Millis
-
-    @property
-    def is_trouble(self) -> bool:
-        return False
-
-    @property
-    def until(self) -> Millis:
-        return self.at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertFires(_Mild):
-    """An alert begins to fire. `by`: a person injects it by hand."""
-
-    name: str
-    batch: str = ""
-    severity: str = "critical"
-    by: str = ""
-
-    @property
-    def labels(self) -> dict[str, str]:
-        more = {"symbol": self.batch} if self.name == "VaRBreach" else {"batch": self.batch}
-        return {"alertname": self.name, "severity": self.severity, **_WHERE, **{k: v for k, v in more.items() if v}}
-
-    async def apply(self, world: World) -> None:
-        world.floor.sender.fires(self.labels, self.by)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertEnds(AlertFires):
-    """It ends."""
-
-    async def apply(self, world: World) -> None:
-        world.floor.sender.ends(self.labels)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OldWebhookArrives(_Mild):
-    """A webhook that was held up on the way, or sent twice."""
-
-    number: int
-
-    async def apply(self, world: World) -> None:
-        world.floor.sender.repeat(self.number)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchdogChanges(_Mild):
-    """The alert that always fires stops, or comes again."""
-
-    alive: bool
-
-    async def apply(self, world: World) -> None:
-        world.floor.sender.watchdog = self.alive
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FloorChanges(_Mild):
-    """The world, or somebody's hand, changes a component."""
-
-    component: str
-    field: str
-    value: float | str
-
-    async def apply(self, world: World) -> None:
-        world.floor.machines[self.component].by_hand(world.now, self.field, self.value)
-        world.trace.note("by hand", f"{self.component}.{self.field}", str(self.value))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PersonOrders(_Mild):
-    """`andon run`, by a person."""
-
-    person: str
-    action: str
-    component: str
-    arguments: tuple[tuple[str, str], ...]
-
-    async def apply(self, world: World) -> None:
-        desk = world.floor.desk
-        desk.later(0.0, desk.order(self.person, self.action, self.component, dict(self.arguments)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PersonFreezes(_Mild):
-    """A freeze of a component, or of everything (""); or its end."""
-
-    person: str
-    component: str
-    lift: bool = False
-
-    async def apply(self, world: World) -> None:
-        desk = world.floor.desk
-        desk.later(0.0, desk.freeze(self.person, self.component, lift=self.lift))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reloaded(_Mild):
-    """Another variant of the configuration is put in force, everywhere or ("r1") in one replica first."""
-
-    variant: str
-    replica: str = ""
-
-    async def apply(self, world: World) -> None:
-        world.floor.adopt(self.variant, self.replica)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Poisoned(_Mild):
-    """Something that carries no seal stands in the inbox."""
-
-    async def apply(self, world: World) -> None:
-        world.floor.poison()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calm(_Mild):
-    """The trouble is over: alerts end, figures are well again, people begin nothing new."""
-
-    async def apply(self, world: World) -> None:
-        world.floor.calm()
-
+POLICIES: Final = ("var-breach", "unhedged", "stuck-gate", "runaway-orders", "model-switching", "stale-feeds")
+ACTS_ON: Final = {  # which component an alert's policy acts on, and its name
+    "VaRBreach": ("risk-engine", "var-breach"), "Unhedged": ("order-gate", "unhedged"),
+    "StuckGate": ("order-gate", "stuck-gate"), "RunawayOrders": ("order-book", "runaway-orders"),
+    "ModelSwitching": ("model-router", "model-switching"), "StaleFeeds": ("feed-a", "stale-feeds"),
+}  # fmt: skip
 
 # --- drawing -----------------------------------------------------------------------------------------------------
 
@@ -183,18 +75,39 @@ def _breach(chance: Random, number: int) -> list[Step]:
     return steps
 
 
+def _several(chance: Random, name: str, batches: list[str]) -> list[Step]:
+    """Alerts of one group: each at its own time, or all at the same moments, and so in one webhook."""
+    if chance.random() < 0.4:
+        return [step for batch in batches for step in _fires(chance, name, batch)]
+    first = [step for step in _fires(chance, name, batches[0]) if isinstance(step, AlertFires)]
+    return [replace(step, batch=batch) for step in first for batch in batches]
+
+
 def _hedges(chance: Random, number: int) -> list[Step]:
-    return [step for n in range(chance.choice((1, 2, 3))) for step in _fires(chance, "Unhedged", f"h{number}{n}")]
+    return _several(chance, "Unhedged", [f"h{number}{n}" for n in range(chance.choice((1, 2, 3)))])
 
 
 def _kicks(chance: Random, number: int) -> list[Step]:
-    return [step for n in range(chance.choice((1, 2))) for step in _fires(chance, "StuckGate", f"k{number}{n}")]
+    return _several(chance, "StuckGate", [f"k{number}{n}" for n in range(chance.choice((1, 2, 3)))])
+
+
+def _relief(chance: Random, number: int) -> list[Step]:
+    """Two or three are asked about at once; while all but the first wait, with their yes, the shift is over."""
+    at, steps = chance.randrange(500, TROUBLE_MS - 30_000), list[Step]()
+    for n in range(chance.choice((2, 3))):
+        steps.append(AlertFires(at=at, name="StuckGate", batch=f"s{number}{n}"))
+        steps.append(AlertEnds(at=at + 25_000, name="StuckGate", batch=f"s{number}{n}"))
+    over = at + chance.randrange(4_500, 7_500)
+    return [
+        *steps, Reloaded(at=over, variant="relieved"), Reloaded(at=over + RELIEVED_MS, variant="base")
+    ]  # fmt: skip
 
 
 def _runaway(chance: Random, number: int) -> list[Step]:
     steps = _fires(chance, "RunawayOrders", f"r{number}")
-    for _ in range(chance.choice((0, 0, 1, 2))):
-        at = chance.randrange(steps[0].at, TROUBLE_MS - CALM_MS)
+    for _ in range(chance.choice((0, 1, 1, 2))):
+        late = steps[0].at + 4_500 if chance.random() < 0.6 else TROUBLE_MS - CALM_MS
+        at = chance.randrange(min(steps[0].at + 500, late - 1), late)
         steps.append(
             FloorChanges(at=at, component="order-book", field="open_orders", value=float(chance.randrange(1, 90)))
         )
@@ -255,8 +168,21 @@ def _freeze(chance: Random, number: int) -> list[Step]:
     return [frozen, lifted]
 
 
+def _disarmed(chance: Random, number: int) -> list[Step]:
+    at, policy = chance.randrange(500, TROUBLE_MS - 15_000), chance.choice(POLICIES)
+    return _disarms(chance, at, policy)
+
+
+def _disarms(chance: Random, at: Millis, policy: str) -> list[Step]:
+    who, again = chance.choice(policies_floor.EVERYBODY[:4]), at + chance.randrange(2_000, 14_000)
+    return [
+        PersonDisarms(at=at, person=who, policy=policy),
+        PersonDisarms(at=min(again, TROUBLE_MS - CALM_MS), person=who, policy=policy, lift=True),
+    ]
+
+
 def _reload(chance: Random, number: int) -> list[Step]:
-    variant, at = chance.choice(policies_floor.VARIANTS[1:]), chance.randrange(2_000, TROUBLE_MS - 5_000)
+    variant, at = chance.choice(policies_floor.VARIANTS[1:6]), chance.randrange(2_000, TROUBLE_MS - 5_000)
     steps: list[Step] = [Reloaded(at=at, variant=variant)]
     if chance.random() < 0.4:
         steps.insert(0, Reloaded(at=at - chance.randrange(200, 1_900), variant=variant, replica="r1"))
@@ -276,24 +202,62 @@ def _odd(chance: Random, number: int) -> list[Step]:
 
 
 def _aimed(chance: Random, setup: Setup, steps: list[Step]) -> list[Step]:
-    """SIGKILL in the midst of what an alert brings about: around its request, its intent, or what comes after."""
-    fires = [step for step in steps if isinstance(step, AlertFires) and not isinstance(step, AlertEnds)]
+    """A trouble in the midst of what an alert brings about: around its request, its intent, or what comes after."""
+    fires = [s for s in steps if isinstance(s, AlertFires) and not isinstance(s, AlertEnds) and s.name in ACTS_ON]
     if not fires or chance.random() > AIMED:
         return []
-    port, most = chance.choice((("target", 4), ("target", 4), ("journal", 3), ("store", 12), ("chat", 3)))
+    fired, followed = chance.choice(fires), setup.followed or setup.confirmed
+    kind = chance.choice(("kill", "kill", "kill", "silence", "hands", "hands", "failover" if followed else "silence"))
+    if chance.random() < 0.7:  # where it is worst: what may happen only once; what is looked at for long
+        worst = ("VaRBreach", "ModelSwitching", "StaleFeeds") if kind == "hands" else ("Unhedged", "StuckGate")
+        fired = chance.choice([fire for fire in fires if fire.name in worst] or fires)
+    at = max(0, fired.at - 50)
+    if kind == "kill":
+        return _killed(chance, setup, at)
+    if kind == "silence":  # what is sent arrives, and is not answered
+        silence = Trouble(port="target", lose_reply=chance.choice((0.5, 1.0, 1.0)))
+        return [troubles.Network(at=at, until=fired.at + chance.choice((3_000, 9_000)), trouble=silence)]
+    if kind == "failover":
+        gone = fired.at + chance.randrange(20, 2_000)
+        return [troubles.Failover(at=at, gone=gone, until=gone + chance.choice((300, 2_000)))]
+    return _hands(chance, fired)
+
+
+def _killed(chance: Random, setup: Setup, at: Millis) -> list[Step]:
+    """SIGKILL, for whoever does it."""
+    port, most = chance.choice(
+        (("target", 2), ("target", 2), ("target", 4), ("journal", 3), ("store", 12), ("chat", 3))
+    )
     return [
         troubles.KilledAround(
-            at=max(0, chance.choice(fires).at - 50), until=TROUBLE_MS - CALM_MS, replica=f"r{number}", port=port,
-            nth=chance.randrange(1, most), where=chance.choice(("before", "sent", "answered")),
-            away_ms=chance.choice((200, 1_000, 10_000)),
+            at=at, until=TROUBLE_MS - CALM_MS, replica=f"r{number}", port=port, nth=chance.randrange(1, most),
+            where=chance.choice(("before", "sent", "answered")), away_ms=chance.choice((200, 1_000, 10_000)),
         )
         for number in range(1, setup.replicas + 1)
     ]  # fmt: skip
 
 
+def _hands(chance: Random, fired: AlertFires) -> list[Step]:
+    """Figures and states are slow to come, and while they are waited for somebody freezes or disarms."""
+    component, policy = ACTS_ON[fired.name]
+    slow = [
+        troubles.Network(at=fired.at - 50, until=fired.at + 3_000, trouble=Trouble(port=port, late=1.0, late_by=300.0))
+        for port in ("target", "evidence")
+    ]
+    at, who = fired.at + chance.randrange(50, 700), chance.choice(policies_floor.EVERYBODY[:4])
+    if chance.random() < 0.3:
+        return [*slow, *_disarms(chance, at, policy)]
+    where = chance.choice(("", component))
+    return [
+        *slow,
+        PersonFreezes(at=at, person=who, component=where),
+        PersonFreezes(at=at + chance.randrange(4_000, 14_000), person=who, component=where, lift=True),
+    ]
+
+
 STORIES: Final[tuple[tuple[Story, int], ...]] = (
     (_breach, 5), (_hedges, 5), (_kicks, 4), (_runaway, 4), (_switching, 3), (_feeds, 3), (_plain, 3), (_injected, 2),
-    (_order, 4), (_freeze, 2), (_reload, 2), (_odd, 3),
+    (_order, 4), (_freeze, 2), (_reload, 2), (_odd, 3), (_relief, 4), (_disarmed, 1),
 )  # fmt: skip
 
 
@@ -301,8 +265,8 @@ def draw(seed: int) -> Script:
     """The script of a seed: the same each time, whatever else is drawn elsewhere."""
     chance = Random(f"{seed}/script")
     setup = troubles.setup(Random(f"{seed}/setup"))
-    if chance.random() < TIGHT:
-        setup = replace(setup, floor=(("budget", "tight"),))
+    options = (("budget", "tight", TIGHT), ("people", "willing", WILLING))
+    setup = replace(setup, floor=tuple((name, what) for name, what, often in options if chance.random() < often))
     steps: list[Step] = [Calm(at=TROUBLE_MS - CALM_MS)]
     stories, weights = zip(*STORIES, strict=True)
     for number, story in enumerate(chance.choices(stories, weights, k=chance.choice((2, 3, 4, 5)))):

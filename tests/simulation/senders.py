@@ -1,5 +1,7 @@
 """Who tells Andon of alerts: an Alertmanager that repeats itself until it is heard, with a ledger of what was accepted.
 
+It groups by name: what begins, ends or fires on at the same moment goes out in one webhook, for several incidents.
+
 Made by `floor`; told by the script's steps what fires and what ends. Every webhook goes the real way (JSON, the real
 parser, the real routes) and is answered by `world.deliver`. What was answered 2xx must not be lost: the oracle reads
 `firings` for that.
@@ -73,6 +75,7 @@ class Alertmanager:
         self.signs: list[Millis] = []  # when a sign of life was accepted
         self.watchdog = True
         self.under_way = 0  # webhooks not heard yet
+        self._next: dict[tuple[str, str], list[Firing]] = {}  # by name and status: what goes out together
         self.routes = tuple(_routes(floor))
 
     # --- what the script says -------------------------------------------------------------------------------------
@@ -85,7 +88,7 @@ class Alertmanager:
         firing = Firing(labels, fingerprint_of(labels), floor.world.wall, floor.now, by)
         self.firings.append(firing)
         floor.world.trace.note("alertmanager", "fires", _named(labels) + (f" (by {by})" if by else ""))
-        floor.world.spawn("webhook", self._tell(firing, "firing"))
+        self._soon(firing, "firing")
         return firing
 
     def ends(self, labels: dict[str, str]) -> None:
@@ -95,7 +98,7 @@ class Alertmanager:
             return
         firing.ended = self._floor.now
         self._floor.world.trace.note("alertmanager", "ends", _named(labels))
-        self._floor.world.spawn("webhook", self._tell(firing, "resolved"))
+        self._soon(firing, "resolved")
 
     def repeat(self, number: int) -> None:
         """An old firing is told once more, as a webhook that was held up on the way."""
@@ -104,7 +107,7 @@ class Alertmanager:
             firing = told[number % len(told)]
             self._floor.world.trace.note("alertmanager", "an old webhook arrives", _named(firing.labels))
             firing.echoes += 1
-            self._floor.world.spawn("webhook", self._deliver(firing.told[number % len(firing.told)]))
+            self._floor.world.spawn("webhook", self._deliver([firing.told[number % len(firing.told)]]))
 
     def calm(self) -> None:
         """Everything ends."""
@@ -115,7 +118,18 @@ class Alertmanager:
         self.watchdog = True
 
     def _once_more(self, firing: Firing) -> None:
-        self._floor.world.spawn("webhook", self._tell(firing, "resolved"))
+        self._soon(firing, "resolved")
+
+    def _soon(self, firing: Firing, status: str) -> None:
+        """It goes out with whatever else of its group has come to the same at this very moment."""
+        group = (firing.name if not firing.by else f"{firing.name} by {firing.by}", status)
+        if group not in self._next:
+            self._next[group] = []
+            self._floor.world.later(0, partial(self._send_group, group))
+        self._next[group].append(firing)
+
+    def _send_group(self, group: tuple[str, str]) -> None:
+        self._floor.world.spawn("webhook", self._tell(self._next.pop(group), group[1]))
 
     def current(self, labels: dict[str, str]) -> Firing | None:
         """The newest firing of a label set."""
@@ -145,42 +159,50 @@ class Alertmanager:
                 since = 0.0
                 for firing in self.firings:
                     if firing.ended is None:
-                        self._floor.world.spawn("webhook", self._tell(firing, "firing"))
+                        self._soon(firing, "firing")
 
-    async def _tell(self, firing: Firing, status: str) -> None:
+    async def _tell(self, group: list[Firing], status: str) -> None:
         self.under_way += 1
         try:
-            await self._insist(firing, status)
+            await self._insist(group, status)
         finally:
             self.under_way -= 1
 
-    async def _insist(self, firing: Firing, status: str) -> None:
+    async def _insist(self, group: list[Firing], status: str) -> None:
         """One notification, tried until it is accepted or what it says is over."""
         for _ in range(TRIES):
-            if status == "firing" and firing.ended is not None:
-                return  # its end is being told instead, or a newer firing
-            if status == "resolved" and self.current(firing.labels) is not firing:
-                return  # it fires anew
-            alert = self._alert(firing, status)
-            if alert not in firing.told:
-                firing.told.append(alert)
+            group = [firing for firing in group if self._holds(firing, status)]
+            if not group:
+                return
+            alerts = [self._alert(firing, status) for firing in group]
+            for firing, alert in zip(group, alerts, strict=True):
+                if alert not in firing.told:
+                    firing.told.append(alert)
             began = self._floor.now
-            heard = await self._deliver(alert)
+            heard = await self._deliver(alerts)
             slow = not heard and self._floor.now - began > SLOW_MS  # a replica that is held still may take it yet
-            if status == "firing" and (slow or firing.ended is not None):
-                firing.echoes += 1
+            for firing in group:
+                self._heard(firing, status, slow=slow, heard=heard)
             if heard:
-                now = self._floor.now
-                if status == "firing":
-                    firing.accepted = firing.accepted if firing.accepted is not None else now
-                else:
-                    firing.ended_accepted = now
                 return
             await asyncio.sleep(RETRY_S)
 
+    def _holds(self, firing: Firing, status: str) -> bool:
+        """Whether it is still so: else its end is being told instead, or a newer firing."""
+        return firing.ended is None if status == "firing" else self.current(firing.labels) is firing
+
+    def _heard(self, firing: Firing, status: str, *, slow: bool, heard: bool) -> None:
+        """Keep what is known of a webhook that has gone out."""
+        if status == "firing" and (slow or firing.ended is not None):
+            firing.echoes += 1
+        if heard and status == "firing":
+            firing.accepted = firing.accepted if firing.accepted is not None else self._floor.now
+        elif heard:
+            firing.ended_accepted = self._floor.now
+
     async def _sign(self) -> None:
         alert = replace(self._parse(WATCHDOG, self._floor.world.wall, None), source="alertmanager")
-        if await self._deliver(alert):
+        if await self._deliver([alert]):
             self.signs.append(self._floor.now)
 
     def _alert(self, firing: Firing, status: str) -> Alert:
@@ -204,10 +226,11 @@ class Alertmanager:
         body = {"version": "4", "groupKey": "{}", "receiver": "andon", "alerts": [told]}
         return alertmanager.salvage(json.dumps(body).encode()).alerts[0]
 
-    async def _deliver(self, alert: Alert) -> bool:
+    async def _deliver(self, alerts: list[Alert]) -> bool:
+        first = alerts[0]
         webhook = alertmanager.Webhook(
-            id=f"am-{alert.fingerprint}-{alert.starts_at}-{alert.status}", source=alert.source, receiver="andon",
-            group_key="{}", alerts=(alert,),
+            id=f"am-{first.fingerprint}-{first.starts_at}-{first.status}-{len(alerts)}", source=first.source,
+            receiver="andon", group_key="{}", alerts=tuple(alerts),
         )  # fmt: skip
         world = self._floor.world
         for shard, entry in split(webhook, self.routes, world.wall).items():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.core.alert import Alert
+from bot.core.events import Budget
 from bot.core.incident import AlertState
 from bot.core.record import Timer
 from tests.simulation import oracle
@@ -150,10 +151,12 @@ def test_nothing_is_sent_to_what_is_frozen() -> None:
 
 
 def test_automation_keeps_to_its_budget() -> None:
-    """Nine automatic actions within a few seconds, where eight are allowed."""
+    """Nine automatic actions within a few seconds, where eight are allowed; and a reserve that is kept."""
     cycles = [send(CYCLE, f"int-c{n}", 9_000 + n, "again", component="feed-a") for n in range(8)]
     assert laws(with_sends(*cycles)) == {"within budget"}
-    assert laws(with_sends(*cycles[2:])) == set()
+    few, kept = with_sends(*cycles[2:]), Budget(limit=8, within_ms=30_000, reserve=2)
+    assert laws(replace(few, budget=replace(kept, reserve=0))) == set()
+    assert laws(replace(few, budget=kept)) == {"within budget"}
 
 
 # --- time --------------------------------------------------------------------------------------------------------
