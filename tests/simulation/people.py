@@ -46,9 +46,10 @@ LOOK_S: Final = 1.0  # how often people look at what waits for them
 Verb = Literal[
     "approve", "deny", "ack", "take", "escalate", "hold", "resolve", "freeze", "unfreeze", "disarm", "arm", "run"
 ]
+QUICK: Final = ("demo-oncall", "demo-approver")  # who sit nearest, where people are willing
 MOODS: Final = {  # how often they do what when they are asked something
     "usual": {"yes": 40, "twice": 12, "again": 8, "late": 8, "no": 10, "glass": 4, "regret": 6, "nothing": 12},
-    "willing": {"yes": 60, "twice": 10, "again": 5, "late": 0, "no": 0, "glass": 0, "regret": 20, "nothing": 5},
+    "willing": {"yes": 60, "twice": 10, "again": 5, "late": 0, "no": 0, "glass": 0, "regret": 8, "nothing": 5},
 }
 Answer = Literal["applied", "ignored", "denied", "no answer", ""]
 
@@ -139,7 +140,8 @@ class Desk:
         shown, at = shown_by(incident), self._floor.now
         assert shown is not None
         kind = mood.choices(tuple(self.moods), weights=tuple(self.moods.values()))[0]
-        soon = mood.uniform(0.3, 4.0)
+        hurried = self.moods is MOODS["willing"] and person in QUICK
+        soon = mood.uniform(0.3, 1.0 if hurried else 4.0)
         if kind == "late":
             soon = max(0.5, (shown.expires_at - self._floor.world.wall) / 1_000 + mood.uniform(-0.5, 4.0))
         verb: Verb = "deny" if kind == "no" else "approve"

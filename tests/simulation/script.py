@@ -31,8 +31,9 @@ from tests.simulation.world import Script, Setup, Step
 
 TROUBLE_MS: Final[Millis] = 60_000  # how long things go on happening
 AIMED: Final = 0.7  # of the runs have a trouble in the midst of an action
-TIGHT: Final = 0.15  # of the runs have a budget that is soon spent
-WILLING: Final = 0.4  # of the runs have people who say yes, and some who are sorry later
+TIGHT: Final = 0.25  # of the runs have a budget that is soon spent
+WILLING: Final = 0.3  # of the runs have people who say yes, and some who are sorry later
+ASKED: Final = 0.5  # of those where what they said yes to changes, too
 RELIEVED_MS: Final[Millis] = 15_000  # until a shift is on again
 CALM_MS: Final[Millis] = 1_000  # then everything ends and is mended, a second before the script does
 
@@ -105,13 +106,15 @@ def _relief(chance: Random, number: int) -> list[Step]:
 
 def _runaway(chance: Random, number: int) -> list[Step]:
     steps = _fires(chance, "RunawayOrders", f"r{number}")
-    for _ in range(chance.choice((0, 1, 1, 2))):
-        late = steps[0].at + 4_500 if chance.random() < 0.6 else TROUBLE_MS - CALM_MS
-        at = chance.randrange(min(steps[0].at + 500, late - 1), late)
-        steps.append(
-            FloorChanges(at=at, component="order-book", field="open_orders", value=float(chance.randrange(1, 90)))
-        )
-    return steps
+    at, soon = steps[0].at, chance.random() < 0.6
+    times = [max(0, at - 100)]
+    for _ in range(chance.choice((0, 1, 1, 2))):  # soon: while people are asked
+        times.append(chance.randrange(at + 700, at + 2_200) if soon else chance.randrange(at, TROUBLE_MS - CALM_MS))
+    return [*steps, *(_open(at, float(chance.randrange(1, 90))) for at in times)]
+
+
+def _open(at: Millis, orders: float) -> FloorChanges:
+    return FloorChanges(at=at, component="order-book", field="open_orders", value=orders)
 
 
 def _switching(chance: Random, number: int) -> list[Step]:
@@ -256,8 +259,8 @@ def _hands(chance: Random, fired: AlertFires) -> list[Step]:
 
 
 STORIES: Final[tuple[tuple[Story, int], ...]] = (
-    (_breach, 5), (_hedges, 5), (_kicks, 4), (_runaway, 4), (_switching, 3), (_feeds, 3), (_plain, 3), (_injected, 2),
-    (_order, 4), (_freeze, 2), (_reload, 2), (_odd, 3), (_relief, 4), (_disarmed, 1),
+    (_breach, 5), (_hedges, 5), (_kicks, 4), (_runaway, 6), (_switching, 3), (_feeds, 3), (_plain, 3), (_injected, 2),
+    (_order, 4), (_freeze, 2), (_reload, 2), (_odd, 3), (_relief, 8), (_disarmed, 1),
 )  # fmt: skip
 
 
@@ -265,12 +268,14 @@ def draw(seed: int) -> Script:
     """The script of a seed: the same each time, whatever else is drawn elsewhere."""
     chance = Random(f"{seed}/script")
     setup = troubles.setup(Random(f"{seed}/setup"))
-    options = (("budget", "tight", TIGHT), ("people", "willing", WILLING))
-    setup = replace(setup, floor=tuple((name, what) for name, what, often in options if chance.random() < often))
     steps: list[Step] = [Calm(at=TROUBLE_MS - CALM_MS)]
     stories, weights = zip(*STORIES, strict=True)
-    for number, story in enumerate(chance.choices(stories, weights, k=chance.choice((2, 3, 4, 5)))):
+    told = chance.choices(stories, weights, k=chance.choice((2, 3, 4, 5)))
+    for number, story in enumerate(told):
         steps += story(chance, number)
+    willing = WILLING + ASKED * (_relief in told or _runaway in told)
+    options = (("budget", "tight", TIGHT), ("people", "willing", willing))
+    setup = replace(setup, floor=tuple((name, what) for name, what, often in options if chance.random() < often))
     steps += _aimed(Random(f"{seed}/aim"), setup, steps)
     steps += troubles.draw(Random(f"{seed}/troubles"), setup, TROUBLE_MS)
     return Script(seed, setup, tuple(sorted(steps, key=lambda step: step.at)), TROUBLE_MS)
