@@ -22,7 +22,8 @@ HAIR: Final = 1e-9
 HEDGE, KICK = f"POST {actions.HEDGE}", "POST /api/gate/kick"
 CUT, CYCLE = "POST /api/risk/emergency-reduce", f"POST {actions.CYCLE}"
 ONCE: Final = (HEDGE, KICK)
-UNDER_WAY_MS: Final[Millis] = 11_000  # from a declared intent to its first byte: 5 s, and what sending reads before it
+DECLARING_MS: Final[Millis] = 5_000  # to declare an intent, at the most
+HAIR_MS: Final[Millis] = 20  # the same, where nothing is wrong
 LESSER: Final = (HEDGE, KICK, CYCLE)  # lowers no exposure, so the budget's reserve is not for it
 COOLDOWN_MS: Final[Millis] = 3_000  # of a hedge by policy
 WAIT_MS: Final[Millis] = 3_000  # between the two feeds
@@ -184,8 +185,9 @@ def frozen(facts: Facts) -> Iterator[str]:
 def budgeted(facts: Facts) -> Iterator[str]:
     """No more automatic actions in a window than the budget allows; what people ordered or approved is not counted."""
     budget = facts.budget
-    if facts.offsets or facts.forgotten or any(d.verb == "unfreeze" for d in facts.deeds):
-        return  # a window is told by clocks, lifting a freeze begins a new one, and a failover may forget the count
+    if facts.offsets:
+        return  # a window is told by clocks
+    anew = [*facts.forgotten, *(deed.at for deed in facts.deeds if deed.verb == "unfreeze")]  # the count begins again
     by_people = {
         line.event["intent"]
         for line in facts.lines
@@ -197,10 +199,11 @@ def budgeted(facts: Facts) -> Iterator[str]:
             first.setdefault(send.key, send)
     lesser = [send for send in first.values() if send.request in LESSER]
     for sends, most in ((list(first.values()), budget.limit), (lesser, budget.limit - budget.reserve)):
-        times = sorted(send.sent_at for send in sends)
+        times = sorted(facts.decided(send) for send in sends)
         for place, at in enumerate(times):
-            slack = 0 if facts.is_calm(at, at + budget.within_ms) else UNDER_WAY_MS
-            within = [other for other in times[place:] if other < at + budget.within_ms - slack]
+            slack = HAIR_MS if facts.is_calm(at, at + budget.within_ms) else DECLARING_MS
+            end = min([at + budget.within_ms - slack, *(each for each in anew if each >= at - slack)])
+            within = [other for other in times[place:] if other < end]
             if len(within) > most:
                 yield f"{len(within)} automatic actions within {budget.within_ms / 1_000:g} s of {at / 1_000:.3f} s"
                 return

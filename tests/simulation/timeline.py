@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 MAX_LINES: Final = 400  # of a story; a shrunk one has some dozens
 DULL: Final = re.compile(
     r"(read_(in|out)box|look at |reclaim|claim_due|next_due|load|resolve_keys|incidents|aggregates|audit|lag|mark"
-    r"|check_writable|journal marks|read the journal|remember|evidence |GET |standing|commit acknowledgements)"
+    r"|check_writable|journal marks|read the journal|remember|evidence |GET |standing|commit acknowledgements|append$"
+    r"|commit (source:watch:\S+ ?)+$|dead_letters|retire|post )"
 )
+FATES: Final = ("refused", "reply lost", "request lost", "answered too late")  # of the call that is named with them
+FLOOR: Final = re.compile(r"(AlertEnds|Person|FloorChanges|Reloaded|Calm)")
 WIDE: Final = 200  # characters of a line
 
 
 def lines(world: World, violations: Sequence[Violation]) -> list[str]:
     """The story, oldest first, and the violations at its end."""
-    told = [_line(note) for note in world.trace.notes() if not _is_dull(note)]
+    told = [_line(note) for note in _apart(world.trace.notes()) if not _is_dull(note)]
     if len(told) > MAX_LINES:
         told = [*told[: MAX_LINES // 2], f"… {len(told) - MAX_LINES} lines …", *told[-MAX_LINES // 2 :]]
     setup = world.script.setup
@@ -33,11 +36,20 @@ def lines(world: World, violations: Sequence[Violation]) -> list[str]:
     return [head, *told, *(f"VIOLATION of {each.law}: {each.words}" for each in violations)]
 
 
+def _apart(notes: Sequence[Note]) -> list[Note]:
+    """Without what follows from another note at the same moment: a lost answer names its request, which also stands."""
+    lost = {(note.who, note.at, note.more) for note in notes if note.what == "reply lost"}
+    return [note for note in notes if (note.who, note.at, note.what) not in lost]
+
+
 def _is_dull(note: Note) -> bool:
     if note.who == "script" and "AlertFires" in note.what + note.more:
         return True  # the Alertmanager tells it
-    what = note.more if note.what == "refused" else note.what
-    return bool(DULL.match(what)) and (not note.more or note.what == "refused")
+    if note.who == "script" and FLOOR.match(note.what + note.more):
+        return True  # so do people, and the floor
+    if note.what in FATES:
+        return bool(DULL.match(note.more))
+    return bool(DULL.match(note.what)) and not note.more
 
 
 def _line(note: Note) -> str:
