@@ -15,6 +15,7 @@ key                            type    holds
 ``andon:{S}:open``             zset    the same, only those not closed
 ``andon:{S}:sequence``         string  number of commits and appends
 ``andon:{S}:acknowledged``       hash    replica -> how many of those it asked for (`bot.engine.high_water`)
+``andon:{S}:present``            hash    replica -> when it last said that it is at work (ms)
 ``andon:{S}:retired``          string  number of incidents that left for the archive
 ``andon:{S}:record:<id>``      hash    `ver`, `head` (audit), `rec` = record sealed with both
 ``andon:{S}:audit:<id>``       list    audit links, oldest first: ``<seq> <previous|-> <hash> <body>``
@@ -50,6 +51,7 @@ class ShardKeys:
     open: bytes
     sequence: bytes
     acknowledged: bytes
+    present: bytes
     retired: bytes
 
     @classmethod
@@ -59,7 +61,7 @@ class ShardKeys:
         return cls(
             base=base, inbox=base + b"inbox", outbox=base + b"outbox", dead=base + b"dead", timers=base + b"timers",
             keys=base + b"keys", aggregates=base + b"aggregates", incidents=base + b"incidents", open=base + b"open",
-            sequence=base + b"sequence", acknowledged=base + b"acknowledged", retired=base + b"retired",
+            sequence=base + b"sequence", acknowledged=base + b"acknowledged", present=base + b"present", retired=base + b"retired",
         )  # fmt: skip
 
     def record(self, aggregate: AggregateId) -> bytes:

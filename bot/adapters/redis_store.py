@@ -30,6 +30,8 @@ from bot.errors import ConfigError, RecordForged, StoreForgot, StoreNewer
 MAX_DEAD_LETTERS = 10_000  # each has paged somebody; past this the oldest go, so that a flood cannot fill the store
 MAX_DEAD_BYTES = 65_536  # kept of one; the door keeps 16 KiB, and a queue's entry may have a megabyte
 
+PRESENT_MS: Millis = 86_400_000  # how long a replica's name is kept that is not at work any more
+
 T = TypeVar("T")
 Row = tuple[bytes, bytes]  # entry id, sealed bytes
 
@@ -316,6 +318,18 @@ class RedisStore(RedisCustody):
                 [stream, keys.dead],
                 [GROUP, queued, queue, reason, raw[:MAX_DEAD_BYTES], MAX_DEAD_LETTERS],
             )
+
+    async def attend(self, shard: str, now: Millis) -> dict[str, Millis]:
+        """Note that this replica is at work; returns when each replica said so last. Names of yesterday are dropped."""
+        key = self._keys(shard).present
+        async with self._link.bounded("attend"):
+            _, flat = await self._link.ask_all([(b"HSET", key, self._replica, now), (b"HGETALL", key)])
+            pairs = zip(flat[::2], flat[1::2], strict=True)
+            present = {name.decode("utf-8", "replace"): int(at) for name, at in pairs if at.isdigit()}
+            gone = [name for name, at in present.items() if at < now - PRESENT_MS]
+            if gone:
+                await self._link.ask(b"HDEL", key, *gone)
+        return {name: at for name, at in present.items() if name not in gone}
 
     async def retire(self, shard: str, incident: AggregateId, version: int) -> bool:
         """Remove a closed incident of this version, with its chain. False when it stays, or was gone before."""

@@ -51,13 +51,17 @@ class IntentDeclared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WritesLost:
-    """A replica found that the store has forgotten what it had acknowledged: nothing is sent until this is cleared."""
+    """A replica found that the store has forgotten what it had acknowledged: nothing is sent until this is cleared.
+
+    `others` were at work lately: what only their journals know is to be told first, too.
+    """
 
     kind: Literal["writes_lost"] = "writes_lost"
     id: str
     at: Millis
     by: str  # the replica
     why: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

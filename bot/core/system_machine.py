@@ -70,7 +70,7 @@ def _requested_frozen(draft: TargetDraft, event: SlotRequested) -> Decision:
 
 
 def _requested_doubted(draft: TargetDraft, event: SlotRequested) -> Decision:
-    draft.deny(event, _doubted_words(draft.target), frozen=True)
+    draft.deny(event, f"{_doubted_words(draft.target)}; what asked meanwhile stays with a person", frozen=True)
     return Applied("the store's memory is in doubt")
 
 
@@ -96,7 +96,8 @@ def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
         return Denied(f"policy {event.policy} was disarmed meanwhile")
     if draft.now > event.deadline:
         return Denied("its deadline has passed")
-    if any(intent.intent == event.intent and intent.attempt >= event.attempt for intent in target.loose):
+    before = (*target.loose, *target.recalled)
+    if any(intent.intent == event.intent and intent.attempt >= event.attempt for intent in before):
         return Denied(f"attempt {event.attempt} of this intent was declared before")
     refusal = _charge(draft, event) if event.attempt == 1 else None
     if refusal is not None:
@@ -193,12 +194,20 @@ def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
 
 def _lost(draft: TargetDraft, event: WritesLost) -> Decision:
     """Stop, and wake somebody: what was acknowledged to a sender, a person or a worker may be gone."""
-    doubts = draft.target.doubts
-    if event.by in doubts:
-        return Applied(f"{event.by} found more: {event.why}")
-    draft.change(doubts={**doubts, event.by: Doubt(since=draft.now, why=event.why)})
-    why = f"{draft.target.system}: {event.why}; automation is stopped while {event.by} compares its journal"
-    draft.page(f"writes-lost:{event.by}:{draft.now}", "critical", why)
+    doubts, system = draft.target.doubts, draft.target.system
+    found = {event.by: Doubt(since=draft.now, why=event.why)}
+    found |= {other: Doubt(since=draft.now, why=f"{event.why}, says {event.by}") for other in event.others}
+    new = {by: doubt for by, doubt in found.items() if by not in doubts}
+    if not new:
+        return Ignored(f"{event.by} is in doubt already")
+    draft.change(doubts={**doubts, **new})
+    if not doubts:  # who finds the same meanwhile makes no second page
+        who = ", ".join(sorted(new))
+        why = (
+            f"{system}: {event.why}; automation is stopped until the journals of {who} are compared with it, or "
+            f"`andon unfreeze {system}`"
+        )
+        draft.page(f"writes-lost:{event.by}:{draft.now}", "critical", why)
     return Applied(f"automation is stopped: {event.why}")
 
 

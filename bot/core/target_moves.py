@@ -12,7 +12,7 @@ from bot.core.events import SlotDenied, SlotRequested, TimerFired
 from bot.core.intents import IntentRecalled
 from bot.core.orders import TargetFrozen
 from bot.core.record import Applied, Decision, Ignored, Timer, private_copy
-from bot.core.target import MAX_LOOSE, Freeze, Target
+from bot.core.target import MAX_RECALLED, RECALLED_MS, Freeze, Target
 from bot.core.words import SYSTEM_TARGET, AggregateId, Millis, Severity
 
 ONCALL = "trading-oncall"  # the pager's service that is told about automation itself
@@ -36,6 +36,8 @@ class TargetDraft:
             self.change(last_run={action: min(at, now) for action, at in target.last_run.items()})
         if target.recent and target.recent[-1] > now:
             self.change(recent=tuple(min(at, now) for at in target.recent))
+        if target.recalled and target.recalled[0].at < now - RECALLED_MS:
+            self.change(recalled=tuple(each for each in target.recalled if each.at >= now - RECALLED_MS))
 
     def change(self, **fields: Any) -> None:  # the fields are Target's own; its slots refuse other names
         for name, value in fields.items():
@@ -90,20 +92,36 @@ def name_of(target: Target) -> str:
 def recall(draft: TargetDraft, event: IntentRecalled) -> Decision:
     """Keep an intent that only a journal remembered, so that its step, should it be run again, is not new.
 
-    What took effect, or may have, counts for the cool-down too.
+    Its fence was given, so no later turn gets it again. What took effect, or may have, counts for the cool-down too.
     """
     target, intent = draft.target, event.intent
     held = target.slot.intent if target.slot is not None else None
-    known = [each for each in (held, *target.loose) if each is not None and each.intent == intent.intent]
-    if any(each.attempt >= intent.attempt for each in known):
+    known = (each for each in (held, *target.loose, *target.recalled) if each is not None)
+    if any(each.intent == intent.intent and each.attempt >= intent.attempt for each in known):
         return Ignored("the store knows this intent")
-    others = tuple(each for each in target.loose if each.intent != intent.intent)
-    names = tuple(name for name in target.recalled if name != intent.intent)
-    draft.change(loose=(*others, intent)[-MAX_LOOSE:], recalled=(*names, intent.intent)[-MAX_LOOSE:])
+    others = tuple(each for each in target.recalled if each.intent != intent.intent)
+    draft.change(recalled=(*others, intent), fence=max(target.fence, intent.fence))
+    if len(draft.target.recalled) > MAX_RECALLED:
+        _freeze_too_much(draft, event)
     if event.outcome != "not_sent":
-        last = max(intent.at, target.last_run.get(intent.action, 0))
+        last = max(min(intent.at, draft.now), target.last_run.get(intent.action, 0))
         draft.change(last_run={**target.last_run, intent.action: last})
     return Applied(f"{event.by} remembers {intent.action} for {intent.incident} ({event.outcome})")
+
+
+def _freeze_too_much(draft: TargetDraft, event: IntentRecalled) -> None:
+    """More was forgotten than is kept, and the oldest would count as never done: a freeze that people lift."""
+    draft.change(recalled=draft.target.recalled[-MAX_RECALLED:])
+    if draft.target.freeze is not None:
+        return
+    name = name_of(draft.target)
+    why = (
+        f"the store has forgotten more than {MAX_RECALLED} actions of {name}: compare {event.by}'s journal with the "
+        f"component, then `andon unfreeze {name.replace(':', '/')}`"
+    )
+    draft.page(f"too-much-recalled:{draft.now}", "critical", why)
+    frozen = TargetFrozen(id=draft.fresh("too-much-recalled"), at=draft.now, by=event.by, reason=why)
+    draft.effects.append(Tell(to=draft.target.id, event=frozen))
 
 
 # --- freezes -----------------------------------------------------------------------------------------------------

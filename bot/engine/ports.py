@@ -179,6 +179,10 @@ class Store(Protocol):
         """
         ...
 
+    async def attend(self, shard: str, now: Millis) -> dict[str, Millis]:
+        """Note that this replica is at work; returns when each replica said so last, of the last day."""
+        ...
+
     async def mark(self, shard: str) -> Mark:
         """How many writes the shard counts now, in all and of this replica."""
         ...

@@ -50,10 +50,10 @@ class Promise:
         if stored is None or not isinstance(stored.record, Target):
             return None
         slot = stored.record.slot
-        declared = (slot.intent if slot is not None else None, *stored.record.loose)
+        recalled, turn = stored.record.recalled, (self._effect.incident, self._effect.episode, self._step.id)
+        declared = (slot.intent if slot is not None else None, *stored.record.loose, *recalled)
         mine = [i for i in declared if i is not None and i.intent == self._effect.id]
-        turn, recalled = (self._effect.incident, self._effect.episode, self._step.id), stored.record.recalled
-        same = [i for i in stored.record.loose if i.intent in recalled and (i.incident, i.episode, i.step) == turn]
+        same = [i for i in recalled if (i.incident, i.episode, i.step) == turn]
         return next(iter(mine or same[-1:]), None)
 
     def _stopped(self) -> str:

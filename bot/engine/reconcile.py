@@ -3,7 +3,8 @@
 Made by the composition root, which calls `begin` at start and `run` beside the engine. Two things are compared:
 
 * the counts of `bot.engine.high_water`: when the store stands below what it acknowledged to this replica, its shard is
-  stopped (`WritesLost` to its `*`, which every replica obeys), and goes on (`WritesReconciled`) once
+  stopped (`WritesLost` to its `*`, which every replica obeys, and which names all that were at work lately). It goes on
+  when each of them has said `WritesReconciled`, which it does once
 * every intent that this replica's journal holds is known to its target's record. One that the store has forgotten is
   told again (`IntentRecalled`): its step, should it be run again, then finds that it was declared, so a `once` action
   is looked at and never sent a second time. At start this is done for intents without an outcome, lost writes or not.
@@ -22,7 +23,7 @@ from typing import Final, Literal
 import structlog
 
 from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
-from bot.core.target import Target
+from bot.core.target import RECALLED_MS, Target
 from bot.core.words import SYSTEM_TARGET, AggregateId, Millis
 from bot.engine.engine import Engine
 from bot.engine.high_water import Loss, Mark
@@ -31,7 +32,8 @@ from bot.errors import RecordForged, StoreError
 
 LOOK_SECONDS: Final = 1.0  # how often an idle replica asks whether the store remembers
 NOTE_SECONDS: Final = 2.0  # how old the journal's marks may be: a write forgotten together with a crash in between
-RECALLED_MS: Final[Millis] = 24 * 3_600_000  # how old an intent may be that is still told again: no step runs longer
+ATTEND_SECONDS: Final = 5.0  # how often a replica says that it is at work, and looks whether `*` waits for it
+LATELY_SECONDS: Final = 120.0  # who was at work since may have intents in its journal that others would run again
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,8 @@ class Reconciler:
         self._marks = engine.store.marks
         self._replica = replica
         self._noted: dict[str, Mark] = {}
+        self._told: dict[str, Loss] = {}  # losses that `*` knows of
+        self._heard: dict[tuple[str, str], tuple[Millis, float]] = {}  # what each replica said last, and when we heard
 
     async def begin(self) -> None:
         """Before anything is written: what the journal remembers. Raises StoreUnavailable."""
@@ -67,7 +71,9 @@ class Reconciler:
         """
         newest: dict[AggregateId, int] = {}
         for each in journal.intents:
-            if each.system == shard and each.outcome != "open" and each.intent.target != SYSTEM_TARGET:
+            ours = each.system == shard and each.intent.target != SYSTEM_TARGET
+            is_told = each.intent.at >= self._engine.clock.now() - RECALLED_MS  # older ones are not told again
+            if ours and is_told and each.outcome != "open":
                 newest[each.intent.target] = max(newest.get(each.intent.target, 0), each.intent.fence)
         known = await self._engine.store.load(shard, sorted(newest))
         for target, fence in newest.items():
@@ -83,11 +89,16 @@ class Reconciler:
     async def run(self) -> None:
         """Look, note and put right, until cancelled."""
         clock = asyncio.get_running_loop().time
-        noted_at = clock()
+        noted_at, attended_at = clock(), float("-inf")
         while True:
+            attends = clock() - attended_at >= ATTEND_SECONDS
             for shard in self._engine.shards:
                 with suppress(StoreError):  # it is away; the engine's loops say so
                     await self._look(shard)
+                    if attends:
+                        attended_at = clock()
+                        await self._obey(shard)
+                        await self._others(shard)
             for shard, loss in self._marks.losses().items():
                 try:
                     await self._put_right(shard, loss)
@@ -104,6 +115,32 @@ class Reconciler:
         before = self._marks.before(shard)
         self._marks.saw(shard, before, await self._engine.store.mark(shard), wrote=False)
 
+    async def _obey(self, shard: str) -> None:
+        """Compare as well when `*` waits for this replica: another found the loss, or a predecessor did not end."""
+        if self._marks.lost(shard):
+            return
+        stored = (await self._engine.store.load(shard, [SYSTEM_TARGET])).get(SYSTEM_TARGET)
+        doubt = stored.record.doubts.get(self._replica) if stored and isinstance(stored.record, Target) else None
+        if doubt is not None:
+            self._marks.forgot(shard, doubt.why)
+
+    async def _others(self, shard: str) -> tuple[str, ...]:
+        """Say that this replica is at work; returns who else was lately, also if the store has forgotten that.
+
+        Clocks differ, so what counts is when a replica was heard to say something new.
+        """
+        now, heard = asyncio.get_running_loop().time(), self._heard
+        wall = self._engine.clock.now()
+        for who, at in (await self._engine.store.attend(shard, wall)).items():
+            known = heard.get((shard, who))
+            if known is None:
+                heard[shard, who] = (at, now - max(0, wall - at) / 1_000)
+            elif known[0] != at:
+                heard[shard, who] = (at, now)
+        recent = now - LATELY_SECONDS
+        self._heard = {name: said for name, said in heard.items() if said[1] >= recent}
+        return tuple(sorted(who for place, who in self._heard if place == shard and who != self._replica))
+
     async def _note(self) -> None:
         marks = self._marks.marks()
         if marks == self._noted:
@@ -116,10 +153,13 @@ class Reconciler:
 
     async def _put_right(self, shard: str, loss: Loss) -> None:
         """Stop the shard, tell it what this replica's journal remembers, and let it go on."""
-        log.critical("writes_lost", shard=shard, why=loss.why)
         now, name = self._engine.clock.now(), f"{self._replica}:{loss.expected.own}:{loss.found.own}"
-        lost = WritesLost(id=f"lost:{name}:{now}", at=now, by=self._replica, why=loss.why)
-        await self._engine.tell(shard, SYSTEM_TARGET, lost)
+        if self._told.get(shard) != loss:
+            log.critical("writes_lost", shard=shard, why=loss.why)
+            others = await self._others(shard)
+            lost = WritesLost(id=f"lost:{name}:{now}", at=now, by=self._replica, why=loss.why, others=others)
+            await self._engine.tell(shard, SYSTEM_TARGET, lost)
+            self._told[shard] = loss
         told = await self._recall(shard, await self._journal.recollect())
         why = f"{told} intents were told again" if told else "it knows every intent of the journal"
         back = WritesReconciled(id=f"back:{name}:{now}", at=self._engine.clock.now(), by=self._replica, why=why)
@@ -155,7 +195,7 @@ class Reconciler:
         stored = (await self._engine.store.load(shard, [target])).get(target)
         if stored is not None and isinstance(stored.record, Target):
             slot = stored.record.slot
-            for intent in (slot.intent if slot is not None else None, *stored.record.loose):
+            for intent in (slot.intent if slot is not None else None, *stored.record.loose, *stored.record.recalled):
                 if intent is not None:
                     known[intent.intent] = max(known.get(intent.intent, 0), intent.attempt)
         if names <= known.keys():

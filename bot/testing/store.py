@@ -97,6 +97,7 @@ class _Shard:
     timers: dict[TimerKey, Millis] = field(default_factory=dict)
     sequence: int = 0
     acknowledged: dict[str, int] = field(default_factory=dict)
+    present: dict[str, Millis] = field(default_factory=dict)
     retired: int = 0
 
     def count(self, replica: str) -> bool:
@@ -275,6 +276,12 @@ class MemoryStore(MemoryLedger):
         self._reply("commit")
         self.marks.saw(shard, before, place.mark(self.replica), wrote=wrote)
         return Committed(sequence=place.sequence)
+
+    async def attend(self, shard: str, now: Millis) -> dict[str, Millis]:
+        """Noted, and all of them."""
+        present = self._shard(shard).present
+        present[self.replica] = now
+        return dict(present)
 
     async def mark(self, shard: str) -> Mark:
         """Both counts."""

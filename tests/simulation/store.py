@@ -103,6 +103,10 @@ class SimulatedStore:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
+    async def attend(self, shard: str, now: Millis) -> dict[str, Millis]:
+        """Noted, and all of them."""
+        return await self._change("attend", shard, now)
+
     async def remember(self, shards: Sequence[str]) -> list[str]:
         """Every name ever kept."""
         return await self._change("remember", shards)

@@ -53,7 +53,7 @@ async def copy(valkey: str):
 
 async def _recalled(floor: Floor, intent: str) -> bool:
     stored = (await floor.store.load(SHARD, ["target:risk-engine"])).get("target:risk-engine")
-    return stored is not None and any(each.intent == intent for each in stored.record.loose)
+    return stored is not None and any(each.intent == intent for each in stored.record.recalled)
 
 
 async def _goes_on(floor: Floor) -> bool:

@@ -252,7 +252,7 @@ def target_corner(target: Target) -> Hashable:
         target.verifying and target.verifying.incident, target.freeze and target.freeze.until is None,
         bool(target.last_run), tuple((lease.asked > 0) for lease in target.leases.values()),
         min(len(target.recent), 3), target.tripped_at is None, tuple(target.armed), tuple(sorted(target.doubts)),
-        bool(target.loose),
+        bool(target.loose), bool(target.recalled),
         tuple(target.timers),
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
 from bot.core.orders import TargetUnfrozen
 from bot.core.record import Applied, Denied, Ignored
 from bot.core.system_machine import state_of
+from bot.core.target import MAX_RECALLED, RECALLED_MS
 from bot.core.words import SYSTEM_TARGET, target_id
 from tests.unit.core.builders import Floor, alert, intent_of, opened, plan
 
@@ -61,11 +62,11 @@ def test_a_person_may_say_that_it_goes_on() -> None:
 
 
 def test_an_intent_that_only_a_journal_remembers_is_kept_and_counts_for_the_cool_down() -> None:
-    """Whoever runs its step again finds it among the intents without a slot."""
+    """Whoever runs its step again finds it among what was recalled."""
     floor = opened()
     intent = replace(intent_of(floor.runs[0], floor.now), intent="forgotten")
     floor.tell(SYSTEM_TARGET, recalled(intent, "done"))
-    assert intent in floor.target(ENGINE).loose
+    assert intent in floor.target(ENGINE).recalled
     assert floor.target(ENGINE).last_run[intent.action] == intent.at
 
 
@@ -91,7 +92,7 @@ def test_a_later_attempt_replaces_the_one_that_is_known() -> None:
     floor.declare(floor.runs[0])
     second = replace(intent_of(floor.runs[0], floor.now), attempt=2)
     floor.tell(SYSTEM_TARGET, recalled(second))
-    assert second in floor.target(ENGINE).loose
+    assert second in floor.target(ENGINE).recalled
 
 
 def test_an_approval_that_a_forgotten_intent_used_up_stays_used_up() -> None:
@@ -109,3 +110,52 @@ def test_a_request_for_a_turn_is_denied_in_words_while_in_doubt() -> None:
     floor.fire(alert(), plan())
     assert floor.incident().status == "parked"
     assert "the store forgot" in floor.incident().why
+
+
+def test_whoever_was_at_work_lately_is_waited_for() -> None:
+    """One replica found it; another's journal may know of an action that the first would run again."""
+    floor = opened()
+    event = WritesLost(id="l", at=floor.now, by="r1", why="the store forgot", others=("r2",))
+    floor.tell(SYSTEM_TARGET, event)
+    back(floor, "r1")
+    assert isinstance(floor.declare(floor.runs[0]), Denied)
+    lost(floor, "r2")  # it learns that it is waited for, and compares as if it had found it
+    back(floor, "r2")
+    assert isinstance(floor.declare(floor.runs[0]), Applied)
+
+
+def test_a_loss_that_is_told_again_changes_nothing_and_pages_nobody() -> None:
+    """A journal that cannot be read is tried again and again."""
+    floor = opened()
+    lost(floor)
+    pages = len(floor.asked(PageOncall))
+    assert isinstance(lost(floor), Ignored)
+    assert len(floor.asked(PageOncall)) == pages
+
+
+def test_a_recalled_fence_is_not_given_again() -> None:
+    """A target that compares fences would refuse the next turn, or take it for the one before."""
+    floor = opened()
+    floor.tell(SYSTEM_TARGET, recalled(replace(intent_of(floor.runs[0], floor.now), intent="forgotten", fence=7)))
+    assert floor.target(ENGINE).fence == 7
+
+
+def test_more_than_can_be_kept_freezes_the_component() -> None:
+    """What falls off the end would count as never done: people look before anything goes on."""
+    floor = opened()
+    first = intent_of(floor.runs[0], floor.now)
+    for number in range(MAX_RECALLED + 1):
+        floor.tell(SYSTEM_TARGET, recalled(replace(first, intent=f"i{number}", incident=f"inc-{number}")))
+    frozen = floor.target(ENGINE)
+    assert frozen.freeze is not None
+    assert "has forgotten more than" in frozen.freeze.reason
+    assert len(frozen.recalled) == MAX_RECALLED
+
+
+def test_what_was_recalled_is_kept_for_a_day() -> None:
+    """No step runs longer; after that it only makes the record large."""
+    floor = opened()
+    floor.tell(SYSTEM_TARGET, recalled(replace(intent_of(floor.runs[0], floor.now), intent="forgotten")))
+    floor.now += RECALLED_MS + 1
+    floor.freeze(ENGINE)
+    assert floor.target(ENGINE).recalled == ()
