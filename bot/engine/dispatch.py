@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias, assert_never
 
@@ -37,6 +38,7 @@ from bot.core.events import (
 from bot.core.incident import Incident
 from bot.engine.action_ports import ActionContext, Finding
 from bot.engine.activity import Activity
+from bot.engine.in_hand import InHand, work_name
 from bot.engine.judge import Hands
 from bot.engine.loop import BACKOFF_SECONDS, BLOCK_MS, Heartbeat
 from bot.engine.outcomes import Outcome
@@ -49,7 +51,6 @@ from policies import expressions, rendering
 MAX_ACTIVITIES = 64  # at once per shard; each holds a connection or two to a trading system
 MAX_WAITING = 1_024  # steps, looks, and pages, each, waiting in this process; the outbox holds the rest
 MAX_POSTS = 1_024  # messages waiting for chat in this process
-MAX_FINISHED = 10_000  # deliveries remembered as done, longer than any reclaim's reply takes
 MAX_FAILURES = 5  # of one activity on a defect of ours, before it is set aside and paged
 ACTIVITY_SECONDS = 40.0  # what takes longer is cut off and taken up again; below RECLAIM_IDLE_MS
 READ_BATCH = 64
@@ -81,11 +82,11 @@ class Dispatch:
         self._looks: deque[tuple[OutboxDelivery, Work]] = deque()
         self._stopping = False
         self._running: set[asyncio.Task[None]] = set()
+        self._in_hand = InHand(partial(hands.engine.store.marks.times, shard))
+        ack, done = self._in_hand.acknowledge, self._done
         # Apart, so that chat never delays a page.
-        self._chat = Speaker(hands.engine, ChatVoice(hands.chat), telemetry, shard, MAX_POSTS, self._done)
-        self._pager = Speaker(hands.engine, PagerVoice(pager), telemetry, shard, MAX_WAITING, self._done)
-        self._in_hand: set[str] = set()  # deliveries under way or waiting here, so that a reclaim starts none twice
-        self._finished: OrderedDict[str, None] = OrderedDict()  # the newest done ones, for a reclaim that read before
+        self._chat = Speaker(hands.engine, ChatVoice(hands.chat), telemetry, shard, MAX_POSTS, ack, done)
+        self._pager = Speaker(hands.engine, PagerVoice(pager), telemetry, shard, MAX_WAITING, ack, done)
         self._failed: OrderedDict[str, int] = OrderedDict()  # how often an activity failed on a defect
         self._idle = asyncio.Event()
         self._idle.set()
@@ -131,12 +132,23 @@ class Dispatch:
 
     def take(self, deliveries: Sequence[OutboxDelivery], tasks: asyncio.TaskGroup) -> None:
         """Start what was delivered. What there is no room for stays with the store, which hands it out again."""
+        done: list[str] = []
         for delivery in deliveries:
-            if _name(delivery) in self._in_hand or _name(delivery) in self._finished:
-                continue
-            if self._accept(delivery, tasks):
-                self._in_hand.add(_name(delivery))
+            came = self._in_hand.came(delivery)
+            if came == "done":
+                done.append(delivery.delivery)
+            elif came == "new" and self._accept(delivery, tasks):
+                self._in_hand.begin(delivery)
                 self._idle.clear()
+        if done:
+            tasks.create_task(self._acknowledge(tuple(done)))
+
+    async def _acknowledge(self, done: tuple[str, ...]) -> None:
+        """What is done and was handed out again: its outcome was written while its name was no longer the newest."""
+        try:
+            await self._hands.engine.tell_all(self._shard, [], outbox_acks=done)
+        except StoreError as error:  # it comes again
+            log.warning("store_unavailable", shard=self._shard, loop="acknowledge", error=str(error))
 
     def _accept(self, delivery: OutboxDelivery, tasks: asyncio.TaskGroup) -> bool:
         effect = delivery.effect
@@ -179,18 +191,15 @@ class Dispatch:
     def _done(self, *deliveries: OutboxDelivery, finished: bool) -> None:
         """No longer in hand; `finished` when it is acknowledged, else the store hands it out again."""
         for delivery in deliveries:
-            self._in_hand.discard(_name(delivery))
-            if finished:
-                self._finished[_name(delivery)] = None
-        while len(self._finished) > MAX_FINISHED:
-            self._finished.popitem(last=False)
+            self._in_hand.done(delivery, finished=finished)
         if not self._in_hand:
             self._idle.set()
 
     async def _set_aside(self, delivery: OutboxDelivery, reason: str) -> None:
         finished = False
         try:
-            await self._hands.engine.set_aside(self._shard, delivery, reason)
+            newest = replace(delivery, delivery=self._in_hand.acknowledge(delivery))
+            await self._hands.engine.set_aside(self._shard, newest, reason)
             finished = True
         except StoreError as error:
             log.warning("store_unavailable", shard=self._shard, loop="dead letters", error=str(error))
@@ -205,12 +214,13 @@ class Dispatch:
         started, outcome, problem = clock(), "error", ""
         try:
             if isinstance(effect, ObserveEvidence) and not await self._is_awaited(effect):
-                await self._hands.engine.tell_all(self._shard, [], outbox_acks=(delivery.delivery,))
+                await self._hands.engine.tell_all(self._shard, [], outbox_acks=(self._in_hand.acknowledge(delivery),))
                 outcome = "outdated"
                 return
             async with asyncio.timeout(ACTIVITY_SECONDS):
                 event = await self._outcome(effect)
-            await self._hands.engine.tell(self._shard, effect.incident, event, outbox_acks=(delivery.delivery,))
+            acks = (self._in_hand.acknowledge(delivery),)
+            await self._hands.engine.tell(self._shard, effect.incident, event, outbox_acks=acks)
             outcome = event.kind
             await self._conclude(event)
         except (StoreUnavailable, TakenElsewhere, TimeoutError) as error:
@@ -237,10 +247,10 @@ class Dispatch:
 
     def _fails_for_good(self, delivery: OutboxDelivery) -> bool:
         """Whether an activity has failed on a defect often enough to be taken for poison."""
-        failed = self._failed.pop(_name(delivery), 0) + 1
+        failed = self._failed.pop(work_name(delivery), 0) + 1
         if failed >= MAX_FAILURES:
             return True
-        self._failed[_name(delivery)] = failed
+        self._failed[work_name(delivery)] = failed
         while len(self._failed) > MAX_WAITING:
             self._failed.popitem(last=False)
         return False
@@ -312,11 +322,6 @@ class Dispatch:
             finding=finding,
             detail=detail if len(detail) <= FINDING_CHARACTERS else "{}",
         )
-
-
-def _name(delivery: OutboxDelivery) -> str:
-    """What tells two deliveries apart: a store that failed over may give an entry id a second time."""
-    return f"{delivery.delivery} {delivery.effect.id if delivery.effect is not None else ''}"
 
 
 def _sentence(found: Finding) -> str:

@@ -43,14 +43,23 @@ class Done(Protocol):
     def __call__(self, *deliveries: OutboxDelivery, finished: bool) -> None: ...
 
 
+class Ack(Protocol):
+    """The name a delivery is acknowledged with now."""
+
+    def __call__(self, delivery: OutboxDelivery) -> str: ...
+
+
 class Speaker:
     """One voice of one shard, with its bounded queue."""
 
-    def __init__(self, engine: Engine, voice: Voice, telemetry: Telemetry, shard: str, room: int, done: Done) -> None:
+    def __init__(
+        self, engine: Engine, voice: Voice, telemetry: Telemetry, shard: str, room: int, ack: Ack, done: Done
+    ) -> None:
         self._engine = engine
         self._voice = voice
         self._telemetry = telemetry
         self._shard = shard
+        self._ack = ack
         self._done = done
         self._words: asyncio.Queue[OutboxDelivery] = asyncio.Queue(room)
         self._unconfirmed: OrderedDict[str, MessageDelivered] = OrderedDict()  # by effect, newest last
@@ -111,7 +120,7 @@ class Speaker:
 
     async def _confirm(self, letters: list[Letter], said: list[OutboxDelivery]) -> bool:
         """Acknowledge what was said, and tell those it was about."""
-        acks = tuple(delivery.delivery for delivery in said)
+        acks = tuple(self._ack(delivery) for delivery in said)
         try:
             await self._engine.tell_all(self._shard, letters, outbox_acks=acks)
         except RecordForged as error:

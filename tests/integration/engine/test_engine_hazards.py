@@ -104,6 +104,30 @@ async def test_a_second_worker_on_the_same_effect_reports_nothing(floor, valkey,
         await second.kill()
 
 
+async def test_what_is_handed_out_again_after_a_loss_is_not_begun_beside_itself(floor, breach):
+    """The store is found to have forgotten something amid a send: its effect comes under a new name, and is known."""
+    sending, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        sending.set()
+        await go.wait()
+
+    floor.risk.before_send = slow
+    await floor.fire(breach)
+    await asyncio.wait_for(sending.wait(), 5)
+    floor.store.marks.forgot("trading-core", "a record stands behind")
+    _, outbox = await floor.store.reclaim("trading-core", 0, 100)
+    assert any(each.delivery.endswith("@1") and each.effect.kind == "run_step" for each in outbox)
+    dispatch = floor.runtime._dispatch["trading-core"]
+    async with asyncio.TaskGroup() as tasks:
+        dispatch.take(outbox, tasks)
+        assert len(dispatch._running) == 1
+        go.set()
+    await floor.status("mitigated")
+    await floor.quiet()  # acknowledged under the new name
+    assert floor.risk.requests == [0.1]
+
+
 async def test_a_hung_chat_does_not_keep_a_stop(floor, breach, monkeypatch):
     """Ctrl-C ends the bot in bounded time, whatever chat does."""
     hang = asyncio.Event()
