@@ -10,7 +10,7 @@ from typing import Final
 
 from bot.adapters.redis_keys import timer_member
 from bot.adapters.redis_reads import RedisReads
-from bot.engine.custody import SetTimer
+from bot.engine.custody import Place, SetTimer
 
 TIMERS_AT_ONCE: Final = 500  # asked about in one round trip
 _NUMBERS: Final = ("sequence", "retired")
@@ -63,3 +63,17 @@ class RedisCustody(RedisReads):
             pairs = [part for of, name, token, due in chunk for part in (due, timer_member(of, name, token))]
             async with self._link.bounded("set timers again"):
                 await self._link.ask(b"ZADD", place, *pairs)
+
+    async def inbox_span(self, shard: str) -> tuple[Place, Place] | None:
+        """Where the inbox's oldest and newest entries are; what is acknowledged is deleted, so it is not among them."""
+        place = self._keys(shard).inbox
+        async with self._link.bounded("look at the inbox"):
+            oldest, newest = await self._link.ask_all(
+                [(b"XRANGE", place, b"-", b"+", b"COUNT", 1), (b"XREVRANGE", place, b"+", b"-", b"COUNT", 1)]
+            )
+        return (_place(oldest[0][0]), _place(newest[0][0])) if oldest and newest else None
+
+
+def _place(entry: bytes) -> Place:
+    milliseconds, _, sequence = entry.partition(b"-")
+    return int(milliseconds), int(sequence)

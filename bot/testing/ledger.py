@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from bot.core.words import AggregateId
 from bot.engine.checkpoints import Head, KnownChain
-from bot.engine.custody import SetTimer
+from bot.engine.custody import Place, SetTimer
 from bot.engine.ports import Versioned
 
 
@@ -49,3 +49,7 @@ class MemoryLedger:
 
     async def set_again(self, shard: str, timers: Sequence[SetTimer]) -> None:
         """There is none to set."""
+
+    async def inbox_span(self, shard: str) -> tuple[Place, Place] | None:
+        """Nothing waits for what is never missing."""
+        return None

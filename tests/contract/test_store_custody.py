@@ -13,7 +13,7 @@ from bot.engine.custody import ALARM, TIMERS, Custody
 from bot.engine.ports import Versioned
 from bot.testing import FakeClock
 from tests.contract.conftest import Bench
-from tests.contract.store_records import SHARD, incident, put
+from tests.contract.store_records import SHARD, incident, put, webhook
 
 pytestmark = pytest.mark.parametrize("bench", ["valkey", "redis-7.0"], indirect=True)
 DUE = 10_000_000
@@ -87,19 +87,42 @@ async def test_a_record_that_is_gone_or_does_not_open_is_told(bench: Bench) -> N
 
 
 async def test_timers_taken_away_or_put_off_are_set_again(bench: Bench) -> None:
-    """At their own time; one that was just claimed is left alone, and one set too early rings and is set again."""
+    """At their own time, once two looks missed them; one that was just claimed is left alone."""
     said = Said()
     looking = custody(bench, said)
     await put(bench.store, incident(due=DUE), incident("inc-2", due=999_999))
     before = await bench.raw.zrange(key(bench, "timers"), 0, -1, withscores=True)
     await bench.raw.delete(key(bench, "timers"))
     await looking.look(SHARD)
+    assert said.ever == []
+    await looking.look(SHARD)
     ahead = [pair for pair in before if pair[1] == DUE]
     assert await bench.raw.zrange(key(bench, "timers"), 0, -1, withscores=True) == ahead
     await bench.raw.zadd(key(bench, "timers"), {ahead[0][0]: DUE * 9})
     await looking.look(SHARD)
+    await looking.look(SHARD)
     assert await bench.raw.zrange(key(bench, "timers"), 0, -1, withscores=True) == ahead
     assert said.ever == [TIMERS, TIMERS]
+
+
+async def test_a_timer_that_was_claimed_is_not_missing_while_its_entry_waits(bench: Bench) -> None:
+    """However long it was overdue, and whatever arrives behind it; it is, once its entry went without being folded."""
+    said = Said()
+    looking, timers = custody(bench, said), key(bench, "timers")
+    await put(bench.store, incident(due=1), incident("inc-2", due=2))
+    await bench.store.append(SHARD, [webhook("before")])
+    assert await bench.store.claim_due(SHARD, 1_000_000, 10) == 2
+    for number in range(3):
+        await looking.look(SHARD)
+        await bench.store.append(SHARD, [webhook(f"behind-{number}")])
+        if not number:  # by now some of what waited is folded
+            await bench.raw.xtrim(key(bench, "inbox"), maxlen=3, approximate=False)
+    assert said.ever == []
+    assert await bench.raw.zcard(timers) == 0
+    await bench.raw.delete(key(bench, "inbox"))
+    await looking.look(SHARD)
+    assert said.ever == [TIMERS]
+    assert await bench.raw.zcard(timers) == 2
 
 
 class Disarmed:
@@ -128,6 +151,7 @@ async def test_a_timer_that_a_commit_takes_away_while_one_looks_is_not_missing(b
     looking = Custody(
         store=Disarmed(bench.store), clock=FakeClock(1_000_000), alarms=said, shards=[SHARD], home="unrouted",  # type: ignore[arg-type]  # as above
     )  # fmt: skip
-    await looking.look(SHARD)
+    for _ in range(2):
+        await looking.look(SHARD)
     assert said.ever == []
     assert await bench.raw.zrange(key(bench, "timers"), 0, -1) == []

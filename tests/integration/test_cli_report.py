@@ -89,7 +89,9 @@ async def test_verify_and_show_know_the_archive(services: TwinServices, andon: A
     kept: Archived = closed()
     await services.archive.keep(kept, 5)
     code, out, _ = await andon("audit", "verify")
-    assert (code, "archived incidents: 1; every link holds" in out) == (0, True)
+    assert code == 0
+    for words in ("archived incidents: 1,", "signed checkpoints: 0; every link holds", "nothing was signed yet"):
+        assert words in " ".join(out.split())
     code, out, _ = await andon("show", kept.incident.id)
     assert (code, "read back from the archive" in out) == (0, True)
     code, out, _ = await andon("report", kept.incident.id)
