@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import aiohttp
@@ -41,8 +44,7 @@ class DirectoryExport:
         """Add lines, the first of which is checkpoint `first`; those that are there already are passed over."""
         if self._busy is not None and not self._busy.done():
             raise DeliveryError(f"{self._root} still holds the last write up")
-        loop = asyncio.get_running_loop()
-        self._busy = loop.run_in_executor(None, self._put, self._root / f"{key_id(key)}{SUFFIX}", first, lines)
+        self._busy = _apart(partial(self._put, self._root / f"{key_id(key)}{SUFFIX}", first, lines))
         self._busy.add_done_callback(_heard)
         try:
             async with asyncio.timeout(SECONDS):
@@ -84,6 +86,28 @@ class DirectoryExport:
                 "did that, and put it back from the data directory"
             )
         return lines[count - first + 1 :], size
+
+
+def _apart(write: Callable[[], None]) -> asyncio.Future[None]:
+    """Do it in a thread that nobody waits for: a mount that hangs holds up neither the journal's disk nor the end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: Exception | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error is not None else done.set_result(None)
+
+    def run() -> None:
+        error: Exception | None = None
+        try:
+            write()
+        except Exception as raised:  # noqa: BLE001  # raised again where it is awaited
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, error)
+
+    Thread(target=run, name="checkpoint-export", daemon=True).start()
+    return done
 
 
 class EndpointExport:

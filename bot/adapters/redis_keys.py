@@ -61,7 +61,8 @@ class ShardKeys:
         return cls(
             base=base, inbox=base + b"inbox", outbox=base + b"outbox", dead=base + b"dead", timers=base + b"timers",
             keys=base + b"keys", aggregates=base + b"aggregates", incidents=base + b"incidents", open=base + b"open",
-            sequence=base + b"sequence", acknowledged=base + b"acknowledged", present=base + b"present", retired=base + b"retired",
+            sequence=base + b"sequence", acknowledged=base + b"acknowledged", present=base + b"present",
+            retired=base + b"retired",
         )  # fmt: skip
 
     def record(self, aggregate: AggregateId) -> bytes:

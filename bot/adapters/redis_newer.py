@@ -21,7 +21,7 @@ from bot.errors import StoreError, StoreNewer
 
 MAX_HANDED = 10_000  # entries of a queue handed over at once; more than one process holds
 # A request that is under way here is answered, or given up, before the newer one looks what became of it.
-FINISH_MS = 15_000
+FINISH_MS = 30_000  # the longest send, and declaring it
 
 log = structlog.get_logger(__name__)
 

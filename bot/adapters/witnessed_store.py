@@ -19,7 +19,6 @@ from bot.errors import RecordForged
 
 Witness: TypeAlias = Callable[[str, AggregateId, int, str], None]  # shard, aggregate, version, head
 
-MAX_CHAINS: Final = 1_000  # keys there ever were; each replica's, and one more for each rotation
 _HEAD_DIGITS: Final = 64  # of a SHA-256
 _FIELDS: Final = tuple(KnownChain.__dataclass_fields__)  # a later version may write more of them
 
@@ -60,7 +59,7 @@ class WitnessedStore(RedisStore):
         rows = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
         found: list[KnownChain] = []
         forged: list[str] = []
-        for key, value in list(rows)[:MAX_CHAINS]:
+        for key, value in rows:
             name = key.decode("ascii", "replace")
             try:
                 told = json.loads(self._sealer.open(place + b"|" + key, value))

@@ -15,7 +15,7 @@ from bot.core.requests import CONFIGURATION
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
 from bot.engine.engine import Engine
-from bot.errors import RecordForged
+from bot.errors import RecordForged, StoreNewer
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,8 @@ async def arm_as_listed(engine: Engine, shards: Sequence[str], armed: Sequence[t
     for system in dict.fromkeys([*(system for system, _ in armed), *shards]):
         try:
             await _system(engine, system, [policy for where, policy in armed if where == system])
+        except StoreNewer as error:
+            log.warning("left_to_newer", shard=system, doing="arm what andon.yaml arms", why=str(error))
         except RecordForged as error:
             log.error("record_forged", shard=system, doing="arm what andon.yaml arms", error=str(error))
 

@@ -28,7 +28,7 @@ from bot.core.words import SYSTEM_TARGET, AggregateId, Millis
 from bot.engine.engine import Engine
 from bot.engine.high_water import Loss, Mark
 from bot.engine.ports import Journal, Recollection, Remembered
-from bot.errors import RecordForged, StoreError
+from bot.errors import RecordForged, StoreError, StoreNewer
 
 LOOK_SECONDS: Final = 1.0  # how often an idle replica asks whether the store remembers
 NOTE_SECONDS: Final = 2.0  # how old the journal's marks may be: a write forgotten together with a crash in between
@@ -62,6 +62,8 @@ class Reconciler:
                 await self._fences(shard, found)
                 if not self._marks.lost(shard):
                     await self._recall(shard, open_ones)
+            except StoreNewer as error:  # the others go on
+                log.warning("left_to_newer", shard=shard, doing="compare the journal", why=str(error))
             except RecordForged as error:  # the others go on; `bot.engine.custody` tells people
                 self._marks.forgot(shard, f"cannot read what {shard} has in the store ({error})")
 

@@ -22,7 +22,7 @@ from bot.engine.loop import RECLAIM_EVERY_SECONDS, RECLAIM_IDLE_MS, Heartbeat, a
 from bot.engine.ports import Pager, Telemetry
 from bot.engine.sweeper import Sweeper
 from bot.engine.wakeup import Wakeup
-from bot.errors import RecordForged, StoreError
+from bot.errors import RecordForged, StoreError, StoreNewer
 
 DRAIN_SECONDS = 15.0  # most activities take a second; what is cut off is taken up again at the next start
 
@@ -73,7 +73,7 @@ class Runtime:
             for shard, dispatch in self._dispatch.items():
                 speakers.append(tasks.create_task(_eternal("chat", dispatch.chat_forever())))
                 speakers.append(tasks.create_task(_eternal("pager", dispatch.page_forever())))
-                with suppress(RecordForged):  # a queue that is none: its loops say so, and the other shards go on
+                with suppress(RecordForged, StoreNewer):  # its loops say so, and the other shards go on
                     await self._reclaim(shard, 0, tasks, starting=True)
                 own = partial(self._reclaim, shard, 0, tasks)  # given to us on a connection that broke meanwhile
                 folding = fold_forever(self._engine, shard, self.heartbeat, own)
