@@ -71,7 +71,9 @@ def _brought_about(facts: Facts, batch: str) -> int:
     firings = [f for f in facts.firings if f.labels.get("batch") == batch]
     orders = [d for d in facts.deeds if d.verb == "run" and f'"{batch}"' in d.arguments]
     dismissed = [d for d in facts.deeds if d.verb == "resolve"]  # what fires on after that may open anew
-    return sum(1 + f.echoes for f in firings) + len(orders) + (len(dismissed) if firings else 0)
+    # What a process held while it stood still is folded after the end that others have folded: it fires anew.
+    held = sum(at <= (f.ended or 0) <= end for f in firings for at, end in facts.pauses)
+    return held + sum(1 + f.echoes for f in firings) + len(orders) + (len(dismissed) if firings else 0)
 
 
 # --- explained ---------------------------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ from tests.simulation.world import Script, Setup, Step
 
 TROUBLE_MS: Final[Millis] = 60_000  # how long things go on happening
 AIMED: Final = 0.8  # of the runs have a trouble in the midst of an action
-TIGHT: Final = 0.25  # of the runs have a budget that is soon spent
-WILLING: Final = 0.3  # of the runs have people who say yes, and some who are sorry later
+TIGHT: Final = 0.3  # of the runs have a budget that is soon spent
+WILLING: Final = 0.4  # of the runs have people who say yes, and some who are sorry later
 ASKED: Final = 0.5  # of those where what they said yes to changes, too
 RELIEVED_MS: Final[Millis] = 15_000  # until a shift is on again
 CALM_MS: Final[Millis] = 1_000  # then everything ends and is mended, a second before the script does
@@ -212,15 +212,19 @@ def _aimed(chance: Random, setup: Setup, steps: list[Step]) -> list[Step]:
     fired, followed = chance.choice(fires), setup.followed or setup.confirmed
     kinds = ("kill", "silence", "hands", "failover") if followed else ("kill", "silence", "hands")
     kind = chance.choice(kinds)
-    if chance.random() < 0.7:  # where it is worst: what may happen only once; what is looked at for long
-        worst = ("VaRBreach", "ModelSwitching", "StaleFeeds") if kind == "hands" else ("Unhedged",)
-        fired = chance.choice([fire for fire in fires if fire.name in worst] or fires)
+    own: list[Step] = []
+    if kind == "hands" and chance.random() < 0.7:  # what is looked at for long
+        slow = ("VaRBreach", "ModelSwitching", "StaleFeeds")
+        fired = chance.choice([fire for fire in fires if fire.name in slow] or fires)
+    elif kind in ("kill", "silence") and chance.random() < 0.7:  # what may happen only once
+        fired = AlertFires(at=chance.randrange(500, TROUBLE_MS - 20_000), name="Unhedged", batch="h")
+        own = [fired, AlertEnds(at=fired.at + chance.choice((3_000, 12_000)), name="Unhedged", batch="h")]
     at = max(0, fired.at - 50)
     if kind == "kill":
-        return _killed(chance, setup, at)
+        return [*own, *_killed(chance, setup, at)]
     if kind == "silence":  # what is sent arrives, and is not answered
         silence = Trouble(port="target", lose_reply=chance.choice((0.5, 1.0, 1.0)))
-        return [troubles.Network(at=at, until=fired.at + 9_000, trouble=silence)]
+        return [*own, troubles.Network(at=at, until=fired.at + 9_000, trouble=silence)]
     if kind == "failover":
         gone = fired.at + chance.randrange(20, 2_000)
         return [troubles.Failover(at=at, gone=gone, until=gone + chance.choice((300, 2_000)))]

@@ -18,7 +18,7 @@ MAX_LINES: Final = 400  # of a story; a shrunk one has some dozens
 DULL: Final = re.compile(
     r"(read_(in|out)box|look at |reclaim|claim_due|next_due|load|resolve_keys|incidents|aggregates|audit|lag|mark"
     r"|check_writable|journal marks|read the journal|remember|evidence |GET |standing|commit acknowledgements|append$"
-    r"|commit (source:watch:\S+ ?)+$|dead_letters|retire|post )"
+    r"|commit (source:watch:\S+ ?)+$|dead_letters|retire|post |attend)"
 )
 FATES: Final = ("refused", "reply lost", "request lost", "answered too late")  # of the call that is named with them
 FLOOR: Final = re.compile(r"(AlertEnds|Person|FloorChanges|Reloaded|Calm)")
