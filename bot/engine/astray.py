@@ -21,7 +21,7 @@ from bot.errors import StoreError
 
 LOOK_SECONDS: Final = 600.0
 RETRY_SECONDS: Final = 1.0  # while the store is away
-MAX_LOOKED_AT: Final = 5_000  # open incidents of a system, the newest; some 25 MB
+MAX_LOOKED_AT: Final = 1_000  # open incidents of a system, the newest: about 60 ms of the loop, every ten minutes
 NOT_INCIDENTS: Final = ("target:", "source:")  # how the ids of all other aggregates begin
 
 log = structlog.get_logger(__name__)
