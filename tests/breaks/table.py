@@ -44,10 +44,8 @@ BREAKS: Final[tuple[Break, ...]] = (
         file="bot/engine/engine.py",
         old="for alert in entry.alerts:",
         new="for alert in entry.alerts[:1]:",
-        machine=pytest(
-            "tests/integration/engine/test_engine_hazards.py::test_all_alerts_of_one_webhook_are_before_the_eyes_of_the_step"
-        ),
-        shows="test_all_alerts_of_one_webhook",
+        machine=SIM,
+        shows="nothing accepted is lost",
     ),
     Break(
         law=1,
@@ -73,8 +71,8 @@ BREAKS: Final[tuple[Break, ...]] = (
         file="bot/engine/activity.py",
         old='if earlier.delivery != "absolute":',
         new='if earlier.delivery == "keyed":',
-        machine=pytest("tests/integration/engine/test_engine_spine.py::test_a_once_action_is_never_sent_again"),
-        shows="test_a_once_action_is_never_sent_again",
+        machine=SIM,
+        shows="no double effect",
     ),
     Break(
         law=3,
@@ -84,10 +82,8 @@ BREAKS: Final[tuple[Break, ...]] = (
             if self._step.delivery == "absolute":""",
         new="""self._said.unanswered = True
             if self._step.delivery != "keyed":""",
-        machine=pytest(
-            "tests/integration/engine/test_engine_hazards.py::test_a_once_action_without_an_answer_is_sent_no_second_time"
-        ),
-        shows="test_a_once_action_without_an_answer",
+        machine=SIM,
+        shows="no double effect",
     ),
     Break(
         law=4,
@@ -124,8 +120,8 @@ BREAKS: Final[tuple[Break, ...]] = (
             return Ask(f"since""",
         new="""        if why == "never":
             return Ask(f"since""",
-        machine=pytest("tests/unit/policies/test_policy_approvals.py"),
-        shows="test_policy_approvals.py",
+        machine=SIM,
+        shows="approved where due",
     ),
     Break(
         law=6,
