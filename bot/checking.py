@@ -6,6 +6,7 @@ next to it (or those in force), so that one broken policy file is one short list
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,35 +15,61 @@ from typing import Any, Final
 from bot import extensions
 from bot.adapters.clock import wall_ms
 from bot.adapters.config_files import find_config, read_all, read_source
+from bot.adapters.destination_look import look
+from bot.adapters.outgoing import Lookup
 from bot.errors import ConfigError
 from bot.places import read_setup
 from bot.settings import Settings
-from policies import loader
-from policies.loader import Source
+from policies import loader, safe_yaml
+from policies.called_hosts import places
+from policies.loader import Problem, Source
 from policies.planning import CATCH_ALL
 
 CONTEXT: Final = ("people.yaml", "targets.yaml")
 MAX_FILES: Final = 1_000  # a directory with more is not a configuration
 
 
-def check(paths: Sequence[Path], settings: Settings) -> dict[str, Any]:
+def check(
+    paths: Sequence[Path], settings: Settings, *, probe: bool = False, lookup: Lookup | None = None
+) -> dict[str, Any]:
     """Everything that is wrong, as plain data: ``{ok, files, policies, problems, unsigned, armed, foreign}``.
 
-    `foreign` tells which distribution each action or diagnosis comes from that is not Andon's own. Raises ConfigError
-    when a path cannot be read at all, and when something that is installed cannot be taken.
+    `foreign` tells which distribution each action or diagnosis comes from that is not Andon's own. With `probe` the
+    hosts' names are resolved (by `lookup`, else the system's resolver), what they lead to is judged as well, and
+    `unanswered` names the hosts that nothing is known of. Raises ConfigError when a path cannot be read at all, and
+    when something that is installed cannot be taken.
     """
     sources = _named(paths, settings) if paths else _in_force(find_config(settings))
     found = extensions.installed()
     loaded = loader.load(sources, found.catalogue, now=wall_ms())
+    refused, unanswered = asyncio.run(_probed(sources, loaded, lookup)) if probe else ([], [])
+    problems = sorted({*loaded.problems, *refused})
     return {
-        "ok": not loaded.problems,
+        "ok": not problems,
         "files": len(sources),
         "policies": sum(each.policy != CATCH_ALL for each in loaded.book.policies()) if loaded.book is not None else 0,
-        "problems": [asdict(problem) for problem in loaded.problems],
+        "problems": [asdict(problem) for problem in problems],
         "unsigned": [asdict(unsigned) for unsigned in loaded.waiting_for_signature],
         "armed": [f"{system}/{policy}" for system, policy in loaded.armed],
         "foreign": [asdict(each) for each in found.foreign],
+        "unanswered": unanswered,
     }
+
+
+async def _probed(
+    sources: Sequence[Source], loaded: loader.Loaded, lookup: Lookup | None
+) -> tuple[list[Problem], list[str]]:
+    """Where the hosts lead: addresses that Andon would refuse, and names that nobody answers."""
+    documents = {s.kind: safe_yaml.parse(s.name, s.text) for s in reversed(sources) if s.kind in ("targets", "andon")}
+    found = await look(places(loaded.targets, loaded.andon, loaded.andon), lookup)
+    refused = [
+        documents["targets" if each.place.path[0] == "systems" else "andon"].problem(
+            each.place.path, each.problem, each.fix
+        )
+        for each in found
+        if each.problem
+    ]
+    return refused, sorted({each.place.to.host for each in found if each.problem is None})
 
 
 def _in_force(config: Path) -> list[Source]:

@@ -66,13 +66,16 @@ def demo(
 
 def check(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files or directories; nothing: what is in force.")] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Also resolve every host that is called by HTTP: which would be refused.")
+    ] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what is wrong with the configuration, with file, line and fix, and what waits for a signature."""
     from bot.checking import check as run
 
-    report = run(paths or [], settings_of(config))
+    report = run(paths or [], settings_of(config), probe=probe)
     tell(report, console.checked, as_json)
     if not report["ok"]:
         raise typer.Exit(WRONG)

@@ -246,6 +246,8 @@ def checked(report: Json) -> RenderableType:
     for foreign in report["foreign"]:
         where = f"{foreign['distribution']} {foreign['version']}".strip()
         lines.append(clean(f"{foreign['kind']} {foreign['name']} comes from {where}", "dim"))
+    for host in report["unanswered"]:
+        lines.append(clean(f"{host} is not answered here, so nobody knows where it leads", "yellow"))
     count = len(report["problems"])
     if count:
         lines.append(Text(f"{count} problem{'s' if count > 1 else ''}", style="bold red"))

@@ -24,6 +24,7 @@ from bot.adapters.checkpoint_files import LocalChain
 from bot.adapters.checkpoint_reading import CheckpointReading
 from bot.adapters.codec import event_text
 from bot.adapters.connectors import Connectors
+from bot.adapters.destination_look import DestinationLook
 from bot.adapters.evidence import Evidence
 from bot.adapters.foreign_streams import RedisStreams
 from bot.adapters.heartbeat import OutgoingHeartbeat
@@ -46,8 +47,8 @@ from bot.core.words import AggregateId
 from bot.engine.action_ports import Component, Inspection
 from bot.engine.alarms import Alarms
 from bot.engine.antientropy import Antientropy
-from bot.engine.astray import Astray
 from bot.engine.arming import arm_as_listed
+from bot.engine.astray import Astray
 from bot.engine.beside import Eternal, Keeper
 from bot.engine.checkpoints import Checkpoints, Destination
 from bot.engine.clockwatch import ClockWatch
@@ -70,6 +71,7 @@ from bot.reload import Reloader
 from bot.switchboard import Switchboard
 from handlers.routing import Route
 from policies.andon import UNROUTED, AlertmanagerDoc, AndonDocument
+from policies.called_hosts import Place, places
 from policies.people import PeopleDocument
 
 STALLED_SECONDS: Final = 3 * BLOCK_MS / 1000  # a loop that has not gone round for this long does not keep up
@@ -93,7 +95,7 @@ class House:
         replicated: Callable[[], str] = lambda: "",
         left_to_newer: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self._floor = floor
+        self._floor = self._started = floor
         self._metrics = Metrics()
         self._store = store
         self._clock = clock
@@ -127,7 +129,7 @@ class House:
         )  # fmt: skip
         keeper = Keeper(self.alarms, shard=UNROUTED, replica=replica)
         self._checkpoints, self.witnesses = self._signed(store, folder, replica)
-        self._custody = Custody(store=store, clock=clock, alarms=self.alarms, shards=floor.shards, home=UNROUTED)
+        self._destinations = DestinationLook(self._called, self.alarms, floor.shards)
         self.runtime = Runtime(self._hands(chat, setup), self.pager, self._metrics, self._eternal(), keeper)
 
     def _hands(self, chat: Chat, setup: AndonDocument) -> Hands:
@@ -179,6 +181,9 @@ class House:
             store=self._store, archive=self._archive, clock=self._clock, alarms=self.alarms,
             shards=self._floor.shards, after_ms=self._floor.loaded.andon.retention.after,
         )  # fmt: skip
+        custody = Custody(
+            store=self._store, clock=self._clock, alarms=self.alarms, shards=self._floor.shards, home=UNROUTED
+        )
         tasks: dict[str, Eternal] = {
             "kill switch": self._switchboard.run,
             "configuration": self.reloader.watch_files,
@@ -195,11 +200,15 @@ class House:
             "retention": retention.run,
             "checkpoints": self._checkpoints.run,
             "reconcile": self._reconciler.run,
-            "custody": self._custody.run,
+            "custody": custody.run,
+            "destinations": self._destinations.run,
         }
         if self._heartbeat is not None:
             tasks["heartbeat"] = self._heartbeat.run
         return tasks
+
+    def _called(self) -> list[Place]:
+        return places(self._floor.loaded.targets, self._floor.loaded.andon, self._started.loaded.andon)
 
     async def begin(self) -> None:
         """What a start says to the store: what only the journal remembers, what is armed now, and which systems are
@@ -244,6 +253,7 @@ class House:
             self._alertmanagers = alertmanagers
             self._antientropy.follow(alertmanagers, routes)
             self._follower.poke()
+            self._destinations.poke()
 
         return adopt
 

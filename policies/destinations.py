@@ -68,16 +68,20 @@ class Destination:
 
     def problem(self, text: str) -> str:
         """Why this address of the host is not connected to; "" when it may be."""
+        return "; ".join(self.refusal(text))
+
+    def refusal(self, text: str) -> tuple[()] | tuple[str, str]:
+        """Why this address of the host is not connected to, and what mends that beside its url; () when it may be."""
         address = parsed(text)
         if address is None:
-            return f"{text[:60]!r} is not an address"
+            return f"{text[:60]!r} is not an address", "correct the url"
         if refused := never(address):
-            return f"{self.host} leads to {address}, {refused}"
+            return f"{self.host} leads to {address}, {refused}", "correct the url"
         if self.means_local or self.allow_private or _innermost(address).is_global:
-            return ""
+            return ()
         return (
-            f"{self.host} is a public name, and leads to {address}, which is not a public address; if it is yours, "
-            "say allow_private: true beside its url"
+            f"{self.host} is a public name, and leads to {address}, which is not a public address",
+            "if it is yours, say allow_private: true beside its url",
         )
 
 

@@ -30,8 +30,19 @@ AddressInfo: TypeAlias = tuple[Any, ...]  # as `socket.getaddrinfo` gives it
 class NotThereError(OSError):
     """This host's address must not be connected to. An OSError, so it is a connection that never stood."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(errno.EHOSTUNREACH, why)  # with a number, or aiohttp's own error loses the words
+    def __init__(self, why: str, fix: str = "") -> None:
+        told = f"{why}; {fix}" if fix else why
+        super().__init__(errno.EHOSTUNREACH, told)  # with a number, or aiohttp's own error loses the words
+        self.why, self.fix = why, fix
+
+
+def fit(to: Destination, found: Sequence[ResolveResult]) -> list[ResolveResult]:
+    """Those of the host's addresses that may be connected to. NotThereError when there are some, and none may."""
+    refusals = {one["host"]: to.refusal(one["host"]) for one in found[:MAX_ADDRESSES]}
+    judged = [one for one in found[:MAX_ADDRESSES] if not refusals[one["host"]]]
+    if found and not judged:
+        raise NotThereError(*next(iter(refusals.values())))
+    return judged
 
 
 def session(
@@ -86,12 +97,9 @@ class _Door(AbstractResolver):
         else:
             assert self._system is not None
             found = await self._system.resolve(host, port, family)
-        problems = {one["host"]: self._to.problem(one["host"]) for one in found[:MAX_ADDRESSES]}
-        fit = [one for one in found[:MAX_ADDRESSES] if not problems[one["host"]]]
-        if found and not fit:
-            raise NotThereError(next(iter(problems.values())))
-        self._judged = frozenset(plain_host(one["host"]) for one in fit)
-        return fit
+        judged = fit(self._to, found)
+        self._judged = frozenset(plain_host(one["host"]) for one in judged)
+        return judged
 
     def socket(self, info: AddressInfo) -> socket.socket:
         """A socket for an address that is about to be connected to: however it came here, it is judged as it is."""
@@ -99,8 +107,8 @@ class _Door(AbstractResolver):
         address = plain_host(str(place[0]))
         if address not in self._judged:
             raise NotThereError(f"{address[:100]} is not an address of {self._to.host}")
-        if problem := self._to.problem(address):
-            raise NotThereError(problem)
+        if refusal := self._to.refusal(address):
+            raise NotThereError(*refusal)
         return socket.socket(family=family, type=kind, proto=protocol)
 
     async def close(self) -> None:
