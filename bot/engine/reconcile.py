@@ -125,6 +125,7 @@ class Reconciler:
         doubt = stored.record.doubts.get(self._replica) if stored and isinstance(stored.record, Target) else None
         if doubt is not None:
             self._marks.forgot(shard, doubt.why)
+            self._told[shard] = self._marks.losses()[shard]  # told anew, it would put everybody else in doubt again
 
     async def _others(self, shard: str) -> tuple[str, ...]:
         """Say that this replica is at work; returns who else was lately, also if the store has forgotten that.

@@ -12,8 +12,11 @@ import pytest
 
 from bot.core.words import Millis
 from tests.simulation import shrink as shrinking
-from tests.simulation.runner import Verdict
+from tests.simulation.runner import Verdict, run
 from tests.simulation.script import TROUBLE_MS
+from tests.simulation.script import quiet as told
+from tests.simulation.steps import AlertFires, Calm
+from tests.simulation.troubles import Failover
 from tests.simulation.world import Script, Setup, Violation, World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,3 +82,13 @@ def test_a_failing_script_is_cut_to_what_it_takes() -> None:
     assert [step.at for step in smaller.steps] == [3, 17]
     assert smaller.setup == replace(script.setup, replicas=1)
     assert len(tried) < shrinking.MAX_RUNS
+
+
+def test_two_replicas_end_a_doubt_and_bring_up_no_new_one() -> None:
+    """Each compares its journal once after a failover that lost writes; told anew, a doubt would go round for ever."""
+    steps = (
+        Failover(at=9_000, gone=11_000, until=12_000), AlertFires(at=9_990, name="Unhedged", batch="h1"), Calm(at=59_000),
+    )  # fmt: skip
+    verdict = run(told(steps, Setup(replicas=2, followed=True)), story=True)
+    assert verdict.violations == ()
+    assert sum("commit target:*" in line for line in verdict.story) < 30, "\n".join(verdict.story)
