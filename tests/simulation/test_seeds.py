@@ -87,8 +87,10 @@ def test_a_failing_script_is_cut_to_what_it_takes() -> None:
 def test_two_replicas_end_a_doubt_and_bring_up_no_new_one() -> None:
     """Each compares its journal once after a failover that lost writes; told anew, a doubt would go round for ever."""
     steps = (
-        Failover(at=9_000, gone=11_000, until=12_000), AlertFires(at=9_990, name="Unhedged", batch="h1"), Calm(at=59_000),
-    )  # fmt: skip
+        Failover(at=9_000, gone=11_000, until=12_000),
+        AlertFires(at=9_990, name="Unhedged", batch="h1"),
+        Calm(at=59_000),
+    )
     verdict = run(told(steps, Setup(replicas=2, followed=True)), story=True)
     assert verdict.violations == ()
     assert sum("commit target:*" in line for line in verdict.story) < 30, "\n".join(verdict.story)
