@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,27 +58,58 @@ class Sandbox:
 Start = Callable[..., Awaitable[Sandbox]]
 
 
+@contextmanager
+def running(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
+    """The ready line of one with more options; it must end by SIGTERM."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bot.sandbox", "--valkey-dir", str(folder / "valkey"), *options],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+            assert process.wait(15) == 0
+
+
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start one with more options; it must end by SIGTERM."""
+    """Start one of the test's own."""
     async with AsyncExitStack() as stack:
 
         async def go(*options: str) -> Sandbox:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bot.sandbox", "--valkey-dir", str(tmp_path / "valkey"), *options,
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-
-            async def stop() -> None:
-                process.terminate()
-                assert await asyncio.wait_for(process.wait(), 15) == 0
-
-            stack.push_async_callback(stop)
-            assert process.stdout is not None
-            ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 40))
+            ready = stack.enter_context(running(tmp_path, *options))
             return Sandbox(ready, await stack.enter_async_context(aiohttp.ClientSession(ready["url"])))
 
         yield go
+
+
+@pytest.fixture(scope="module")
+def one_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """One server for all tests that leave it as they found it."""
+    with running(tmp_path_factory.mktemp("alone"), "--alone") as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def one_whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A primary, its replica and Sentinels; the first test fails it over, the second harms who is the replica then."""
+    with running(tmp_path_factory.mktemp("whole")) as ready:
+        yield ready
+
+
+@pytest.fixture
+async def alone(one_alone: dict[str, Any]) -> AsyncIterator[Sandbox]:
+    async with aiohttp.ClientSession(one_alone["url"]) as session:
+        yield Sandbox(one_alone, session)
+
+
+@pytest.fixture
+async def whole(one_whole: dict[str, Any]) -> AsyncIterator[Sandbox]:
+    async with aiohttp.ClientSession(one_whole["url"]) as session:
+        yield Sandbox(one_whole, session)
 
 
 async def test_the_router_switches_until_it_is_paused_and_says_by_whom(start: Start) -> None:
@@ -125,10 +157,10 @@ async def test_the_router_switches_until_it_is_paused_and_says_by_whom(start: St
     ]  # fmt: skip
 
 
-async def test_after_a_failover_the_floor_goes_on_and_no_acknowledged_write_is_lost(start: Start) -> None:
+async def test_after_a_failover_the_floor_goes_on_and_no_acknowledged_write_is_lost(whole: Sandbox) -> None:
     """A slow primary is failed over by its Sentinels, coordinated: publishing and the probe follow, the services fail
     until they are restarted on the new address, every acknowledged write is there, and the desk fails nothing back."""
-    sandbox = await start()
+    sandbox = whole
     before = await sandbox.get("/redis")
     assert sandbox.ready["replica_url"] == f"redis://{before['replica']}/0"
     await sandbox.p99(under=SLOW_US)
@@ -165,13 +197,32 @@ async def test_after_a_failover_the_floor_goes_on_and_no_acknowledged_write_is_l
     assert ("redis", "redis_primary", before["primary"], before["replica"]) in await sandbox.effects()
 
 
+async def test_a_replica_goes_stale_and_down_and_comes_back(whole: Sandbox) -> None:
+    """Stale: it answers, its link is down and its offset stands still. Down: nobody there. Up: it follows again."""
+    sandbox = whole
+    address = (await sandbox.get("/redis"))["replica"]
+    await sandbox.post("/faults/replica", {"state": "stale"})
+    async with Redis.from_url(f"redis://{address}") as replica:
+        info = await replica.info("replication")
+        assert (info["role"], info["master_link_status"]) == ("slave", "down")
+    await sandbox.post("/faults/replica", {"state": "down"})
+    host, _, port = address.partition(":")
+    with pytest.raises(OSError, match="Connect call failed"):
+        await asyncio.open_connection(host, int(port))
+    refused = await sandbox.post("/faults/latency", {"cause": "slow_commands", "server": "replica"}, status=409)
+    assert "the replica is down" in refused["error"]
+    await sandbox.post("/faults/replica", {"state": "up"})
+    async with Redis.from_url(f"redis://{address}") as replica:
+        assert (await replica.info("replication"))["master_link_status"] == "up"
+
+
 async def _status(sandbox: Sandbox, name: str, wanted: str) -> bool:
     return bool((await sandbox.get(f"/api/services/{name}/health"))["status"] == wanted)
 
 
-async def test_a_lost_write_is_found(start: Start) -> None:
+async def test_a_lost_write_is_found(alone: Sandbox) -> None:
     """The consistency check can fail: a bit that is taken away behind the service's back is counted as lost."""
-    sandbox = await start("--alone")
+    sandbox = alone
 
     async def written() -> bool:
         return bool((await sandbox.get("/api/services/strategist/health"))["writes"] > 10)
@@ -184,9 +235,9 @@ async def test_a_lost_write_is_found(start: Start) -> None:
 
 
 @pytest.mark.parametrize("cause", ["clients", "memory", "network"])
-async def test_other_causes_are_as_slow_and_show_their_signs(start: Start, cause: str) -> None:
+async def test_other_causes_are_as_slow_and_show_their_signs(alone: Sandbox, cause: str) -> None:
     """Each makes PINGs slow for real; crowd and memory show in INFO; a slow network does not, seen from the server."""
-    sandbox = await start("--alone")
+    sandbox = alone
     await sandbox.p99(under=SLOW_US)
     await sandbox.post("/faults/latency", {"cause": cause})
     await sandbox.p99(over=SLOW_US)
@@ -197,24 +248,6 @@ async def test_other_causes_are_as_slow_and_show_their_signs(start: Start, cause
     assert (crowded, full) == (cause == "clients", cause == "memory")
     await sandbox.post("/faults/latency", {"clear": True})
     await sandbox.p99(under=SLOW_US)
-
-
-async def test_a_replica_goes_stale_and_down_and_comes_back(start: Start) -> None:
-    """Stale: it answers, its link is down and its offset stands still. Down: nobody there. Up: it follows again."""
-    sandbox = await start()
-    await sandbox.post("/faults/replica", {"state": "stale"})
-    async with Redis.from_url(sandbox.ready["replica_url"]) as replica:
-        info = await replica.info("replication")
-        assert (info["role"], info["master_link_status"]) == ("slave", "down")
-    await sandbox.post("/faults/replica", {"state": "down"})
-    host, _, port = (await sandbox.get("/redis"))["replica"].partition(":")
-    with pytest.raises(OSError, match="Connect call failed"):
-        await asyncio.open_connection(host, int(port))
-    refused = await sandbox.post("/faults/latency", {"cause": "slow_commands", "server": "replica"}, status=409)
-    assert "the replica is down" in refused["error"]
-    await sandbox.post("/faults/replica", {"state": "up"})
-    async with Redis.from_url(sandbox.ready["replica_url"]) as replica:
-        assert (await replica.info("replication"))["master_link_status"] == "up"
 
 
 @pytest.mark.parametrize(
@@ -230,12 +263,13 @@ async def test_a_replica_goes_stale_and_down_and_comes_back(start: Start) -> Non
         ("/api/router/pause", {"owner": 7}, 400, "owner"),
     ],
 )
-async def test_what_cannot_be_is_refused(start: Start, path: str, body: object, status: int, field: str) -> None:
+async def test_what_cannot_be_is_refused(alone: Sandbox, path: str, body: object, status: int, field: str) -> None:
     """400 for what is no sense, 404 for what is not there, 409 for what this floor cannot do; none has an effect."""
-    sandbox = await start("--alone")
+    sandbox = alone
+    before = await sandbox.effects()
     refused = await sandbox.post(path, body, status=status)
     assert refused["field"] == field
-    assert await sandbox.effects() == []
+    assert await sandbox.effects() == before
 
 
 async def test_slow_redis_is_told_as_alertmanager_would(start: Start) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,32 +42,58 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
-async def test_a_repeated_reduction_is_one_effect_and_two_requests(start: Start, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """One for the tests of its API: each looks at what it added to the ledger, and puts back what it changed."""
+    folder = tmp_path_factory.mktemp("shared")
+    ledger = folder / "ledger.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bot.sandbox", "--alone", "--valkey-dir", str(folder), "--ledger", str(ledger)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        try:
+            yield {**json.loads(process.stdout.readline()), "ledger": ledger}
+        finally:
+            process.terminate()
+            assert process.wait(10) == 0
+
+
+async def ledger_of(session: aiohttp.ClientSession) -> list[dict[str, Any]]:
+    """All of it."""
+    async with session.get("/ledger") as response:
+        entries: list[dict[str, Any]] = await response.json()
+        return entries
+
+
+async def test_a_repeated_reduction_is_one_effect_and_two_requests(shared: dict[str, Any]) -> None:
     """The ledger tells requests from changes of state: the second equal reduction changes nothing."""
-    ledger = tmp_path / "ledger.jsonl"
-    sandbox = await start("--ledger", str(ledger))
     body = {"kelly_fraction": 0.1, "reason": "VaR breach"}
-    async with aiohttp.ClientSession(sandbox["url"]) as session:
+    async with aiohttp.ClientSession(shared["url"]) as session:
+        before = len(await ledger_of(session))
         for changed in (True, False):
             async with session.post("/api/risk/emergency-reduce", json=body, headers={"Idempotency-Key": "k1"}) as r:
                 assert (r.status, await r.json()) == (200, {"kelly_fraction": 0.1, "changed": changed})
         async with session.get("/api/risk/status") as r:
             assert (await r.json())["kelly_fraction"] == 0.1
-        async with session.get("/ledger") as r:
-            entries = await r.json()
+        everything = await ledger_of(session)
+        written = [json.loads(line) for line in shared["ledger"].read_text().splitlines()]
+        await (await session.post("/desk/restore")).read()
+    entries = everything[before:]
     effects = [e for e in entries if e["kind"] == "effect"]
     assert [(e["what"], e["before"], e["after"], e["author"]) for e in effects] == [
         ("kelly_fraction", 0.25, 0.1, "api")
     ]
     posts = [e for e in entries if e["what"] == "POST /api/risk/emergency-reduce"]
     assert [(e["status"], e["key"]) for e in posts] == [(200, "k1"), (200, "k1")]
-    assert [json.loads(line) for line in ledger.read_text().splitlines()] == entries
+    assert written == everything
 
 
-async def test_trading_is_stopped_once_and_the_desk_starts_it_again(start: Start) -> None:
+async def test_trading_is_stopped_once_and_the_desk_starts_it_again(shared: dict[str, Any]) -> None:
     """Whether trading is on is readable and dated, a second stop has no effect, and the reason is in the ledger."""
-    sandbox = await start()
-    async with aiohttp.ClientSession(sandbox["url"]) as session:
+    async with aiohttp.ClientSession(shared["url"]) as session:
+        before = len(await ledger_of(session))
         for body, changed in (({"reason": "VaR breach"}, True), (None, False)):
             async with session.post("/api/stop-trading", json=body) as r:
                 assert (r.status, await r.json()) == (200, {"trading": "off", "changed": changed})
@@ -77,8 +104,8 @@ async def test_trading_is_stopped_once_and_the_desk_starts_it_again(start: Start
             assert await r.json() == {"status": "healthy", "trading": "on"}
         async with session.post("/api/start-trading") as r:
             assert await r.json() == {"trading": "on", "changed": False}
-        async with session.get("/ledger?kind=effect") as r:
-            effects = [(e["what"], e["before"], e["after"], e["author"], e["reason"]) for e in await r.json()]
+        added = [e for e in (await ledger_of(session))[before:] if e["kind"] == "effect"]
+    effects = [(e["what"], e["before"], e["after"], e["author"], e["reason"]) for e in added]
     assert (status["trading"], status["updated_at"] > 0) == ("off", True)
     assert effects == [
         ("trading", True, False, "api", "VaR breach"), ("trading", False, True, "desk", "back to normal, by hand"),
@@ -96,14 +123,14 @@ async def test_trading_is_stopped_once_and_the_desk_starts_it_again(start: Start
         (b'{"kelly_fraction": 0.1, "reason": " "}', "reason"),
     ],
 )
-async def test_a_bad_reduction_is_refused_and_noted(start: Start, body: bytes, field: str) -> None:
+async def test_a_bad_reduction_is_refused_and_noted(shared: dict[str, Any], body: bytes, field: str) -> None:
     """What is refused has no effect, and the request is in the ledger all the same."""
-    sandbox = await start()
-    async with aiohttp.ClientSession(sandbox["url"]) as session:
+    async with aiohttp.ClientSession(shared["url"]) as session:
+        before = len(await ledger_of(session))
         async with session.post("/api/risk/emergency-reduce", data=body) as r:
             assert (r.status, (await r.json())["field"]) == (400, field)
-        async with session.get("/ledger") as r:
-            assert [(e["kind"], e["status"]) for e in await r.json()] == [("request", 400)]
+        added = (await ledger_of(session))[before:]
+    assert [(e["kind"], e["status"]) for e in added] == [("request", 400)]
 
 
 async def test_a_fault_shows_at_once_in_valkey_and_metrics(start: Start) -> None:
