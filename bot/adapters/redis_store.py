@@ -23,7 +23,7 @@ from bot.core.events import Addressed, InboxEntry, TimerFired
 from bot.core.incident import TERMINAL, Incident
 from bot.core.record import SCHEMA_VERSION
 from bot.core.words import AggregateId, Millis
-from bot.engine.high_water import Sent
+from bot.engine.in_hand import named, still
 from bot.engine.ports import Change, Commit, Committed, Conflict, InboxDelivery, KeyClaim, Mark, OutboxDelivery
 from bot.errors import ConfigError, RecordForged, StoreForgot, StoreNewer
 
@@ -189,11 +189,15 @@ class RedisStore(RedisCustody):
 
     def _inbox_delivery(self, stream: bytes, row: Row, deliveries: int, seen: int) -> InboxDelivery:
         entry, problem, raw = self._open(stream, row, decode_entry)
-        return InboxDelivery(delivery=_name(row, seen), entry=entry, deliveries=deliveries, raw=raw, problem=problem)
+        return InboxDelivery(
+            delivery=named(row[0].decode(), seen), entry=entry, deliveries=deliveries, raw=raw, problem=problem
+        )
 
     def _outbox_delivery(self, stream: bytes, row: Row, deliveries: int, seen: int) -> OutboxDelivery:
         effect, problem, raw = self._open(stream, row, decode_effect)
-        return OutboxDelivery(delivery=_name(row, seen), effect=effect, deliveries=deliveries, raw=raw, problem=problem)
+        return OutboxDelivery(
+            delivery=named(row[0].decode(), seen), effect=effect, deliveries=deliveries, raw=raw, problem=problem
+        )
 
     def _open(self, stream: bytes, row: Row, decode: Callable[[bytes], T]) -> tuple[T | None, str, bytes]:
         raw = row[1]
@@ -228,7 +232,7 @@ class RedisStore(RedisCustody):
         claims = [part for claim in commit.claims for part in self._claim(keys, claim)]
         effects = [self._sealer.seal(keys.outbox, encode_effect(effect)) for effect in commit.effects]
         before = self.marks.before(shard)
-        inbox_acks, outbox_acks = _still(commit.inbox_acks, before), _still(commit.outbox_acks, before)
+        inbox_acks, outbox_acks = still(commit.inbox_acks, before.times), still(commit.outbox_acks, before.times)
         arguments: list[Argument] = [
             GROUP, self._replica, before.mark.own, len(commit.changes), len(commit.claims), len(away), len(due) // 2,
             len(effects), len(inbox_acks), len(outbox_acks), len(commit.seen), len(commit.pointers),
@@ -311,7 +315,7 @@ class RedisStore(RedisCustody):
         """Set a poison delivery aside, with its reason, and acknowledge it, atomically."""
         keys = self._keys(shard)
         stream = keys.inbox if queue == "inbox" else keys.outbox
-        queued = "".join(_still((delivery,), self.marks.before(shard)))  # else it is set aside, and comes again
+        queued = "".join(still((delivery,), self.marks.times(shard)))  # else it is set aside, and comes again
         async with self._link.bounded("dead letter"):
             await self._link.write(
                 "dead_letter",
@@ -348,17 +352,6 @@ class RedisStore(RedisCustody):
         """Returns when a durable write works; raises StoreUnavailable otherwise."""
         async with self._link.bounded("check that the store can write"):
             await self._link.ask(b"SET", probe_key(self._prefix), self._replica)
-
-
-def _name(row: Row, seen: int) -> str:
-    """What a delivery is called: its entry's id, and how often the store had forgotten something when it was read."""
-    return row[0].decode() + (f"@{seen}" if seen else "")
-
-
-def _still(deliveries: Sequence[str], before: Sent) -> list[str]:
-    """The entry ids among these that still mean what they meant: a store that forgot some may give their ids again."""
-    parts = [delivery.partition("@") for delivery in deliveries]
-    return [entry for entry, _, seen in parts if int(seen or 0) == before.times]
 
 
 def _rows(entries: Sequence[tuple[bytes, Sequence[bytes] | None]]) -> list[Row]:

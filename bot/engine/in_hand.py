@@ -9,7 +9,7 @@ found may have been forgotten with its outcome, so it is begun again when it com
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -79,6 +79,16 @@ def work_name(delivery: OutboxDelivery) -> str:
     if delivery.effect is None:
         return delivery.delivery  # nobody can say which effect it was
     return f"{delivery.delivery.partition('@')[0]} {delivery.effect.id}"
+
+
+def named(entry: str, times: int) -> str:
+    """What a store calls a delivery of this entry, read when it was known to have forgotten something so often."""
+    return f"{entry}@{times}" if times else entry
+
+
+def still(names: Iterable[str], times: int) -> list[str]:
+    """The entries of those that still mean what they meant; a store that forgot some may give their ids again."""
+    return [name.partition("@")[0] for name in names if _seen(name) == times]
 
 
 def _seen(name: str) -> int:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from bot.core.audit import AuditEntry
 from bot.core.events import InboxEntry
 from bot.core.words import AggregateId, Millis
 from bot.engine.high_water import HighWater
+from bot.engine.in_hand import named, still
 from bot.engine.ports import (
     Commit,
     Committed,
@@ -26,8 +28,11 @@ from bot.engine.ports import (
     OutboxDelivery,
     Versioned,
 )
+from bot.errors import StoreForgot
 from tests.simulation.servers import STORE, WAITING, Queue, Servers
 from tests.simulation.wire import Line
+
+_FORGOT: Final = object()  # what a commit is answered where acknowledged writes are gone
 
 
 class SimulatedStore:
@@ -54,11 +59,16 @@ class SimulatedStore:
         servers, replica, before = self._servers, self.replica, self.marks.before(shard)
 
         def work() -> asyncio.Future[tuple[Any, Mark]] | tuple[Any, Mark]:
+            if call == "commit" and servers.ask(replica, "mark", shard).own < before.mark.own:
+                return _FORGOT, servers.ask(replica, "mark", shard)  # refused, as by the script
             result = servers.change(replica, call, shard, argument)
             reply = (result, servers.ask(replica, "mark", shard))
             return servers.when_followed(reply, intends=intends) if servers.confirmed else reply
 
         result, mark = await self._line.call(STORE, what, work)
+        if result is _FORGOT:
+            self.marks.saw(shard, before, mark, wrote=False)
+            raise StoreForgot("commit: the store has forgotten acknowledged writes")
         self.marks.saw(shard, before, mark, wrote=counts and not isinstance(result, Conflict))
         return result
 
@@ -84,18 +94,23 @@ class SimulatedStore:
 
     async def _take(self, shard: str, queue: Queue, count: int, block_ms: int) -> list[Any]:
         servers, replica, wait_s = self._servers, self.replica, block_ms / 1_000
+        times = self.marks.times(shard)
         port, what = (WAITING, f"read_{queue}") if block_ms else (STORE, f"look at {queue}")
-        return await self._line.call(port, what, lambda: servers.take(replica, shard, queue, count, wait_s))
+        taken = await self._line.call(port, what, lambda: servers.take(replica, shard, queue, count, wait_s))
+        return _named(taken, times)
 
     async def reclaim(
         self, shard: str, idle_ms: int, count: int, *, starting: bool = False
     ) -> tuple[list[InboxDelivery], list[OutboxDelivery]]:
         """What is held for longer than `idle_ms`; with 0, what this replica's name holds."""
-        return await self._change("reclaim", shard, idle_ms, count, starting=starting)
+        times = self.marks.times(shard)
+        inbox, outbox = await self._change("reclaim", shard, idle_ms, count, starting=starting)
+        return _named(inbox, times), _named(outbox, times)
 
     async def dead_letter(self, shard: str, queue: Queue, delivery: str, raw: bytes, reason: str) -> None:
         """Set aside and acknowledge."""
-        await self._change("dead_letter", shard, queue, delivery, raw, reason)
+        entry = "".join(still((delivery,), self.marks.times(shard)))
+        await self._change("dead_letter", shard, queue, entry, raw, reason)
 
     async def dead_letters(self, shard: str, limit: int) -> list[tuple[str, str, bytes]]:
         """Newest first."""
@@ -121,6 +136,10 @@ class SimulatedStore:
 
     async def commit(self, shard: str, commit: Commit) -> Committed | Conflict:
         """All or nothing."""
+        times = self.marks.times(shard)
+        if times:
+            inbox, outbox = still(commit.inbox_acks, times), still(commit.outbox_acks, times)
+            commit = replace(commit, inbox_acks=tuple(inbox), outbox_acks=tuple(outbox))
         counts = bool(commit.changes or commit.claims or commit.effects or commit.inbox_acks or commit.outbox_acks)
         return await self._write(shard, "commit", _words(commit), commit, counts=counts, intends=commit.intends)
 
@@ -167,6 +186,13 @@ class SimulatedStore:
     async def check_writable(self) -> None:
         """A durable write works."""
         await self._change("check_writable")
+
+
+def _named(deliveries: list[Any], times: int) -> list[Any]:
+    """As the real store names them."""
+    if not times:
+        return deliveries
+    return [replace(each, delivery=named(each.delivery, times)) for each in deliveries]
 
 
 def _words(commit: Commit) -> str:
