@@ -232,8 +232,19 @@ def test_check_names_file_and_line_of_each_broken_policy(
     [problem] = json.loads(capsys.readouterr().out)["problems"]
     assert problem["source"] == f"tests/fixtures/broken/{file}"
     assert problem["line"] >= 1
-    assert cli.run(["check", f"tests/fixtures/broken/{file}"]) == 2
-    assert f"{file}:{problem['line']}: " in capsys.readouterr().out
+
+
+def test_check_tells_people_all_broken_files_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As people read it: a directory, and every problem that scripts get, with its file and line."""
+    monkeypatch.chdir(ROOT)
+    assert cli.run(["check", "tests/fixtures/broken", "--json"]) == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert {Path(each["source"]).name for each in problems} >= {path.name for path in BROKEN.glob("*.yaml")}
+    assert cli.run(["check", "tests/fixtures/broken"]) == 2
+    told = capsys.readouterr().out
+    assert [each for each in problems if f"{Path(each['source']).name}:{each['line']}: " not in told] == []
 
 
 def test_check_of_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

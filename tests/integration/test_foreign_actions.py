@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -30,6 +31,17 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs/andon.yaml"
 FILE = re.compile(r"^<!-- file: (\S+) -->\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HERE = "tests.integration.test_foreign_actions"
+# Several commands in one process, which is what costs; each command's exit code and output, as JSON.
+COMMANDS = """
+import contextlib, io, json, sys
+from bot import cli
+told = []
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = cli.run(arguments)
+    told.append([code, out.getvalue()])
+print(json.dumps(told))
+"""
 
 
 class Desk:
@@ -60,6 +72,10 @@ class Desk:
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
+    def andon(self, *commands: list[str]) -> list[tuple[int, str]]:
+        """What `andon` says to each, one after the other: exit code and standard output."""
+        return [(code, out) for code, out in json.loads(self.run("-c", COMMANDS, json.dumps(commands)).stdout)]
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
@@ -75,7 +91,13 @@ def test_the_guide_works_as_written(desk: Desk) -> None:
     ran = desk.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(desk.folder), "tests")
     assert "55 passed" in ran.stdout
     desk.run("-W", "error", "-c", "from tests import worlds; worlds.listener().snapshot(); worlds.feed().snapshot()")
-    report = json.loads(desk.run("-m", "bot", "check", "desk", "--json").stdout)
+    told = desk.andon(
+        ["check", "desk", "--json"], ["check", "desk"], ["actions", "orders.hold_symbol"], ["actions", "--json"],
+        ["actions", "orders.unheard_of"],
+    )  # fmt: skip
+    assert [code for code, _ in told] == [0, 0, 0, 0, 2]
+    checked, plainly, page, actions, _ = (out for _, out in told)
+    report = json.loads(checked)
     assert report["ok"] is True
     assert [(each["kind"], each["name"], each["distribution"]) for each in report["foreign"]] == [
         ("action", "orders.cancel_all", "desk-actions"),
@@ -83,16 +105,12 @@ def test_the_guide_works_as_written(desk: Desk) -> None:
         ("action", "orders.hold_symbol", "desk-actions"),
         ("diagnosis", "orders.rejects", "desk-actions"),
     ]
-    page = desk.run("-m", "bot", "actions", "orders.hold_symbol").stdout
     assert "# `orders.hold_symbol`" in page
     assert "SET hold:BTC-USD is not in the allow list of …" in page
-    listed = {
-        each["name"]: each["from"] for each in json.loads(desk.run("-m", "bot", "actions", "--json").stdout)["actions"]
-    }
+    listed = {each["name"]: each["from"] for each in json.loads(actions)["actions"]}
     assert (listed["orders.cut_limit"], listed["orders.rejects"]) == ("desk-actions 1.0", "desk-actions 1.0")
     assert listed["trading.halt"] == "andon"
-    desk.run("-m", "bot", "actions", "orders.unheard_of", code=2)
-    assert "orders.cut_limit comes from desk-actions 1.0" in desk.run("-m", "bot", "check", "desk").stdout
+    assert "orders.cut_limit comes from desk-actions 1.0" in plainly
 
 
 @pytest.mark.slow
@@ -108,11 +126,12 @@ def test_without_it_the_policy_is_wrong(desk: Desk) -> None:
 
 
 @pytest.mark.slow
-def test_an_installed_action_that_breaks_stops_the_start(tmp_path: Path) -> None:
+def test_an_installed_action_that_breaks_stops_the_start(desk: Desk, tmp_path: Path) -> None:
     """Exit 2 and one line that names the distribution and the way out."""
     broken = Desk(tmp_path)
-    broken.write("desk_actions/cut_limit.py", '"""Broken."""\nimport no_such_module\n')
-    broken.install()
+    shutil.copytree(desk.site, broken.site)
+    for place in ("site/", ""):  # as installed, and beside it where Python looks first
+        broken.write(f"{place}desk_actions/cut_limit.py", '"""Broken."""\nimport no_such_module\n')
     told = " ".join(broken.run("-m", "bot", "serve", "--config", "desk/andon.yaml", code=2).stderr.split())
     assert "desk-actions 1.0" in told
     assert "No module named 'no_such_module'" in told
