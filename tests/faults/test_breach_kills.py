@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.acceptance.harness.floor import open_floor
-
-pytestmark = pytest.mark.slow
 
 
 async def test_a_breach_told_while_andon_is_dead_is_acted_on_when_it_is_back() -> None:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from tests.acceptance.harness.failover import FailoverFloor, open_failover_floor
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 async def _ends_well(floor: FailoverFloor) -> None:

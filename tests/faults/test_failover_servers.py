@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from bot.sandbox.topology import topology
 from tests.contract.failover_floor import desk, hammered, lost
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 TIMES = 20  # by Sentinels on two floors at once, for each one takes two seconds; and by servers alone
 
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from bot.adapters.clock import wall_ms
 from bot.core.incident_ladder import FRESH_WINDOW_MS
 from bot.sandbox.children import until
 from tests.acceptance.harness.desk import CUT, WITHIN, cut, open_desk, policy
-
-pytestmark = pytest.mark.slow
 
 SCALE = 40  # of the clock after the outage: seconds of real time are minutes then
 
