@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-SIM: Final = ("-m", "tests.simulation", "--seeds", "30", "--jobs", "1", "--json")
+SIM: Final = ("-m", "tests.simulation", "--seeds", "60", "--jobs", "1", "--json")
 TAMPER: Final = ("-m", "tests.tamper", "--edits", "40", "--jobs", "1")
 LAWS: Final = range(1, 14)
 

@@ -275,7 +275,7 @@ def draw(seed: int) -> Script:
     setup = troubles.setup(Random(f"{seed}/setup"))
     steps: list[Step] = [Calm(at=TROUBLE_MS - CALM_MS)]
     stories, weights = zip(*STORIES, strict=True)
-    told = chance.choices(stories, weights, k=chance.choice((2, 3, 4, 5)))
+    told = chance.choices(stories, weights, k=chance.choice((1, 2, 3, 4)))
     for number, story in enumerate(told):
         steps += story(chance, number)
     willing = WILLING + ASKED * (_relief in told or _runaway in told)
