@@ -69,7 +69,7 @@ async def forgetting_is_told(house: FaultHouse) -> None:
 
     async def look() -> bool:
         told = [page["summary"] for page in house.said("PAGE") if page["incident_id"] == SYSTEM_TARGET]
-        return any("forg" in why and "automation is stopped while" in why for why in told)  # forgot, or forgotten
+        return any("forg" in why and "automation is stopped until" in why for why in told)  # forgot, or forgotten
 
     await until("a page says that the store has forgotten", look, within=NOTICED_S)
 
