@@ -11,7 +11,7 @@ import yaml
 from bot.engine.antientropy import FOUND, GONE, NOTE
 from bot.engine.reach import EMPTY, UNREACHABLE
 from tests.acceptance.harness import deploy_files, services
-from tests.acceptance.harness.floor import TOKEN, Floor
+from tests.acceptance.harness.floor import TOKEN, open_floor
 from tests.acceptance.harness.listener import SYSTEM, listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -72,12 +72,12 @@ async def test_a_dead_watchdog_and_an_alertmanager_that_is_gone_page() -> None:
         assert await andon.fires("VaRBreach")
 
 
-async def test_a_running_andon_asks_the_alertmanager_that_is_written_into_its_configuration(floor: Floor) -> None:
+async def test_a_running_andon_asks_the_alertmanager_that_is_written_into_its_configuration() -> None:
     """`andon serve`, a new entry in andon.yaml: what that one holds and could not deliver opens an incident."""
-    where = floor.folder / "mute"
-    where.mkdir()
-    nowhere = deploy_files.alertmanager(where, andon=f"127.0.0.1:{services.free_port()}", token=TOKEN)
-    async with AsyncExitStack() as stack, aiohttp.ClientSession() as session:
+    async with open_floor() as floor, AsyncExitStack() as stack, aiohttp.ClientSession() as session:
+        where = floor.folder / "mute"
+        where.mkdir()
+        nowhere = deploy_files.alertmanager(where, andon=f"127.0.0.1:{services.free_port()}", token=TOKEN)
         mute = await services.alertmanager(stack, session, nowhere, where, "mute")
         labels = {"alertname": "VaRBreach", "severity": "critical", "system": SYSTEM, "symbol": "ETH-USD"}
         async with session.post(f"http://{mute.address}/api/v2/alerts", json=[{"labels": labels}]) as answer:
