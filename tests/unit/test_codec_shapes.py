@@ -111,7 +111,21 @@ GOOD = codec.encode_entry(sample(events.AlertsReceived))
         (b"1 " + b"[" * 100_000, "entry"),
         (b"1 \xff\xfe", "entry"),
     ],
-    ids=["empty", "zero", "signed", "too-long", "unversioned", "no-kind", "kind", "extra", "type", "missing", "torn", "deep", "binary"],
+    ids=[
+        "empty",
+        "zero",
+        "signed",
+        "too-long",
+        "unversioned",
+        "no-kind",
+        "kind",
+        "extra",
+        "type",
+        "missing",
+        "torn",
+        "deep",
+        "binary",
+    ],
 )
 def test_anything_else_is_forged(raw: bytes, words: str) -> None:
     """No version of ours, an unknown kind or shape, torn or foreign bytes: never half understood."""
