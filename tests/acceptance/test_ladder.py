@@ -78,8 +78,9 @@ async def test_kill_in_the_middle_of_every_wait() -> None:
         cases = ("votes", "rungs", "branch", "held")
         await asyncio.gather(*(desk.alert(case, case.capitalize()) for case in cases))
         held = await desk.incident("held")
-        code, answer = await desk.command("hold", held["id"], "--for", f"{HELD_MS}ms", "--reason", "a fill is pending")
-        assert (code, answer["decisions"][0]["decision"]) == (0, "applied"), answer
+        order = {"for_ms": HELD_MS, "reason": "a fill is pending"}
+        answer = await (await desk.as_("")).post(f"/incidents/{held['id']}/hold", order)
+        assert answer["decisions"][0]["decision"] == "applied", answer
         due = (await desk.record(held["id"]))["held_until"]
         assert due > held["episode_at"] + HELD_MS
         card = await desk.asked("votes")

@@ -26,8 +26,6 @@ from bot.sandbox.children import Child, until
 from tests.acceptance.harness.floor import TIMEOUT, Floor
 from tests.acceptance.harness.services import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-
 STREAM = "model.switch.log"
 WITHIN = 20.0
 MASTER = "trading-redis"
