@@ -13,7 +13,7 @@ EDITS ?= 10000
 .PHONY: help demo test lint bench sim tamper crash faults fuzz breaks docs image lock vulnerabilities clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Andon needs Python >= 3.11; set PYTHON=/path/to/python3.11"; exit 1; }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 SIM: Final = ("-m", "tests.simulation", "--seeds", "60", "--jobs", "1", "--json")
+CRASH: Final = ("-m", "tests.crash", "--trials", "1", "--jobs", "1", "--point")
 TAMPER: Final = ("-m", "tests.tamper", "--edits", "40", "--jobs", "1")
 LAWS: Final = range(1, 14)
 
@@ -84,6 +85,25 @@ BREAKS: Final[tuple[Break, ...]] = (
             if self._step.delivery != "keyed":""",
         machine=SIM,
         shows="no double effect",
+    ),
+    Break(
+        law=3,
+        says="after a crash, what may be sent only once is sent again",
+        file="bot/engine/activity.py",
+        old='if earlier.delivery != "absolute":',
+        new='if earlier.delivery == "keyed":',
+        machine=(*CRASH, "sent"),
+        shows="doubled: shown-",
+    ),
+    Break(
+        law=1,
+        says="an effect is acknowledged before it is performed",
+        file="bot/engine/dispatch.py",
+        old="async with asyncio.timeout(ACTIVITY_SECONDS):",
+        new="""await self._hands.engine.tell_all(self._shard, [], outbox_acks=(delivery.delivery,))
+            async with asyncio.timeout(ACTIVITY_SECONDS):""",
+        machine=(*CRASH, "declared"),
+        shows="lost: absolute-",
     ),
     Break(
         law=4,
@@ -174,7 +194,7 @@ BREAKS: Final[tuple[Break, ...]] = (
     ),
     Break(
         law=10,
-        says="an effect leaves no link behind",
+        says="a link's hash no longer covers what the link says",
         file="bot/core/audit.py",
         old='return hashlib.sha256(f"{seq}\\n{previous}\\n{body}".encode()).hexdigest()',
         new='return hashlib.sha256(f"{seq}\\n{previous}".encode()).hexdigest()',
@@ -200,7 +220,7 @@ BREAKS: Final[tuple[Break, ...]] = (
             break
         why =""",
         machine=pytest("tests/unit/engine/test_routed_pager.py"),
-        shows="test_",
+        shows="test_routed_pager.py::test_",
     ),
     Break(
         law=13,
@@ -209,6 +229,6 @@ BREAKS: Final[tuple[Break, ...]] = (
         old="if draft.plan.healthy:",
         new='if draft.plan.healthy == "never":',
         machine=pytest("tests/unit/core/test_incident_course.py", "tests/unit/core/test_incident_alerts.py"),
-        shows="test_",
+        shows="test_incident_course.py::test_",
     ),
 )
