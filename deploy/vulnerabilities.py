@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except NoAnswerError as error:
-        sys.stderr.write(f"NOT CHECKED: {error}\nwhether what these {len(asked.locks)} locks name is vulnerable is not known\n")
+        sys.stderr.write(f"NOT CHECKED: {error}\nwhether anything in these locks is vulnerable is not known\n")
         return NOT_CHECKED
     for number, (name, version, advisory) in enumerate(found):
         line = told(asked.url, name, version, advisory) if number < MAX_TOLD else f"{name} {version}: {advisory}"
