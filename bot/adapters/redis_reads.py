@@ -121,6 +121,12 @@ class RedisReads:
         except ValueError as error:
             raise RecordForged(f"{shard}: its count of writes is not a number") from error
 
+    async def time(self) -> Millis:
+        """The wall clock of the store's server."""
+        async with self._link.bounded("time"):
+            seconds, micros = await self._link.ask(b"TIME")
+        return int(seconds) * 1_000 + int(micros) // 1_000
+
     async def next_due(self, shard: str) -> Millis | None:
         """When the shard's earliest timer is due."""
         async with self._link.bounded("next due"):

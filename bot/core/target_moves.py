@@ -26,18 +26,13 @@ class TargetDraft:
         self.target = private_copy(target)
         self.now = now
         self.effects: list[Effect] = []
-        self._of_our_time()
+        self._drop_old()
 
-    def _of_our_time(self) -> None:
-        """What a clock that ran ahead dated in the future counts from now on, or a cool-down would last as long as that
-        clock was ahead."""
-        target, now = self.target, self.now
-        if any(at > now for at in target.last_run.values()):
-            self.change(last_run={action: min(at, now) for action, at in target.last_run.items()})
-        if target.recent and target.recent[-1] > now:
-            self.change(recent=tuple(min(at, now) for at in target.recent))
-        if target.recalled and target.recalled[0].at < now - RECALLED_MS:
-            self.change(recalled=tuple(each for each in target.recalled if each.at >= now - RECALLED_MS))
+    def _drop_old(self) -> None:
+        """What was recalled is kept for three days, though no step runs longer than one: a clock may be a day ahead."""
+        oldest = self.now - 3 * RECALLED_MS
+        if self.target.recalled and self.target.recalled[0].at < oldest:
+            self.change(recalled=tuple(each for each in self.target.recalled if each.at >= oldest))
 
     def change(self, **fields: Any) -> None:  # the fields are Target's own; its slots refuse other names
         for name, value in fields.items():

@@ -183,6 +183,10 @@ class Store(Protocol):
         """Note that this replica is at work; returns when each replica said so last, of the last day."""
         ...
 
+    async def time(self) -> Millis:
+        """The wall clock of the store's server."""
+        ...
+
     async def mark(self, shard: str) -> Mark:
         """How many writes the shard counts now, in all and of this replica."""
         ...

@@ -124,6 +124,7 @@ class MemoryStore(MemoryLedger):
     def __init__(self, replica: str = "memory", *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.replica = replica
         self.marks = HighWater()  # what was acknowledged to this replica
+        self.wall: Callable[[], Millis] = lambda: int(time.time() * 1_000)  # noqa: TID251  # the server's own clock
         self.down = ""  # set: every call fails with this reason
         self.lose_reply: set[str] = set()  # names of calls that work once, but whose reply is lost
         self._monotonic = monotonic
@@ -282,6 +283,10 @@ class MemoryStore(MemoryLedger):
         present = self._shard(shard).present
         present[self.replica] = now
         return dict(present)
+
+    async def time(self) -> Millis:
+        """The server's clock."""
+        return self.wall()
 
     async def mark(self, shard: str) -> Mark:
         """Both counts."""

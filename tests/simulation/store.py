@@ -143,6 +143,13 @@ class SimulatedStore:
         counts = bool(commit.changes or commit.claims or commit.effects or commit.inbox_acks or commit.outbox_acks)
         return await self._write(shard, "commit", _words(commit), commit, counts=counts, intends=commit.intends)
 
+    async def time(self) -> Millis:
+        """True time: the servers' clocks are right."""
+        from tests.simulation.world import EPOCH  # which builds on this module
+
+        servers = self._servers
+        return await self._line.call(STORE, "time", lambda: EPOCH + int(servers.loop.time() * 1_000), only_looks=True)
+
     async def mark(self, shard: str) -> Mark:
         """Both counts."""
         return await self._ask("mark", shard)

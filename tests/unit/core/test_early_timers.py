@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.early import put_back
+from bot.core.early import ASTRAY, put_back
 from bot.core.events import TimerFired
 from bot.core.incident import Incident
 from bot.core.plan import Page, Rung
 from bot.core.record import Applied, Timer
 from bot.core.source import Source
 from bot.core.target import Target
-from bot.core.target_moves import TargetDraft
 from bot.engine.fold import fold_one
 from tests.unit.core.builders import START, opened, plan
 
@@ -59,8 +58,11 @@ def test_a_timer_that_a_clock_ahead_has_set_lasts_as_long_as_it_was_meant_to(
     """The clock was a day ahead: fifteen seconds are fifteen seconds from now, not a day."""
     day = 86_400_000
     wrong = replace(record, timers={"rung:1": Timer(due=day + 15_000, token="t", since=day)})
-    again = fold_one(wrong, rings(1_000), 1_000).record.timers["rung:1"]
+    told = TimerFired(id=f"{ASTRAY}t", at=1_000, name="rung:1", token="t")
+    again = fold_one(wrong, told, 1_000).record.timers["rung:1"]
     assert (again.due, again.since) == (16_000, 1_000)
+    kept = fold_one(wrong, rings(1_000), 1_000).record.timers["rung:1"]  # by a clock that may be the wrong one itself
+    assert (kept.due, kept.since) == (day + 15_000, day)
 
 
 def test_every_machine_says_when_it_set_a_timer() -> None:
@@ -72,11 +74,12 @@ def test_every_machine_says_when_it_set_a_timer() -> None:
             assert timer.since == START
 
 
-def test_what_a_clock_ahead_has_dated_does_not_lengthen_a_cool_down() -> None:
-    """It ran at a time that has not come: from now on it counts as run now."""
+def test_what_a_clock_ahead_has_dated_counts_from_now_once_told() -> None:
+    """Only by whoever knows that its clock is right: to a clock that is behind, every cool-down lies in the future."""
     later = START + 3_600_000
     target = Target(id="target:risk-engine", system="s", last_run={"risk.reduce_kelly": later}, recent=(START, later))
-    draft = TargetDraft(target, START + 1)
-    assert draft.target.last_run == {"risk.reduce_kelly": START + 1}
-    assert draft.target.recent == (START, START + 1)
-    assert target.last_run == {"risk.reduce_kelly": later}
+    told = TimerFired(id=f"{ASTRAY}x", at=START + 1, name="", token="")
+    after = fold_one(target, told, START + 1).record
+    assert isinstance(after, Target)
+    assert (after.last_run, after.recent) == ({"risk.reduce_kelly": START + 1}, (START, START + 1))
+    assert fold_one(target, rings(START + 1), START + 1).record == target
