@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Protocol
 
 from bot.core.words import AggregateId
 from bot.engine.checkpoints import Head, KnownChain
@@ -15,19 +16,21 @@ from bot.engine.custody import Place, SetTimer
 from bot.engine.ports import Versioned
 
 
+class Loading(Protocol):
+    """What the twin brings itself."""
+
+    async def load(self, shard: str, ids: Sequence[AggregateId]) -> dict[AggregateId, Versioned]: ...
+
+
 class MemoryLedger:
     """The part of the twin that a house signs and looks after."""
 
     _chains: Mapping[str, KnownChain] = MappingProxyType({})
 
-    async def load(self, shard: str, ids: Sequence[AggregateId]) -> dict[AggregateId, Versioned]:
-        """The records that exist; the twin's own."""
-        raise NotImplementedError
-
     def witnessed_by(self, witness: Callable[[str, AggregateId, int, str], None]) -> None:
         """Nobody is told of commits here."""
 
-    async def heads(self, shard: str, ids: Sequence[AggregateId]) -> dict[AggregateId, Head]:
+    async def heads(self: Loading, shard: str, ids: Sequence[AggregateId]) -> dict[AggregateId, Head]:
         """Version and head of each aggregate that exists."""
         return {name: (found.version, found.head) for name, found in (await self.load(shard, ids)).items()}
 

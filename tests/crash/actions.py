@@ -7,6 +7,7 @@ whose effect can be looked up afterwards, where `http.call`'s cannot. Given to t
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from remediations.catalogue import CATALOGUE, ActionCatalogue
@@ -34,15 +35,15 @@ class OrderParams(Params):
     order: Text
 
 
-class Order:
+class Order(ABC):
     """One order, found again by what the target keeps of it: its key, its fence, or its own words."""
 
     path: ClassVar[str]
     kept: ClassVar[str]  # the list of the target's state in which a request shows afterwards
 
+    @abstractmethod
     def mark(self, context: ActionContext, order: str) -> object:
         """What stands in that list when this request, and no other, was carried out."""
-        raise NotImplementedError
 
     async def inspect(self, context: ActionContext, arguments: JsonText) -> Inspection:
         """How many orders there are now."""
