@@ -242,7 +242,8 @@ def unknown(draft: Draft, event: StepUnknown) -> Decision:
 def late(draft: Draft, event: StepReport) -> Decision:
     """An outcome that arrives after the incident moved on: kept and told. Its turn was given back by then."""
     outcome = _LATE_OUTCOMES[type(event)]
-    if any((r.intent, r.outcome) == (event.intent, outcome) for r in draft.incident.results if r.intent):
+    known = {(result.intent, result.outcome, result.why) for result in draft.incident.results if result.intent}
+    if (event.intent, outcome, event.why) in known:  # in other words it is news: a turn that ran out is no answer
         return Ignored("a copy of a known outcome")
     record(draft, outcome, event)
     if outcome in ("succeeded", "unknown"):

@@ -190,11 +190,9 @@ def budgeted(facts: Facts) -> Iterator[str]:
     if facts.offsets:
         return  # a window is told by clocks
     anew = [*facts.forgotten, *(deed.at for deed in facts.deeds if deed.verb == "unfreeze")]  # the count begins again
-    by_people = {
-        line.event["intent"]
-        for line in facts.lines
-        if line.kind == "intent_declared" and (line.event["approval"] or line.event["ordered"])
-    }
+    declared = [line.event for line in facts.lines if line.kind == "intent_declared"]
+    declared += [line.event["intent"] for line in facts.lines if line.kind == "intent_recalled"]
+    by_people = {intent["intent"] for intent in declared if intent["approval"] or intent["ordered"]}
     first: dict[str, Arrival] = {}
     for send in facts.sends():
         if send.key not in by_people:

@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.simulation.runner import Verdict, run
 from tests.simulation.script import Calm
+from tests.simulation.troubles import Failover, FollowerAway
 from tests.simulation.world import Script, Step
 
 MAX_RUNS: Final = 150  # about fifteen seconds; what is left by then is short enough to read
@@ -53,6 +54,8 @@ def _simpler(script: Script, law: str, judge: Callable[[Script], Verdict]) -> Sc
         if named <= {f"r{number + 1}" for number in range(replicas)} and _breaks(judge(smaller), law):
             script = smaller
             break
+    if any(isinstance(step, Failover | FollowerAway) for step in script.steps):
+        return script  # a store that nobody follows cannot fail over
     alone = replace(script, setup=replace(script.setup, followed=False, confirmed=False))
     if alone != script and _breaks(judge(alone), law):
         script = alone
