@@ -1,8 +1,8 @@
 """`POST /api/v1/…`: what an operator may do to automation, and the simplest orders about an incident.
 
-Mounted by `http_app`. A command becomes one event, folded and committed by the engine before the answer; the answer is
-the machine's decision with its reason (`http_orders`). What people decide on incidents is in `http_decisions`. `fire`
-goes the way of any webhook instead (parse, route, inbox); with the same `starts_at` it is the same firing.
+Mounted by `http_app`. A command goes to the desk (`desk`), which takes the same orders from Slack; the answer is the
+machine's decision with its reason (`http_orders`). What people decide on incidents is in `http_decisions`. `fire` goes
+the way of any webhook instead (parse, route, inbox); with the same `starts_at` it is the same firing.
 """
 
 from __future__ import annotations
@@ -16,24 +16,11 @@ from aiohttp import web
 from pydantic import Field
 
 from bot.adapters import http_orders
+from bot.adapters.desk import MAX_FREEZE_MS, MIN_MS, Desk, Order
 from bot.adapters.http_errors import as_json
 from bot.adapters.http_intake import Intake
-from bot.adapters.http_lookup import find_incident, the_policy, the_shard
 from bot.adapters.http_orders import Body, Name, Words, answer, read
 from bot.adapters.http_services import Services
-from bot.core.events import Event
-from bot.core.orders import (
-    LeaseEnded,
-    LeaseRenewed,
-    OperatorAcked,
-    OperatorResolved,
-    PolicyArmed,
-    PolicyDisarmed,
-    TargetFrozen,
-    TargetUnfrozen,
-)
-from bot.core.words import SYSTEM_TARGET, AggregateId, target_id
-from bot.errors import InputError
 from handlers import alertmanager
 from handlers.routing import split
 
@@ -49,7 +36,7 @@ class FreezeBody(Body):
     system: Name = ""  # empty: every system
     component: Name = ""  # empty: all of the system's automation
     reason: Annotated[str, Field(min_length=1, max_length=500)]
-    for_ms: Annotated[int, Field(ge=1_000, le=30 * 86_400_000)] | None = None
+    for_ms: Annotated[int, Field(ge=MIN_MS, le=MAX_FREEZE_MS)] | None = None
 
 
 class UnfreezeBody(Body):
@@ -66,7 +53,7 @@ class LeaseBody(Body):
     system: Name
     component: Name
     action: Name
-    for_ms: Annotated[int, Field(ge=1_000, le=30 * 86_400_000)] | None = None  # from now on; without it, the lease ends
+    for_ms: Annotated[int, Field(ge=MIN_MS, le=MAX_FREEZE_MS)] | None = None  # from now on; without it, the lease ends
 
 
 class FireBody(Body):
@@ -83,6 +70,7 @@ class Commands:
     def __init__(self, services: Services, intake: Intake) -> None:
         self._services = services
         self._intake = intake
+        self._desk = Desk(services)
 
     def mount(self, app: web.Application) -> None:
         """Add the routes to an application."""
@@ -98,58 +86,49 @@ class Commands:
         }
         http_orders.mount(app, self._services, routes)
 
-    async def _ack(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        found = await find_incident(self._services, request.match_info["incident"])
-        event = OperatorAcked(id=event_id, at=self._services.clock.now(), by=person)
-        return await self._tell(found.shard, found.incident.id, event)
+    async def _ack(self, request: web.Request, order: Order) -> web.Response:
+        return answer(await self._desk.ack(order, request.match_info["incident"]))
 
-    async def _resolve(self, request: web.Request, person: str, event_id: str) -> web.Response:
+    async def _resolve(self, request: web.Request, order: Order) -> web.Response:
         body = await read(request, ResolveBody)
-        found = await find_incident(self._services, request.match_info["incident"])
-        event = OperatorResolved(
-            id=event_id, at=self._services.clock.now(), by=person, note=body.note, force=body.force
-        )
-        return await self._tell(found.shard, found.incident.id, event)
+        incident = request.match_info["incident"]
+        return answer(await self._desk.resolve(order, incident, note=body.note, force=body.force))
 
-    async def _freeze(self, request: web.Request, person: str, event_id: str) -> web.Response:
+    async def _freeze(self, request: web.Request, order: Order) -> web.Response:
         body = await read(request, FreezeBody)
-        now = self._services.clock.now()
-        until = now + body.for_ms if body.for_ms else None
-        event = TargetFrozen(id=event_id, at=now, by=person, reason=body.reason, until=until)
-        return await self._broadcast(body.system, body.component, event)
+        return answer(
+            await self._desk.freeze(
+                order, system=body.system, component=body.component, reason=body.reason, for_ms=body.for_ms
+            )
+        )
 
-    async def _unfreeze(self, request: web.Request, person: str, event_id: str) -> web.Response:
+    async def _unfreeze(self, request: web.Request, order: Order) -> web.Response:
         body = await read(request, UnfreezeBody)
-        event = TargetUnfrozen(id=event_id, at=self._services.clock.now(), by=person)
-        return await self._broadcast(body.system, body.component, event)
+        return answer(await self._desk.unfreeze(order, system=body.system, component=body.component))
 
-    async def _lease(self, request: web.Request, person: str, event_id: str) -> web.Response:
-        body, now = await read(request, LeaseBody), self._services.clock.now()
-        if body.for_ms is None:
-            ended = LeaseEnded(id=event_id, at=now, by=person, action=body.action)
-            return await self._broadcast(body.system, body.component, ended)
-        renewed = LeaseRenewed(id=event_id, at=now, by=person, action=body.action, for_ms=body.for_ms)
-        return await self._broadcast(body.system, body.component, renewed)
+    async def _lease(self, request: web.Request, order: Order) -> web.Response:
+        body = await read(request, LeaseBody)
+        return answer(
+            await self._desk.lease(
+                order, system=body.system, component=body.component, action=body.action, for_ms=body.for_ms
+            )
+        )
 
-    async def _arm(self, request: web.Request, person: str, event_id: str) -> web.Response:
+    async def _arm(self, request: web.Request, order: Order) -> web.Response:
         body = await read(request, ArmBody)
-        plan = the_policy(self._services, body.policy, body.system)
-        event = PolicyArmed(id=event_id, at=self._services.clock.now(), by=person, policy=plan.policy)
-        return await self._tell(plan.system, SYSTEM_TARGET, event)
+        return answer(await self._desk.arm(order, body.policy, system=body.system))
 
-    async def _disarm(self, request: web.Request, person: str, event_id: str) -> web.Response:
+    async def _disarm(self, request: web.Request, order: Order) -> web.Response:
         body = await read(request, ArmBody)
-        plan = the_policy(self._services, body.policy, body.system)
-        event = PolicyDisarmed(id=event_id, at=self._services.clock.now(), by=person, policy=plan.policy)
-        return await self._tell(plan.system, SYSTEM_TARGET, event)
+        return answer(await self._desk.disarm(order, body.policy, system=body.system))
 
-    async def _fire(self, request: web.Request, person: str, event_id: str) -> web.Response:
+    async def _fire(self, request: web.Request, order: Order) -> web.Response:
         """An alert by hand, through the same parser, routes and inbox as any webhook, and marked as such."""
         body = await read(request, FireBody)
         now = self._services.clock.now()
-        webhook = alertmanager.parse(_as_webhook(body, event_id))
+        webhook = alertmanager.parse(_as_webhook(body, order.id))
         starts_at = webhook.alerts[0].starts_at if body.starts_at else now
-        annotations = {**webhook.alerts[0].annotations, "fired_by": person}
+        annotations = {**webhook.alerts[0].annotations, "fired_by": order.person}
         alert = replace(webhook.alerts[0], source=FIRED, starts_at=starts_at, annotations=annotations)
         entries = split(replace(webhook, alerts=(alert,)), self._services.routes, now)
         entries = {shard: replace(entry, source=FIRED) for shard, entry in entries.items()}
@@ -160,29 +139,10 @@ class Commands:
                 "fingerprint": alert.fingerprint,
                 "status": alert.status,
                 "starts_at": starts_at,
-                "fired_by": person,
+                "fired_by": order.person,
             },
             status=202,
         )
-
-    async def _broadcast(self, system: str, component: str, event: Event) -> web.Response:
-        """To one component, to one system's automation, or to that of every system."""
-        if component and not system:
-            raise InputError("system", "name the system the component belongs to")
-        if not component:
-            shards = [the_shard(self._services, system)] if system else list(self._services.shards)
-            tell = self._services.tell
-            return answer([(shard, SYSTEM_TARGET, await tell(shard, SYSTEM_TARGET, event)) for shard in shards])
-        shard = the_shard(self._services, system)
-        known = [each.name for each in self._services.components() if each.system == shard]
-        if component not in known:
-            raise InputError(
-                "component", f"{shard} has no component {component!r}; it has: {', '.join(known)}", status=404
-            )
-        return await self._tell(shard, target_id(component), event)
-
-    async def _tell(self, shard: str, to: AggregateId, event: Event) -> web.Response:
-        return answer([(shard, to, await self._services.tell(shard, to, event))])
 
 
 def _as_webhook(body: FireBody, event_id: str) -> bytes:

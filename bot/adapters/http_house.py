@@ -11,6 +11,7 @@ from dataclasses import asdict
 from aiohttp import web
 
 from bot.adapters import http_orders
+from bot.adapters.desk import Order
 from bot.adapters.http_errors import as_json
 from bot.adapters.http_services import Services
 
@@ -25,7 +26,7 @@ class Housekeeping:
         """Add the routes to an application."""
         http_orders.mount(app, self._services, {"/api/v1/reload": self._reload})
 
-    async def _reload(self, request: web.Request, person: str, event_id: str) -> web.Response:
+    async def _reload(self, request: web.Request, order: Order) -> web.Response:
         """What the newest files are: in force from now on, or refused."""
         outcome = await self._services.reload()
         body = asdict(outcome)

@@ -16,21 +16,19 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.adapters import http_body
+from bot.adapters.desk import MAX_WORDS, Order, Outcome, must_act
 from bot.adapters.http_auth import identify
-from bot.adapters.http_errors import Unwelcome, as_json, problem
+from bot.adapters.http_errors import as_json, problem
 from bot.adapters.http_services import Services
-from bot.core.record import Applied, Decision, Denied, Ignored
-from bot.core.words import AggregateId
+from bot.core.record import Applied, Denied, Ignored
 from bot.errors import InputError
 from policies.durations import spell
-from policies.people import VIEWER
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{8,80}")
-Words = Annotated[str, Field(max_length=500)]
+Words = Annotated[str, Field(max_length=MAX_WORDS)]
 Name = Annotated[str, Field(max_length=100)]
 
-Command: TypeAlias = Callable[[web.Request, str, str], Awaitable[web.Response]]  # request, person, the event's id
-Outcome: TypeAlias = tuple[str, AggregateId, Decision]
+Command: TypeAlias = Callable[[web.Request, Order], Awaitable[web.Response]]
 
 
 class Body(BaseModel):
@@ -51,14 +49,12 @@ def mount(app: web.Application, services: Services, routes: Mapping[str, Command
 def _by_a_person(services: Services, command: Command) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
         person = identify(request, services).must_be_known()
-        known = services.roster().by_id(person)
-        if known is not None and VIEWER in known.roles:
-            raise Unwelcome(f"{person} has the role {VIEWER}: may look, not act", fix="ask an operator to do it")
+        must_act(services, person)
         key = request.headers.get("Idempotency-Key") or secrets.token_hex(8)
         if not _KEY.fullmatch(key):
             raise InputError("Idempotency-Key", "is 8 to 80 letters, digits or any of _ . : -")
         # The person is part of the id, so nobody's key can stand in for somebody else's order.
-        return await command(request, person, f"op/{person}/{key}")
+        return await command(request, Order(person=person, id=f"op/{person}/{key}"))
 
     return answer
 
