@@ -23,6 +23,11 @@ key                            type    holds
 ``andon:{andon}:shards``       set     the name of every shard that was ever configured
 ``andon:{andon}:checkpoints``  hash    public key -> sealed end of the chain of checkpoints signed with it
 ``andon:{andon}:probe``        string  written by readiness checks
+``andon:{andon}:slack:leader``  string  the replica that leads the board, for as long as its lease
+``andon:{andon}:slack:nudged``  zset    ``<shard>|<record>`` that may look different, by time (ms)
+``andon:{andon}:slack:lines``   stream  lines to be said; field `e` = sealed line
+``andon:{andon}:slack:known``   zset    ids of lines that were kept, by time (ms); a day
+``andon:{andon}:slack:places``  hash    message's name -> revision, a space, sealed place (`slack.shelf.Placed`)
 =============================  ======  =================================================================================
 """
 
@@ -80,6 +85,26 @@ class ShardKeys:
     def claim_context(self, key: str) -> bytes:
         """What the seal of an incident key's pointer is bound to."""
         return self.keys + b"|" + key.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class SlackKeys:
+    """The keys of what the board remembers of Slack."""
+
+    leader: bytes
+    nudged: bytes
+    lines: bytes
+    known: bytes
+    places: bytes
+
+    @classmethod
+    def of(cls, prefix: str) -> SlackKeys:
+        """The keys under `prefix`."""
+        base = f"{prefix}:{{{prefix}}}:slack:".encode()
+        return cls(
+            leader=base + b"leader", nudged=base + b"nudged", lines=base + b"lines", known=base + b"known",
+            places=base + b"places",
+        )  # fmt: skip
 
 
 def meta_key(prefix: str) -> bytes:

@@ -12,7 +12,7 @@ cannot be reached.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from bot.core.effects import Topic
@@ -123,6 +123,11 @@ class Shelf(Protocol):
     async def drop(self, names: Sequence[str]) -> None:
         """Forget where these stand."""
         ...
+
+
+def clipped(line: Line) -> Line:
+    """The line as it is kept: what nobody reads costs no room."""
+    return line if len(line.text) <= MAX_LINE else replace(line, text=line.text[: MAX_LINE - 1] + "…")
 
 
 def subject(shard: str, aggregate: AggregateId) -> str:

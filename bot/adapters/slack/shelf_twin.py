@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from bot.adapters.slack.shelf import MAX_LINES, REMEMBERED_MS, Line, Placed
+from bot.adapters.slack.shelf import MAX_LINES, REMEMBERED_MS, Line, Placed, clipped
 from bot.core.words import Millis
 from bot.engine.ports import Clock
 from bot.errors import StoreUnavailable
@@ -76,7 +76,7 @@ class MemoryShelf:
         self._known[line.id] = now
         self._count += 1
         delivery = str(self._count)
-        self._lines[delivery] = replace(line, delivery=delivery)
+        self._lines[delivery] = replace(clipped(line), delivery=delivery)
         while len(self._lines) > MAX_LINES:
             del self._lines[next(iter(self._lines))]
         return True
