@@ -1,0 +1,170 @@
+"""Words for Slack: foreign text made harmless, times that every reader sees in their own zone, lines that fit. Pure.
+
+Used by everything here that renders; `blocks` puts the words into blocks. Whatever comes from an alert, a target, a
+person or a policy goes through `escape` (or `literal`, for plain text), and only this module writes ``<…>``: so a label
+can mention nobody, link nowhere, format nothing and draw no emoji (law 11).
+
+Countdowns ("in 2 min when this was written") change with every rendering. Whoever asks whether a message looks
+different now renders it at `TIMELESS`, where there are none.
+Sources: https://docs.slack.dev/messaging/formatting-message-text and https://docs.slack.dev/reference/block-kit
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from bot.core.words import Millis
+from bot.engine.report_words import span as span
+
+ELLIPSIS: Final = "…"
+TIMELESS: Final[Millis] = 0  # a `now` before everything: renders no countdown and no age
+MAX_URL: Final = 3_000  # of a button or a link
+MAX_FALLBACK: Final = 3_900  # of a message's `text`; chat.update refuses more than 4,000
+LATEST_MS: Final[Millis] = 253_402_300_799_000  # the year 9999: later than any time that is meant
+
+_MARKS: Final = str.maketrans({"*": "∗", "_": "＿", "~": "∼", "`": "ʼ"})  # what only looks like them formats nothing
+# `*`, `_`, `~` format at the edge of a word only, so kelly_fraction stays as it is; a backtick does everywhere.
+_AT_AN_EDGE: Final = re.compile(r"(?<![^\W_])[*_~]+|[*_~]+(?![^\W_])|`+")
+_EMOJI: Final = re.compile(r"(?<![^\W_]):(?=[a-z0-9_+'-]{1,80}:)", re.IGNORECASE)
+_PIECES: Final = re.compile(r"<[^<>]*>|&(?:amp|lt|gt);|.", re.DOTALL)
+_UNSAFE_IN_URL: Final = re.compile(r"[\s<>|\"\\^`{}\x00-\x1f\x7f]")
+
+
+def literal(value: object) -> str:
+    """Foreign text as one line of plain text; what cannot be seen is shown by its number."""
+    return _visible(value).replace("<", "‹").replace(">", "›")  # no angle bracket, so no token, wherever it goes
+
+
+def escape(value: object) -> str:
+    """Foreign text as one line of mrkdwn that shows what it says, and does nothing."""
+    shown = _AT_AN_EDGE.sub(_look_alike, _visible(value))
+    return _entities(_EMOJI.sub("∶", shown))  # a ratio sign: ``:tada:`` stays words
+
+
+def _visible(value: object) -> str:
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
+
+
+def _entities(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _look_alike(found: re.Match[str]) -> str:
+    return found.group().translate(_MARKS)
+
+
+def bold(value: object) -> str:
+    """Foreign text, in bold."""
+    words = escape(str(value).strip())
+    return f"*{words}*" if words else ""
+
+
+def code(value: object) -> str:
+    """Foreign text as it is typed somewhere, letter by letter: a command, an expression."""
+    words = _entities(_visible(value).replace("`", "'").strip())
+    return f"`{words}`" if words else ""
+
+
+def length(text: str) -> int:
+    """Characters as the strictest reader counts them: an emoji is two."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def clip(text: str, limit: int) -> str:
+    """At most `limit` characters of mrkdwn; never half an entity or half a token, and an ellipsis for the rest."""
+    if length(text) <= limit:
+        return text
+    kept, room = [], limit - length(ELLIPSIS)
+    for piece in _PIECES.findall(text):
+        room -= length(piece)
+        if room < 0:
+            break
+        kept.append(piece)
+    return "".join(kept).rstrip() + ELLIPSIS
+
+
+def short(value: object, limit: int) -> str:
+    """Foreign text, escaped, and at most `limit` characters of it."""
+    return clip(escape(str(value)[: limit + 1]), limit)
+
+
+def joined(lines: Iterable[str], limit: int, *, most: int = 0, gap: str = "\n") -> str:
+    """Whole lines as long as they fit (and at most `most`, if that is said), then how many more there are."""
+    told = [line for line in lines if line]
+    kept: list[str] = []
+    room = limit - length(gap + _more(len(told))) if len(told) > 1 else limit
+    for line in told[: most or None]:
+        shown = clip(line, limit // 2 if len(told) > 1 else limit)
+        room -= length(shown) + (length(gap) if kept else 0)
+        if room < 0:
+            break
+        kept.append(shown)
+    if len(kept) < len(told):
+        kept.append(_more(len(told) - len(kept)))
+    return gap.join(kept)
+
+
+def _more(count: int) -> str:
+    return f"and {count} more"
+
+
+def utc(at: Millis) -> str:
+    """A moment for those whose client shows no dates: 2026-03-01 14:05:09Z."""
+    bounded = min(max(0, at), LATEST_MS)
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=bounded)).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def moment(at: Millis) -> str:
+    """A date token: day and time in the reader's zone."""
+    return _date(at, "{date_short_pretty} {time_secs}")
+
+
+def clock(at: Millis) -> str:
+    """A date token without the day."""
+    return _date(at, "{time_secs}")
+
+
+def _date(at: Millis, form: str) -> str:
+    return f"<!date^{min(max(0, at), LATEST_MS) // 1000}^{form}|{utc(at)}>"
+
+
+def coming(due: Millis, now: Millis) -> str:
+    """When something happens: ``at 14:07:10 (in 2 min when this was written)``."""
+    if now == TIMELESS:
+        return f"at {clock(due)}"
+    left = f"in {span(_rounded(due - now))}" if due > now else f"due {span(_rounded(now - due))} ago"
+    return f"at {clock(due)} ({left} when this was written)"
+
+
+def aged(taken: Millis, now: Millis) -> str:
+    """When something was read: ``at 14:05:09 (12 s old when this was written)``."""
+    if now == TIMELESS or taken > now:
+        return f"at {clock(taken)}"
+    return f"at {clock(taken)} ({span(_rounded(now - taken))} old when this was written)"
+
+
+def _rounded(duration_ms: Millis) -> Millis:
+    """To whole seconds: a card is not read with a stopwatch."""
+    return max(1_000, round(duration_ms, -3))
+
+
+def web(url: str) -> str:
+    """The address, fit for a link or a button; "" for what is no web address."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https") or not parts.hostname or _UNSAFE_IN_URL.search(parts.netloc):
+        return ""
+    safe = _UNSAFE_IN_URL.sub(lambda found: quote(found.group(), safe=""), url.strip())
+    return safe if len(safe) <= MAX_URL else ""
+
+
+def link(url: str, words: str) -> str:
+    """A link to an address from the configuration, never from a label; the words alone where it is no web address."""
+    address = web(url)
+    return f"<{address.replace('&', '&amp;')}|{escape(words).replace('|', '¦')}>" if address else escape(words)
