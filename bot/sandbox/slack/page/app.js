@@ -1,0 +1,163 @@
+// The page: who you are, where you look, and what you do. All that is shown comes from the local Slack's state.
+
+import { blocksOf } from "./blocks.js";
+import { el, show } from "./dom.js";
+import { showMessages } from "./message.js";
+import { confirmed, showModal } from "./modal.js";
+import { follow, look, perform } from "./wire.js";
+
+const HOME = "home";
+const TROUBLE_MS = 8_000; // long enough to read two lines
+
+const at = (id) => document.getElementById(id);
+const asked = new URLSearchParams(location.search);
+const seen = { me: asked.get("me") ?? "", place: asked.get("place") ?? "", thread: asked.get("thread") ?? "", state: null };
+
+// --- what a person does --------------------------------------------------------------------------------------------
+
+function complain(words) {
+  at("trouble").textContent = words;
+  at("trouble").hidden = false;
+  clearTimeout(complain.timer);
+  complain.timer = setTimeout(() => (at("trouble").hidden = true), TROUBLE_MS);
+}
+
+async function act(what, details) {
+  try {
+    return await perform({ me: seen.me, what, ...details });
+  } catch (problem) {
+    complain(problem.message);
+    return {};
+  }
+}
+
+const host = {
+  nameOf: (kind, id) => seen.state?.names[kind]?.[id],
+  people: () => seen.state?.people.filter((person) => !person.bot) ?? [],
+  confirm: (question) => confirmed(at("confirm"), question, host),
+  close: (view) => act("close", { view_id: view.id }),
+  submit: (view, values) => act("submit", { view_id: view.id, values }),
+  act: (action) => act("click", action),
+};
+
+const hostOf = (message) => ({ ...host, act: (action) => act("click", { ...action, channel: message.channel, ts: message.ts }) });
+
+function send(box, thread) {
+  return async (event) => {
+    event.preventDefault();
+    const words = box.value.trim();
+    if (!words) return;
+    box.value = "";
+    await act("say", { channel: seen.place, text: words, ...(thread() ? { thread_ts: thread() } : {}) });
+  };
+}
+
+// --- where a person looks -------------------------------------------------------------------------------------------
+
+function remember() {
+  const query = new URLSearchParams({ me: seen.me, place: seen.place, ...(seen.thread ? { thread: seen.thread } : {}) });
+  history.replaceState(null, "", `?${query}`);
+}
+
+function go(place) {
+  seen.place = place;
+  seen.thread = "";
+  remember();
+  render();
+  at("messages").scrollTop = at("messages").scrollHeight;
+  if (place === HOME) act("home", {});
+}
+
+function openThread(root) {
+  seen.thread = root;
+  remember();
+  render();
+}
+
+async function become(me) {
+  seen.me = me;
+  await refresh();
+  remember();
+  if (seen.place === HOME) act("home", {});
+}
+
+// --- what is shown --------------------------------------------------------------------------------------------------
+
+const channel = () => seen.state.channels.find((each) => each.id === seen.place);
+
+function render() {
+  if (!seen.state) return;
+  const { state } = seen;
+  at("team").textContent = state.team;
+  show(at("me"), [state.people, seen.me], () =>
+    state.people.filter((each) => !each.bot).map((each) => el("option", { value: each.id, selected: each.id === seen.me }, each.name)),
+  );
+  at("me-note").textContent = state.people.find((each) => each.id === seen.me)?.note ?? "";
+  show(at("places"), [state.channels.map((each) => [each.id, each.name, each.count]), seen.place], places);
+  if (seen.place === HOME) renderHome();
+  else renderChannel();
+  renderThread();
+  showModal(at("modal"), state.modals, host);
+}
+
+function places() {
+  const door = (id, words, count) =>
+    el(
+      "button",
+      { type: "button", class: id === seen.place ? "place here" : "place", data: { place: id }, onclick: () => go(id) },
+      el("span", {}, words),
+      count ? el("span", { class: "count" }, count) : null,
+    );
+  return [door(HOME, "⌂ Andon's Home"), el("div", { class: "places-head" }, "Channels"), seen.state.channels.map((each) => door(each.id, `# ${each.name}`, each.count))];
+}
+
+function renderHome() {
+  at("composer").hidden = true;
+  show(at("place-head"), HOME, () => el("h2", {}, "Andon"));
+  const view = seen.state.home;
+  const nothing = () => el("p", { class: "empty" }, "Andon has not published a Home tab for you.");
+  show(at("messages"), [view, HOME], () => (view ? el("div", { class: "home" }, blocksOf(view.blocks, homeHost(view))) : nothing()));
+}
+
+const homeHost = (view) => ({ ...host, act: (action) => act("click", { ...action, view_id: view.id }) });
+
+function renderChannel() {
+  const here = channel();
+  at("composer").hidden = !here;
+  if (!here) return;
+  show(at("place-head"), [here.id, here.name, here.topic], () => [el("h2", {}, `# ${here.name}`), el("span", { class: "topic" }, here.topic ?? "")]);
+  at("messages").shownFacts = null;
+  const names = seen.state.names;
+  showMessages(at("messages"), here.messages.filter(inChannel), hostOf, { openThread, names });
+}
+
+const inChannel = (message) => !message.thread_ts || message.thread_ts === message.ts || message.broadcast;
+
+function renderThread() {
+  const here = seen.thread && channel();
+  at("thread").hidden = !here;
+  if (!here) return;
+  show(at("thread-head"), seen.thread, () => [el("h2", {}, "Thread"), el("button", { type: "button", class: "close", "aria-label": "close thread", onclick: () => openThread("") }, "×")]);
+  const replies = here.messages.filter((message) => message.ts === seen.thread || message.thread_ts === seen.thread);
+  showMessages(at("replies"), replies, hostOf, { inThread: true, openThread, names: seen.state.names });
+}
+
+// --- living along ---------------------------------------------------------------------------------------------------
+
+async function refresh() {
+  try {
+    const state = await look(seen.me);
+    seen.state = state;
+    seen.me = state.me;
+    if (seen.place !== HOME && !state.channels.some((each) => each.id === seen.place)) seen.place = state.channels[0]?.id ?? HOME;
+    render();
+    document.body.dataset.version = state.version;
+  } catch (problem) {
+    complain(problem.message);
+  }
+}
+
+at("me").addEventListener("change", (event) => become(event.target.value));
+at("composer").addEventListener("submit", send(at("words"), () => ""));
+at("thread-composer").addEventListener("submit", send(at("thread-words"), () => seen.thread));
+follow(refresh, (lost) => document.body.classList.toggle("lost", lost));
