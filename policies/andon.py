@@ -7,8 +7,9 @@ to the ingress's routing.
 from __future__ import annotations
 
 import ipaddress
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from policies.durations import Duration
 from policies.models import StrictModel
@@ -150,6 +151,40 @@ class CheckpointsDoc(StrictModel):
     )
 
 
+class StormDoc(StrictModel):
+    """When incidents come too fast for people to read a card each, one digest stands for them."""
+
+    cards: int = Field(8, ge=1, le=100, description="More incidents than these, opened in one channel")
+    within: Duration = Field(60_000, description="within this time, are a storm.")
+
+
+class SlackDoc(StrictModel):
+    """Where on-call people read and decide. Without `mode` Andon talks to the terminal and the log."""
+
+    mode: Literal["", "socket", "http"] = Field(
+        "", description="socket: Andon calls Slack, no public address is needed. http: Slack calls /slack/events."
+    )
+    credentials: Reference = Field("", description="The bot token, xoxb-…: env:NAME or file:PATH.")
+    app_credentials: Reference = Field("", description="mode socket: the app-level token, xapp-….")
+    signing_secret: Reference = Field("", description="mode http: the signing secret of the app.")
+    channel: str = Field("", max_length=80, description="For what names no channel of its own, like #trading-ops.")
+    team: str = Field("", max_length=20, description="The workspace's id, T…; empty: the one of the bot token.")
+    api_url: str = Field("https://slack.com/api/", description="Slack's Web API.")
+    storm: StormDoc = Field(default_factory=StormDoc)
+
+    @model_validator(mode="after")
+    def _whole(self) -> SlackDoc:
+        """A face that could not speak, or could not hear, is a mistake to tell at load."""
+        if not self.mode:
+            return self
+        missing = [name for name in ("credentials", "channel") if not getattr(self, name)]
+        other = "app_credentials" if self.mode == "socket" else "signing_secret"
+        missing += [] if getattr(self, other) else [other]
+        if missing:
+            raise ValueError(f"mode {self.mode} needs {', '.join(missing)}; docs/slack.md says where to find each")
+        return self
+
+
 class AndonDocument(StrictModel):
     """The whole file. Paths in it are relative to it."""
 
@@ -169,6 +204,7 @@ class AndonDocument(StrictModel):
     second_route: SecondRouteDoc = Field(default_factory=SecondRouteDoc)
     retention: RetentionDoc = Field(default_factory=RetentionDoc)
     checkpoints: CheckpointsDoc = Field(default_factory=CheckpointsDoc)
+    slack: SlackDoc = Field(default_factory=SlackDoc)
     policies: list[str] = Field(default_factory=lambda: ["policies/*.yaml"])
     people: str = "people.yaml"
     targets: str = "targets.yaml"

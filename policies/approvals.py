@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from bot.core.approval import Approval, Terms, bind
 from bot.core.plan import Plan, Step
@@ -18,6 +19,7 @@ from policies.guardrails import Allow, Ask, Authorisation, counterpart, differen
 from policies.people import PeopleDocument
 from policies.rendering import canonical
 
+_NOBODY: Mapping[str, str] = MappingProxyType({})
 _QUORUM = {"critical": 2}  # distinct people; one for everything less
 
 
@@ -128,8 +130,13 @@ def carried(people: PeopleDocument, system: str, step: Step, person: str) -> Aut
     return Ask(f"{why}; somebody who may must say yes") if why else Allow(f"ordered and confirmed by {person}")
 
 
-def redeem(approval: Approval, asked: Asked, people: PeopleDocument) -> Authorisation:
-    """Whether this approval lets this step be sent now: in time, for exactly this, by people who still may."""
+def redeem(
+    approval: Approval, asked: Asked, people: PeopleDocument, unfit: Mapping[str, str] = _NOBODY
+) -> Authorisation:
+    """Whether this approval lets this step be sent now: in time, for exactly this, by people who still may.
+
+    `unfit`: whose account does not count any more, and why.
+    """
     given, step = approval.terms, asked.stricter
     if asked.now > given.expires_at:
         return Ask("the approval ran out before the step's turn came")
@@ -145,7 +152,7 @@ def redeem(approval: Approval, asked: Asked, people: PeopleDocument) -> Authoris
         return Ask(f"{step.action} is {step.risk} now")
     yes = {vote.by: vote for vote in approval.votes if vote.verdict == "approve"}
     for vote in yes.values():
-        why = refusal(
+        why = unfit.get(vote.by) or refusal(
             people, asked.system, step, vote.by, asked.requesters, break_glass=vote.break_glass, reason=vote.reason
         )
         if why:

@@ -179,6 +179,7 @@ class PolicyDoc(StrictModel):
     mttr_target: Duration = 0
     channel: str = ""
     runbook: str = ""
+    dashboard: str = ""
     evidence: dict[ReadingName, EvidenceDoc] = Field(default_factory=dict)
     diagnose: list[str] = Field(default_factory=list, description="Read-only looks at the system, for the card.")
     plan: list[PlanEntry] = Field(default_factory=list, max_length=MAX_STEPS)
@@ -199,6 +200,7 @@ class CatchAllDoc(StrictModel):
     group_by: list[Label] = Field(default_factory=lambda: ["alertname"])
     channel: str = ""
     runbook: str = ""
+    dashboard: str = ""
     ladder: list[RungDoc] = Field(default_factory=list, max_length=MAX_RUNGS)
     hold: Duration = 120_000
     close: Duration = 1_800_000

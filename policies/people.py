@@ -7,8 +7,8 @@ one human count as two approvers, so that is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -64,12 +64,18 @@ class Person(StrictModel):
 Finding: TypeAlias = tuple[Path, str, str]  # path, message, fix
 
 
+SlackGroup: TypeAlias = Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,20}$")]
+
+
 class ApproverRoster(StrictModel):
     """Who may approve steps of this risk, and of every lesser one."""
 
     system: NameOrEvery = Field(EVERY, description="A system of targets.yaml, or * for every one.")
     risk: Literal["safe", "risky", "critical"]
     people: list[Name] = Field(default_factory=list, description="Ids of people:.")
+    slack_groups: list[SlackGroup] = Field(
+        default_factory=list, description="Ids of Slack user groups, S…; their members count who are in people:."
+    )
 
 
 class BreakGlassRoster(StrictModel):
@@ -111,6 +117,30 @@ class PeopleDocument(StrictModel):
             for person in roster.people
         ]
         return tuple(dict.fromkeys(person for person in named if self.by_id(person) is not None))
+
+    def slack_groups(self) -> tuple[str, ...]:
+        """Every Slack user group a roster names."""
+        return tuple(dict.fromkeys(group for roster in self.rosters.approvers for group in roster.slack_groups))
+
+    def with_members(self, members: Mapping[str, Sequence[str]]) -> PeopleDocument:
+        """The same document, with the people of each Slack user group in the rosters that name it."""
+        rosters = [
+            roster.model_copy(
+                update={
+                    "people": [
+                        *roster.people,
+                        *(
+                            one
+                            for group in roster.slack_groups
+                            for one in members.get(group, ())
+                            if one not in roster.people
+                        ),
+                    ]
+                }
+            )
+            for roster in self.rosters.approvers
+        ]
+        return self.model_copy(update={"rosters": self.rosters.model_copy(update={"approvers": rosters})})
 
     def may_break_glass(self, system: str, person: str) -> bool:
         """Whether this person may act alone on this system, where a policy's step names them."""

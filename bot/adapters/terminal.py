@@ -19,13 +19,14 @@ class TerminalChat:
     def __init__(self) -> None:
         self._log = structlog.get_logger("andon.chat")
 
-    async def post(self, message: PostMessage) -> str:
+    async def post(self, message: PostMessage, shard: str) -> str:
         """Print the message; its reference is the effect's own id."""
         self._log.info(
             "chat_message",
             channel=message.channel,
             topic=message.topic,
             incident_id=message.incident,
+            shard=shard,
             text=plain(message.text),
         )
         return f"terminal:{message.id}"

@@ -52,6 +52,7 @@ class Vote:
     verdict: Literal["approve", "deny"]
     reason: str = ""
     break_glass: bool = False
+    via: str = ""  # the account it came from, like slack:T1/U1; "" where the door itself knows the person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

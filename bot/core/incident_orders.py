@@ -33,7 +33,10 @@ def voted(draft: Draft, event: ApprovalVoted) -> Decision:
         return _denied(draft, event)
     if any(vote.by == event.by for vote in asked.votes):
         return Denied(f"{event.by} has said yes already; one person counts once")
-    vote = Vote(by=event.by, at=draft.now, verdict="approve", reason=event.reason, break_glass=event.break_glass)
+    vote = Vote(
+        by=event.by, at=draft.now, verdict="approve", reason=event.reason, break_glass=event.break_glass,
+        via=event.via,
+    )  # fmt: skip
     votes = (*asked.votes, vote)
     if len(votes) < asked.terms.quorum and not event.break_glass:
         draft.change(approval=replace(asked, votes=votes))

@@ -157,6 +157,7 @@ class ApprovalVoted:
     reason: str = ""
     break_glass: bool = False
     refusal: str = ""
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,6 +114,7 @@ class Plan:
     severity: Severity | None = None
     channel: str = ""
     runbook: str = ""
+    dashboard: str = ""
     mttr_target_ms: Millis = 0
     evidence: dict[str, EvidenceDecl] = field(default_factory=dict)
     diagnose: tuple[str, ...] = ()

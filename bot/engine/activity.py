@@ -136,10 +136,11 @@ class Activity:
         now = self._hands.engine.clock.now()
         plan, alerts = self._effect.plan, self._effect.alerts
         self._firing = await self._judge.firing()
-        self._said.readings, inspection, self._standing = await asyncio.gather(
+        self._said.readings, inspection, self._standing, _ = await asyncio.gather(
             self._hands.evidence.read(self._shard, plan.evidence, alerts, now),
             self._inspect(action),
             self._judge.standing(),
+            self._judge.look_at_voters(),
         )
         return inspection
 
@@ -309,7 +310,7 @@ class Activity:
         message = PostMessage(
             id=effect.id, incident=effect.incident, channel=effect.plan.channel, topic="notified", text=text
         )
-        return await self._hands.chat.post(message)
+        return await self._hands.chat.post(message, self._shard)
 
     def _ask(
         self, why: str, inspection: Proceed | None = None, guard: Guarded | None = None

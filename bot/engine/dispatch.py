@@ -85,7 +85,7 @@ class Dispatch:
         self._in_hand = InHand(partial(hands.engine.store.marks.times, shard))
         ack, done = self._in_hand.acknowledge, self._done
         # Apart, so that chat never delays a page.
-        self._chat = Speaker(hands.engine, ChatVoice(hands.chat), telemetry, shard, MAX_POSTS, ack, done)
+        self._chat = Speaker(hands.engine, ChatVoice(hands.chat, shard), telemetry, shard, MAX_POSTS, ack, done)
         self._pager = Speaker(hands.engine, PagerVoice(pager), telemetry, shard, MAX_WAITING, ack, done)
         self._failed: OrderedDict[str, int] = OrderedDict()  # how often an activity failed on a defect
         self._idle = asyncio.Event()

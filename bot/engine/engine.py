@@ -49,6 +49,7 @@ class Engine:
         telemetry: Telemetry,
         shards: Sequence[str],
         on_timer: Callable[[Millis], None] = lambda due: None,
+        on_commit: Callable[[str, Sequence[AggregateId]], None] = lambda shard, changed: None,
     ) -> None:
         self.store = store
         self.book = book
@@ -57,6 +58,7 @@ class Engine:
         self._text = text
         self._telemetry = telemetry
         self._on_timer = on_timer
+        self._on_commit = on_commit
         self._shelves = {shard: ShardShelf(store, shard) for shard in shards}
         self._told: dict[tuple[str, str], Millis] = {}  # the minute of each queue's last page about dead letters
         self._turns = {shard: asyncio.Lock() for shard in shards}
@@ -64,6 +66,10 @@ class Engine:
     def on_timer(self, call: Callable[[Millis], None]) -> None:
         """Call this with the earliest due time of every commit that sets timers."""
         self._on_timer = call
+
+    def on_commit(self, call: Callable[[str, Sequence[AggregateId]], None]) -> None:
+        """Call this with the shard and the changed records of every commit of this replica; it returns at once."""
+        self._on_commit = call
 
     async def tell(self, shard: str, to: AggregateId, event: Event, *, outbox_acks: tuple[str, ...] = ()) -> Decision:
         """Fold one event into one aggregate and commit. Returns the last word on the event. StoreUnavailable."""
@@ -193,3 +199,5 @@ class Engine:
         due = [timer.due for change in commit.changes for timer in change.record.timers.values()]
         if due:
             self._on_timer(min(due))
+        if commit.changes:
+            self._on_commit(shard, [change.record.id for change in commit.changes])

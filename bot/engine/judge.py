@@ -8,12 +8,12 @@ people of this moment.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from bot.core.alert import Alert
-from bot.core.approval import Terms
+from bot.core.approval import Terms, Vote
 from bot.core.effects import RunStep
 from bot.core.events import Budget
 from bot.core.orders import BY_LEASE
@@ -26,6 +26,7 @@ from bot.engine.ports import Chat, Journal
 from bot.engine.standing import Standing
 from handlers.alertmanager import SOURCE
 from policies import approvals, expressions, guardrails, rendering
+from policies.people import PeopleDocument
 
 MAX_LOOKED_AT = 100  # open incidents of a system; in a storm of more the newest count
 
@@ -34,6 +35,18 @@ class Standings(Protocol):
     """Asks the source of these alerts how they stand right now; bounded in time, never raises."""
 
     async def __call__(self, shard: str, alerts: Sequence[Alert]) -> Standing: ...
+
+
+class Membership(Protocol):
+    """What the place where people work says of them now."""
+
+    def complete(self, people: PeopleDocument) -> PeopleDocument:
+        """The same, with the members of its user groups in the rosters."""
+        ...
+
+    async def unfit(self, votes: Sequence[Vote]) -> Mapping[str, str]:
+        """Whose votes came through an account that does not count now, and why; bounded in time, never raises."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,13 @@ class Hands:
     chat: Chat
     budget: Budget
     standing: Standings | None = None  # how alerts stand at their source; None: there is nobody to ask
+    membership: Membership | None = None  # None: people.yaml knows everybody by itself
+
+    @property
+    def people(self) -> PeopleDocument:
+        """Who may decide what, at this moment."""
+        people = self.engine.book.people
+        return people if self.membership is None else self.membership.complete(people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +93,7 @@ class Judge:
         self._shard = shard
         self._effect = effect
         self._step = effect.step
+        self._unfit: Mapping[str, str] = {}  # who said yes and does not count any more, and why
 
     def render(self, arguments: JsonText) -> JsonText:
         """The arguments with the alerts' labels filled in. Raises RenderError."""
@@ -104,6 +125,12 @@ class Judge:
             return Standing("unknown", "another source's alerts still count")
         return found
 
+    async def look_at_voters(self) -> None:
+        """Ask once more who of those that said yes still counts; before anything is weighed."""
+        approval, membership = self._effect.approval, self._hands.membership
+        if approval is not None and membership is not None:
+            self._unfit = await membership.unfit(approval.votes)
+
     async def firing(self) -> tuple[Alert, ...]:
         """For an action that was ordered: what fires now in open incidents whose plan acts on its component.
 
@@ -124,9 +151,10 @@ class Judge:
         self, inspection: Proceed, guard: Guarded, arguments: JsonText, standing: Standing
     ) -> guardrails.Authorisation:
         """Laws 4 and 5, against the pinned and the current policy and the people of this moment."""
-        effect, people = self._effect, self._hands.engine.book.people
+        effect, people = self._effect, self._hands.people
         if effect.approval is not None:
-            return approvals.redeem(effect.approval, self._asked(inspection, guard, arguments), people)
+            asked = self._asked(inspection, guard, arguments)
+            return approvals.redeem(effect.approval, asked, people, self._unfit)
         if guard.blind:
             return guardrails.Ask(guard.why)
         if inspection.ask:
@@ -152,7 +180,7 @@ class Judge:
         """What a yes would be bound to; None where nobody may say yes blindly: only to what lowers exposure."""
         if guard.blind and self._step.direction != "lowers":
             return None
-        people = self._hands.engine.book.people
+        people = self._hands.people
         asked = self._asked(inspection, guard, arguments)
         return approvals.terms(asked, people, wanted=inspection.wanted, by_hand=inspection.by_hand)
 

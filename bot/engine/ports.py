@@ -356,7 +356,7 @@ class Journal(Protocol):
 class Chat(Protocol):
     """The place where people read. Returns the message's reference; DeliveryError when it was not taken."""
 
-    async def post(self, message: PostMessage) -> str: ...
+    async def post(self, message: PostMessage, shard: str) -> str: ...
 
 
 class Pager(Protocol):

@@ -136,15 +136,16 @@ class Speaker:
 class ChatVoice:
     """Posts; what is not taken after `CHAT_TRIES` is given up, and said to be."""
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Chat, shard: str) -> None:
         self._chat = chat
+        self._shard = shard
 
     async def say(self, effect: OutboxEffect, now: Millis) -> MessageDelivered:
         assert isinstance(effect, PostMessage)  # dispatch offers nothing else
         problem = ""
         for pause in BACKOFF_SECONDS[:CHAT_TRIES]:
             try:
-                reference = await self._chat.post(effect)
+                reference = await self._chat.post(effect, self._shard)
                 return MessageDelivered(id=f"{effect.id}/delivered", at=now, channel="chat", reference=reference)
             except DeliveryError as error:
                 problem = str(error)

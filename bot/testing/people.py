@@ -13,7 +13,7 @@ class MemoryChat:
         self.posts: list[PostMessage] = []
         self.broken = ""
 
-    async def post(self, message: PostMessage) -> str:
+    async def post(self, message: PostMessage, shard: str) -> str:
         """Take the message; its reference counts from 1."""
         if self.broken:
             raise DeliveryError(self.broken)

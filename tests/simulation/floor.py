@@ -328,7 +328,7 @@ class LineChat:
         self._floor = floor
         self._line = line
 
-    async def post(self, message: PostMessage) -> str:
+    async def post(self, message: PostMessage, shard: str) -> str:
         floor = self._floor
         return await self._line.call(CHAT, f"post {message.id}", lambda: floor.chat.post(floor.now, message))
 

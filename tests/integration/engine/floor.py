@@ -114,7 +114,7 @@ class Notebook:
     switch: str = ""  # why the kill switch is engaged
     disk: MemoryJournal = field(default_factory=MemoryJournal)  # what the journal still knows after a crash
 
-    async def post(self, message) -> str:
+    async def post(self, message, shard) -> str:
         self.posts.append(f"{message.topic}: {message.text}")
         return "post"
 

@@ -38,7 +38,7 @@ async def test_a_message_is_one_line_with_its_facts(printed: Callable[[], str], 
     """Chat and pager print one line each, whatever the alert's text holds; the page is at the loudest level."""
     log.configure(style)  # type: ignore[arg-type]  # parametrised text
     message = PostMessage(id="e0", incident="inc-1", channel="#ops", topic="acted", text=NASTY)
-    assert await TerminalChat().post(message) == "terminal:e0"
+    assert await TerminalChat().post(message, "trading-core") == "terminal:e0"
     assert await TerminalPager().page(page()) == "terminal:k"
     await TerminalPager().resolve(ResolvePage(id="e2", incident="inc-1", service="pm", dedup_key="k"))
     text = printed()

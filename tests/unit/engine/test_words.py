@@ -102,9 +102,9 @@ async def test_a_chat_that_hangs_with_thousands_waiting_delays_no_page(desk):
     hanging = asyncio.Event()
     take = desk.chat.post
 
-    async def hang(message):
+    async def hang(message, shard):
         await hanging.wait()
-        return await take(message)
+        return await take(message, shard)
 
     desk.chat.post = hang
     for start in range(0, MAX_POSTS + 300, 100):
@@ -136,10 +136,10 @@ async def test_a_defect_of_the_chat_adapter_costs_the_message_and_not_the_bot(de
     """An exception nobody foresaw: the next message and the page still go out."""
     take = desk.chat.post
 
-    async def trips(message):
+    async def trips(message, shard):
         if message.id == "post/1":
             raise ZeroDivisionError("a defect")
-        return await take(message)
+        return await take(message, shard)
 
     desk.chat.post = trips
     await desk.put(post(1), post(2), page())
@@ -151,14 +151,14 @@ async def test_a_message_that_chat_refuses_is_given_up_after_its_tries(desk):
     tries = 0
     take = desk.chat.post
 
-    async def refuse_the_first(message):
+    async def refuse_the_first(message, shard):
         nonlocal tries
         if message.id == "post/1":
             tries += 1
             desk.chat.broken = "no"
         else:
             desk.chat.broken = ""
-        return await take(message)
+        return await take(message, shard)
 
     desk.chat.post = refuse_the_first
     await desk.put(post(1), post(2))
