@@ -18,13 +18,12 @@ import structlog
 from bot.adapters import marks_file
 from bot.adapters.codec import decode_intent
 from bot.core.events import IntentDeclared
-from bot.core.target import RECALLED_MS
+from bot.core.target import REMEMBERED_MS
 from bot.core.words import Millis
 from bot.engine.high_water import Mark
 from bot.engine.ports import Recollection, Remembered
 from bot.errors import RecordForged, StoreUnavailable
 
-CARRIED_MS: Final[Millis] = 2 * RECALLED_MS  # twice what is told again: a clock that jumped by a day must cost none
 MAX_LINE: Final = 1024 * 1024  # a longer line was never written by us
 _OUTCOMES: Final = ("done", "not_sent", "unknown")
 _CARRIES_ALL: Final = b'{"carries":"all"}\n'
@@ -88,7 +87,7 @@ def numbered(path: Path, number: int) -> Path:
 def _that_matter(known: dict[str, _Known]) -> dict[str, _Known]:
     """Those that are open, or young by the newest one's clock."""
     latest = known[next(reversed(known))].at if known else 0
-    return {name: each for name, each in known.items() if each.outcome == "open" or each.at >= latest - CARRIED_MS}
+    return {name: each for name, each in known.items() if each.outcome == "open" or each.at >= latest - REMEMBERED_MS}
 
 
 def _remembered(known: _Known) -> Remembered:

@@ -99,7 +99,7 @@ def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
     before = (*target.loose, *target.recalled)
     if any(intent.intent == event.intent and intent.attempt >= event.attempt for intent in before):
         return Denied(f"attempt {event.attempt} of this intent was declared before")
-    refusal = _charge(draft, event) if event.attempt == 1 else None
+    refusal = _charge(draft, event)
     if refusal is not None:
         return refusal
     if event.target == SYSTEM_TARGET:
@@ -113,20 +113,29 @@ def _declared(draft: TargetDraft, event: IntentDeclared) -> Decision:
 
 
 def _charge(draft: TargetDraft, event: IntentDeclared) -> Decision | None:
-    """Use up the approval, or one action of the budget; a refusal when there is none left to use."""
+    """Use up the approval, or one action of the budget; a refusal when there is none left to use.
+
+    A later attempt is of an intent that was charged, unless only a journal remembers the first: that may never have
+    come here, or have been refused, or be forgotten with its charge.
+    """
     target = draft.target
     if event.approval:
+        if event.attempt > 1:  # used up by the first, or as it was recalled
+            return None
         if event.approval in target.spent:
             return Denied("this approval has been used already")
         draft.change(spent=(*target.spent, event.approval)[-MAX_SPENT:])
         return None
-    if event.ordered:
+    if event.ordered or (event.attempt > 1 and event.intent in target.charged):
         return None
-    recent = tuple(at for at in target.recent if at > draft.now - event.budget.within_ms)
+    names = ("",) * (len(target.recent) - len(target.charged)) + target.charged
+    since = draft.now - event.budget.within_ms
+    recent = [(at, name) for at, name in zip(target.recent, names, strict=True) if at > since]
     allowed = event.budget.limit if event.direction == "lowers" else event.budget.limit - event.budget.reserve
     if len(recent) >= min(allowed, MAX_RECENT):
         return _trip(draft, event, len(recent))
-    draft.change(recent=(*recent, draft.now)[-MAX_RECENT:])
+    kept = [*recent, (draft.now, event.intent)][-MAX_RECENT:]
+    draft.change(recent=tuple(at for at, _ in kept), charged=tuple(name for _, name in kept))
     return None
 
 
@@ -188,7 +197,7 @@ def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
     lift(draft)
     if draft.target.tripped_at is not None:
         draft.unpage(f"automation-tripped:{draft.target.tripped_at}")
-    draft.change(tripped_at=None, recent=(), doubts={})
+    draft.change(tripped_at=None, recent=(), charged=(), doubts={})
     return Applied(f"automation unfrozen by {event.by}")
 
 

@@ -13,7 +13,8 @@ from bot.core.words import AggregateId, JsonText, Millis, Severity
 MAX_QUEUE = 64  # waiting plans per target; beyond it a request is denied, so a storm cannot grow the record
 MAX_LOOSE = 64  # such intents kept: more than can be under way at once
 MAX_RECALLED = 256  # more at once, and people look before anything goes on; each is about 600 bytes of the record
-RECALLED_MS: Millis = 24 * 3_600_000  # how long one is kept, and how old it may be to be told: no step runs longer
+RECALLED_MS: Millis = 24 * 3_600_000  # how old one may be to be told: no step runs longer
+REMEMBERED_MS: Millis = 2 * RECALLED_MS  # the same by its date: a clock that was a day off must cost none
 MAX_SPENT = 256  # approvals remembered as used: an approval lives minutes, and 256 are more than people give in hours
 MAX_RECENT = 256  # remembered action times per target, enough for any sane budget window
 
@@ -99,11 +100,12 @@ class Target:
     leases: dict[str, Lease] = field(default_factory=dict)  # action -> how long it is meant to stay in force
     last_run: dict[str, Millis] = field(default_factory=dict)  # action -> when it last took effect, for cool-downs
     recent: tuple[Millis, ...] = ()  # on `*`: when automatic actions were declared, for the budget
+    charged: tuple[str, ...] = ()  # on `*`: the intents that the newest of `recent` are of
     tripped_at: Millis | None = None  # on `*`: automation only suggests since then
     armed: dict[str, Armed] = field(default_factory=dict)  # on `*`
     disarmed: dict[str, Armed] = field(default_factory=dict)  # on `*`: by a person; configuration cannot arm these
     loose: tuple[IntentDeclared, ...] = ()  # newest intents without a slot: given up unknown; on `*`, of no component
-    recalled: tuple[IntentDeclared, ...] = ()  # those that only a journal remembered, for `RECALLED_MS`
+    recalled: tuple[IntentDeclared, ...] = ()  # those that only a journal remembered, for three days
     spent: tuple[str, ...] = ()  # on `*`: newest approvals that an intent has used up; none is used twice
     heard: tuple[str, ...] = ()  # ids of people's newest requests, so that a copy changes nothing again
     doubts: dict[str, Doubt] = field(default_factory=dict)  # on `*`: by replica; nothing is sent while there is one

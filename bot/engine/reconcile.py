@@ -23,7 +23,7 @@ from typing import Final, Literal
 import structlog
 
 from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
-from bot.core.target import RECALLED_MS, Target
+from bot.core.target import REMEMBERED_MS, Target
 from bot.core.words import SYSTEM_TARGET, AggregateId, Millis
 from bot.engine.engine import Engine
 from bot.engine.high_water import Loss, Mark
@@ -74,7 +74,7 @@ class Reconciler:
         newest: dict[AggregateId, int] = {}
         for each in journal.intents:
             ours = each.system == shard and each.intent.target != SYSTEM_TARGET
-            is_told = each.intent.at >= self._engine.clock.now() - RECALLED_MS  # older ones are not told again
+            is_told = each.intent.at >= self._engine.clock.now() - REMEMBERED_MS  # older ones are not told again
             if ours and is_told and each.outcome != "open":
                 newest[each.intent.target] = max(newest.get(each.intent.target, 0), each.intent.fence)
         known = await self._engine.store.load(shard, sorted(newest))
@@ -171,7 +171,7 @@ class Reconciler:
 
     async def _recall(self, shard: str, journal: Recollection) -> int:
         """Tell the store every intent of this shard that it does not know; returns how many."""
-        oldest = self._engine.clock.now() - RECALLED_MS
+        oldest = self._engine.clock.now() - REMEMBERED_MS
         mine = [each for each in journal.intents if each.system == shard and each.intent.at >= oldest]
         told = 0
         for target in sorted({each.intent.target for each in mine}):

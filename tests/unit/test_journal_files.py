@@ -12,8 +12,9 @@ import pytest
 
 from bot.adapters import marks_file
 from bot.adapters.journal import KEPT_FILES, FileJournal
-from bot.adapters.journal_lines import CARRIED_MS, open_intents
+from bot.adapters.journal_lines import open_intents
 from bot.core.events import IntentDeclared
+from bot.core.target import REMEMBERED_MS
 from bot.engine.high_water import Mark
 from bot.errors import StoreUnavailable
 
@@ -98,8 +99,8 @@ async def test_what_was_done_lately_is_carried_over_with_its_outcome(tmp_path: P
     """An intent that the store may have forgotten is told again for a day, however often the file was rotated."""
     path = tmp_path / "intents.jsonl"
     journal = FileJournal(path, max_bytes=20_000)
-    young = CARRIED_MS + 10
-    for name, at in (("old", 5), ("young", young), *((f"i{n}", young + CARRIED_MS // 2) for n in range(3))):
+    young = REMEMBERED_MS + 10
+    for name, at in (("old", 5), ("young", young), *((f"i{n}", young + REMEMBERED_MS // 2) for n in range(3))):
         await journal.intend(intent(name, at=at), "s1")
         await journal.conclude(name, "done", at)
     for _ in range(2 * KEPT_FILES + 2):  # each of these fills a file by itself

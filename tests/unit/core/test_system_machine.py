@@ -7,6 +7,7 @@ import pytest
 from bot.core import system_machine
 from bot.core.effects import PageOncall
 from bot.core.events import Budget
+from bot.core.intents import IntentRecalled
 from bot.core.orders import PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Denied, Ignored
 from bot.core.requests import CONFIGURATION, MAX_HEARD
@@ -184,6 +185,34 @@ def test_a_retry_of_an_intent_is_charged_once() -> None:
     for attempt in (1, 2, 3):
         assert isinstance(floor.declare(run, attempt=attempt), Applied)
     assert len(floor.target(SYSTEM_TARGET).recent) == 1
+
+
+def test_a_promise_that_was_never_charged_is_charged_when_it_is_taken_up_again() -> None:
+    """Its worker died with it in the journal alone: its second attempt is the first that the budget hears of."""
+    budget = Budget(limit=2, within_ms=10 * MINUTE, reserve=0)
+    floor = Floor()
+    floor.fire(alert("lost"), plan(step(component="engine-lost")), to="inc-lost")
+    lost = floor.runs[-1]
+    told = intent_of(lost, floor.now, budget=budget)
+    recalled = IntentRecalled(id="recalled", at=floor.now, by="r1", intent=told, outcome="open")
+    assert isinstance(floor.tell(SYSTEM_TARGET, recalled), Applied)
+    assert isinstance(_act(floor, 1, budget=budget), Applied)
+    assert isinstance(floor.declare(lost, attempt=2, budget=budget), Applied)
+    assert isinstance(floor.declare(lost, attempt=3, budget=budget), Applied), "charged once"
+    assert len(floor.target(SYSTEM_TARGET).recent) == 2
+    assert isinstance(_act(floor, 2, budget=budget), Denied), "it took the second of two"
+
+
+def test_a_promise_that_the_budget_refused_is_refused_again_when_it_is_taken_up() -> None:
+    """Its worker died before it heard the refusal, and its journal remembers the promise."""
+    budget = Budget(limit=1, within_ms=10 * MINUTE, reserve=0)
+    floor = Floor()
+    assert isinstance(_act(floor, 1, budget=budget), Applied)
+    assert isinstance(_act(floor, 2, budget=budget), Denied)
+    refused = floor.runs[-1]
+    told = intent_of(refused, floor.now, budget=budget)
+    floor.tell(SYSTEM_TARGET, IntentRecalled(id="recalled", at=floor.now, by="r1", intent=told, outcome="open"))
+    assert isinstance(floor.declare(refused, attempt=2, budget=budget), Denied)
 
 
 def test_no_budget_is_larger_than_what_is_remembered() -> None:
