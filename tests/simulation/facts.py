@@ -21,6 +21,7 @@ from tests.simulation.senders import Firing
 
 if TYPE_CHECKING:
     from tests.simulation.floor import Paged
+    from tests.simulation.servers import Heard
     from tests.simulation.world import World
 
 SLOW_MS: Millis = 12_000  # from looking at people and policies to the first byte: two looks of 3 s, 5 s to declare
@@ -60,6 +61,7 @@ class Facts:
     paged: Sequence[Paged] = ()
     deeds: Sequence[Deed] = ()
     firings: Sequence[Firing] = ()
+    heard: Sequence[Heard] = ()  # of alerts, by whatever pass took it in, in that order
     adopted: Sequence[tuple[Millis, str, str]] = ()  # when, replica ("": all), variant
     poisoned: Sequence[Millis] = ()
     parked: Sequence[tuple[Millis, AggregateId]] = ()  # when chat was told that which incident waits for a person
@@ -178,6 +180,7 @@ async def gather(world: World) -> Facts:
         paged=floor.pager.ledger,
         deeds=floor.desk.deeds,
         firings=floor.sender.firings,
+        heard=world.servers.heard,
         adopted=floor.adopted,
         poisoned=floor.poisoned,
         parked=[(at, message.incident) for at, message in floor.chat.ledger if message.topic == "parked"],

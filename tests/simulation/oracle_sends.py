@@ -15,6 +15,7 @@ from bot.core.words import SYSTEM_TARGET, AggregateId, Millis, target_id
 from tests.simulation import actions
 from tests.simulation.components import Arrival
 from tests.simulation.facts import Facts, Line
+from tests.simulation.senders import Firing
 
 ATTEMPTS: Final = 3  # of one intent at the most (docs/architecture.md)
 FLOOR: Final = 0.05  # of Kelly, in targets.yaml
@@ -71,9 +72,13 @@ def _brought_about(facts: Facts, batch: str) -> int:
     firings = [f for f in facts.firings if f.labels.get("batch") == batch]
     orders = [d for d in facts.deeds if d.verb == "run" and f'"{batch}"' in d.arguments]
     dismissed = [d for d in facts.deeds if d.verb == "resolve"]  # what fires on after that may open anew
-    # What a process held while it stood still is folded after the end that others have folded: it fires anew.
-    held = sum(at <= (f.ended or 0) <= end for f in firings for at, end in facts.pauses)
-    return held + sum(1 + f.echoes for f in firings) + len(orders) + (len(dismissed) if firings else 0)
+    return sum(_began(facts, f) for f in firings) + len(orders) + (len(dismissed) if firings else 0)
+
+
+def _began(facts: Facts, firing: Firing) -> int:
+    """How often it began, as Andon was told: again when a copy of it was taken in after its end was (ADR 0005)."""
+    heard = [h.status for h in facts.heard if (h.fingerprint, h.starts_at) == (firing.fingerprint, firing.starts_at)]
+    return max(1, sum(now == "firing" != before for before, now in pairwise(["resolved", *heard])))
 
 
 # --- explained ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
-from bot.core.words import AggregateId
+from bot.core.events import Addressed, AlertResolved, InboxEntry
+from bot.core.words import AggregateId, Millis
+from bot.engine.ports import Commit, Committed
 from bot.errors import StoreUnavailable, StoreUnconfirmed
 from bot.testing import MemoryStore
 from tests.simulation.loop import VirtualLoop
@@ -46,6 +48,15 @@ class _Operation:
     options: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a committed pass took in of one firing of an alert: that it fires, or that it has ended."""
+
+    fingerprint: str
+    starts_at: Millis
+    status: Literal["firing", "resolved"]
+
+
 @dataclass(slots=True)
 class _Reader:
     """A read that waits at the primary for the first entry."""
@@ -71,11 +82,13 @@ class Servers:
     cut_since: float | None = None  # since when the follower gets nothing
     failovers: int = 0
     lost: int = 0  # changes that a failover has forgotten
+    heard: list[Heard] = field(default_factory=list)  # in the order in which replicas took it in
     truth: MemoryStore = field(init=False)  # what the primary holds; for those who look from outside
     _follower: MemoryStore = field(init=False)
     _views: dict[str, MemoryStore] = field(default_factory=dict)
     _log: list[_Operation] = field(default_factory=list)
     _replicated: int = 0  # operations of the log that the follower has
+    _handed: dict[str, InboxEntry] = field(default_factory=dict)  # what was in each delivery of the inbox
     _readers: dict[tuple[str, Queue], list[_Reader]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -153,7 +166,23 @@ class Servers:
             self._log.append(_Operation(self.loop.time() + self.lag_s, replica, call, arguments, options))
         if self._readers and arguments:
             self._serve(arguments[0])
+        if call in ("read_inbox", "reclaim"):
+            for delivery in result if call == "read_inbox" else result[0]:
+                if delivery.entry is not None:
+                    self._handed[delivery.delivery] = delivery.entry
+        elif call == "commit" and isinstance(result, Committed):
+            self._hear(arguments[1])
         return result
+
+    def _hear(self, commit: Commit) -> None:
+        """A pass is written, so what it acknowledges was folded in it: perhaps not for the first time."""
+        for name in commit.inbox_acks:
+            entry = self._handed.get(name)
+            if isinstance(entry, Addressed):
+                alerts = (entry.event.alert,) if isinstance(entry.event, AlertResolved) else ()
+            else:
+                alerts = entry.alerts if entry is not None else ()
+            self.heard.extend(Heard(alert.fingerprint, alert.starts_at, alert.status) for alert in alerts)
 
     def _take(self, replica: str, shard: str, queue: Queue, count: int) -> list[Any]:
         if not self.truth.has_new(shard, queue):

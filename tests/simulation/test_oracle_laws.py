@@ -13,6 +13,7 @@ from bot.core.record import Timer
 from tests.simulation import oracle
 from tests.simulation.floor import Paged
 from tests.simulation.people import Deed
+from tests.simulation.servers import Heard
 from tests.simulation.small_ledgers import (
     CUT,
     CYCLE,
@@ -62,6 +63,25 @@ def test_an_order_and_a_firing_anew_bring_about_one_effect_each() -> None:
     assert laws(replace(more, deeds=(*GOOD.deeds, ordered), lines=(*more.lines, known(again)))) == set()
 
 
+@pytest.mark.parametrize(
+    ("heard", "broken"),
+    [
+        ("firing resolved firing", False),  # a copy that came after the end counts as a firing of its own
+        ("firing firing resolved", True),  # a copy before it does not
+        ("resolved firing firing", True),  # nor does an end that came first
+        ("", True),
+    ],
+)
+def test_a_copy_taken_in_after_the_end_may_bring_about_another_effect(heard: str, broken: bool) -> None:
+    """What a dead or slow replica had in hand is folded late; what counts is what was folded, in which order."""
+    firing = GOOD.firings[0]
+    taken = tuple(Heard(firing.fingerprint, firing.starts_at, status) for status in heard.split())  # type: ignore[arg-type]
+    more = replace(with_sends(send(HEDGE, "int-9", 20_000)), heard=taken)
+    assert laws(more) == ({"no double effect"} if broken else set())
+    other = tuple(replace(each, starts_at=firing.starts_at - 1) for each in taken)
+    assert laws(replace(more, heard=other)) == {"no double effect"}, "of another firing"
+
+
 def test_a_fourth_request_under_one_intent_is_too_many() -> None:
     """An absolute action is sent three times at the most."""
     sends = [send(CUT, "int-5", 3_000 + n, body={"kelly_fraction": 0.1}, after=0.1, before=0.2) for n in range(4)]
@@ -104,7 +124,8 @@ def test_what_is_said_to_be_done_must_have_arrived() -> None:
 
 def test_an_intent_that_a_journal_gave_back_explains_too() -> None:
     """After a failover only the journal remembers it; the chain says so."""
-    told = line("intent_recalled", "target:x", intent={"intent": "int-1", "action": "orders.hedge"})
+    intent = {"intent": "int-1", "action": "orders.hedge", "approval": "", "ordered": False}
+    told = line("intent_recalled", "target:x", intent=intent)
     rest = [each for each in GOOD.lines if each.kind != "intent_declared" or each.event["intent"] != "int-1"]
     assert laws(replace(GOOD, lines=(*rest, told))) == set()
 
