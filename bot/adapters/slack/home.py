@@ -1,0 +1,153 @@
+"""The Home tab: what is open, what waits for this person, what may act, what is frozen, who is on call. Pure.
+
+`listeners` publish it when somebody opens it, and anew after what they do there. From `overview.look`; what it shows is
+what one person may do, so it is rendered for each. Limits: 100 blocks and 250 kB, https://docs.slack.dev/surfaces/app-home
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from bot.adapters.http_cards import Card
+from bot.adapters.slack import lines
+from bot.adapters.slack.blocks import actions, button, confirm, context, divider, header, section
+from bot.adapters.slack.overview import Overview
+from bot.adapters.slack.shapes import Block, Ref
+from bot.adapters.slack.text import escape, joined, link, moment
+from bot.core.incident import Incident
+from bot.core.words import AggregateId
+
+MAX_DECISIONS: Final = 10  # of two blocks each; more at once is a storm, and the digest tells of it
+MAX_INCIDENTS: Final = 15  # of two blocks each
+MAX_LINES: Final = 12  # systems, freezes, policies, rungs, contacts: one paragraph each
+MAX_FREEZES: Final = 8  # with a button each
+MAX_PARAGRAPH: Final = 2_900  # characters; a section takes 3,000
+
+
+def render(view: Overview, links: Mapping[AggregateId, str] | None = None) -> dict[str, Any]:
+    """The view for `views.publish`. `links`: where an incident's card is, as far as known."""
+    parts = [
+        *_top(view),
+        *_decisions(view),
+        *_incidents(view, links or {}),
+        *_automation(view),
+        *_freezes(view),
+        *_listed("Armed policies", lines.policies(view), "none: every policy only watches and says what it would do"),
+        *_listed("Next rungs", lines.rungs(view.incidents, view.now), "no ladder is being climbed"),
+        *_oncall(view),
+    ]
+    return {"type": "home", "callback_id": "andon:home", "blocks": parts}
+
+
+def stranger(words: str) -> dict[str, Any]:
+    """For somebody who may not look: why, in a sentence, and nothing else."""
+    return {"type": "home", "callback_id": "andon:home", "blocks": [header("Andon"), section(words)]}
+
+
+def _top(view: Overview) -> Iterator[Block]:
+    unwell = [check for check in view.checks if not check.ok]
+    yield header(_headline(view))
+    told = [f"as of {moment(view.now)}", f"you are {escape(view.person) or 'nobody known'}"]
+    told += [f"*{escape(check.name)} is not well*: {escape(check.detail)}" for check in unwell[:3]]
+    yield context(*told)
+    buttons = [button("Refresh", "refresh", "", place="home")]
+    if view.may_act:
+        buttons.append(button("Freeze …", "freeze", "|", place="home", style="danger"))
+        buttons.append(button("Run an action …", "run", "", place="home"))
+    yield actions(buttons)
+
+
+def _headline(view: Overview) -> str:
+    waiting, count = len(view.decisions), len(view.incidents)
+    if waiting:
+        return f"{waiting} decision{'s' if waiting > 1 else ''} wait{'' if waiting > 1 else 's'} for somebody"
+    if count:
+        return f"{count} incident{'s' if count > 1 else ''} open, nothing waits for a decision"
+    return "All is quiet"
+
+
+def _decisions(view: Overview) -> Iterator[Block]:
+    if not view.decisions:
+        return
+    yield divider()
+    yield section("*It waits for a decision*")
+    for number, card in enumerate(view.decisions[:MAX_DECISIONS]):
+        yield section(lines.decision(card, view.now))
+        yield _choice(card, number)
+    yield from _more(len(view.decisions) - MAX_DECISIONS, "more wait; `/andon status` counts them")
+
+
+def _choice(card: Card, number: int) -> Block:
+    """The buttons this person may use; where there is none, why."""
+    ref, you = Ref(card["incident"], card["approval"], card["digest"]), card["you"]
+    buttons: list[Block] = []
+    if not you["not_approve"]:
+        sure = confirm(
+            "Approve?", f"{escape(card['action'])}: {lines.changed(card)}", "Approve", "Not yet", danger=True
+        )
+        buttons.append(button("Approve", "approve", ref, place=f"home{number}", style="primary", confirm=sure))
+    if not you["not_deny"]:
+        buttons.append(button("Deny …", "deny", ref, place=f"home{number}"))
+    return actions(buttons) if buttons else context(f"you may not decide this: {escape(you['not_approve'])}")
+
+
+def _incidents(view: Overview, links: Mapping[AggregateId, str]) -> Iterator[Block]:
+    found = view.incidents
+    if not found:
+        return
+    yield divider()
+    yield section("*Open incidents*")
+    for number, incident in enumerate(found[:MAX_INCIDENTS]):
+        card = f"\n{link(links[incident.id], 'its card and thread')}" if incident.id in links else ""
+        yield section(lines.incident(incident, view.now) + card)
+        if view.may_act:
+            yield actions(_orders(incident, number))
+    yield from _more(len(found) - MAX_INCIDENTS, "more are open; `/andon incidents` lists them")
+
+
+def _orders(incident: Incident, number: int) -> list[Block]:
+    ref, place = Ref(incident.id), f"home{number}"
+    buttons = [] if incident.acknowledged_by else [button("I see it", "ack", ref, place=place)]
+    buttons += [] if incident.taken_by else [button("I have it", "take", ref, place=place)]
+    return [
+        *buttons,
+        button("More people …", "escalate", ref, place=place),
+        button("Resolve …", "resolve", ref, place=place),
+    ]
+
+
+def _automation(view: Overview) -> Iterator[Block]:
+    yield divider()
+    yield section("*Automation*\n" + _paragraph(lines.system(system, view) for system in view.systems))
+    leases = [line for system in view.systems for line in lines.leases(system, view.now)]
+    yield from _listed("In force for a time", leases, "")
+
+
+def _freezes(view: Overview) -> Iterator[Block]:
+    frozen = [each for system in view.systems for each in system.frozen]
+    for number, (where, freeze) in enumerate(frozen[:MAX_FREEZES]):
+        lift = button("Unfreeze …", "unfreeze", where, place=f"home{number}")
+        yield section(lines.freeze(where, freeze), accessory=lift if view.may_act else None)
+    yield from _more(len(frozen) - MAX_FREEZES, "more are frozen; `/andon status` lists them")
+
+
+def _oncall(view: Overview) -> Iterator[Block]:
+    mine = list(lines.contacts(view, only=view.person)) if view.person else []
+    yield from _listed("You are called for", mine, "nothing: no service in people.yaml names you")
+
+
+def _listed(title: str, told: Iterable[str], nothing: str) -> Iterator[Block]:
+    """A paragraph under its title; without lines, `nothing` says so, or it is left out where that is ""."""
+    shown = _paragraph(told) or nothing
+    if shown:
+        yield section(f"*{title}*\n{shown}")
+
+
+def _paragraph(told: Iterable[str]) -> str:
+    return joined(told, MAX_PARAGRAPH, most=MAX_LINES)
+
+
+def _more(count: int, words: str) -> Iterator[Block]:
+    if count > 0:
+        yield context(f"{count} {words}")
