@@ -17,6 +17,7 @@ _NAMES: dict[str, tuple[tuple[str, ...], str]] = {
     "alertmanager": (("prometheus-alertmanager", "alertmanager"), "prometheus-alertmanager"),
     "amtool": (("amtool",), "prometheus-alertmanager"),
     "redis-server": (("redis-server",), "redis-server"),
+    "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromium"),
 }
 
 

@@ -4,6 +4,7 @@ import { blocksOf } from "./blocks.js";
 import { el, show } from "./dom.js";
 import { showMessages } from "./message.js";
 import { confirmed, showModal } from "./modal.js";
+import { understood } from "./state.js";
 import { follow, look, perform } from "./wire.js";
 
 const HOME = "home";
@@ -24,7 +25,7 @@ function complain(words) {
 
 async function act(what, details) {
   try {
-    return await perform({ me: seen.me, what, ...details });
+    return await perform(what, { user: seen.me, ...details });
   } catch (problem) {
     complain(problem.message);
     return {};
@@ -48,7 +49,9 @@ function send(box, thread) {
     const words = box.value.trim();
     if (!words) return;
     box.value = "";
-    await act("say", { channel: seen.place, text: words, ...(thread() ? { thread_ts: thread() } : {}) });
+    const where = { channel: seen.place, text: words, ...(thread() ? { thread_ts: thread() } : {}) };
+    const answer = await act(words.startsWith("/") ? "command" : "say", where);
+    if (answer.error) complain(answer.error);
   };
 }
 
@@ -108,7 +111,7 @@ function places() {
       el("span", {}, words),
       count ? el("span", { class: "count" }, count) : null,
     );
-  return [door(HOME, "⌂ Andon's Home"), el("div", { class: "places-head" }, "Channels"), seen.state.channels.map((each) => door(each.id, `# ${each.name}`, each.count))];
+  return [door(HOME, "⌂ Andon's Home"), el("div", { class: "places-head" }, "Channels"), seen.state.channels.map((each) => door(each.id, each.direct ? `@ ${each.name}` : `# ${each.name}`, each.count))];
 }
 
 function renderHome() {
@@ -146,18 +149,23 @@ function renderThread() {
 
 async function refresh() {
   try {
-    const state = await look(seen.me);
+    const state = understood(await look(seen.me));
     seen.state = state;
     seen.me = state.me;
     if (seen.place !== HOME && !state.channels.some((each) => each.id === seen.place)) seen.place = state.channels[0]?.id ?? HOME;
     render();
-    document.body.dataset.version = state.version;
+    document.body.dataset.seq = state.seq;
   } catch (problem) {
     complain(problem.message);
   }
 }
 
+/** What Slack itself says to a person, such as that the app did not answer. */
+function told(change) {
+  if (change.kind === "notice" && change.user === seen.me) complain(change.words);
+}
+
 at("me").addEventListener("change", (event) => become(event.target.value));
 at("composer").addEventListener("submit", send(at("words"), () => ""));
 at("thread-composer").addEventListener("submit", send(at("thread-words"), () => seen.thread));
-follow(refresh, (lost) => document.body.classList.toggle("lost", lost));
+follow(refresh, told, (lost) => document.body.classList.toggle("lost", lost));

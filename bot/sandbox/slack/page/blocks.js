@@ -60,7 +60,7 @@ function button(element, block, host) {
     if (element.confirm && !(await host.confirm(element.confirm))) return;
     const target = event.target.closest("button");
     target?.classList.add("pressed");
-    await host.act({ block_id: block.block_id ?? "", action_id: element.action_id ?? "", value: element.value ?? "" });
+    await host.act({ block_id: block.block_id ?? "", action_id: element.action_id ?? "" });
     target?.classList.remove("pressed");
   };
   const data = { action: element.action_id ?? "" };
@@ -77,7 +77,7 @@ function menu(element, block, host, label) {
     const option = options[Number(event.target.value)];
     event.target.selectedIndex = 0;
     if (option?.url) window.open(option.url, "_blank", "noopener,noreferrer");
-    if (option) host.act({ block_id: block.block_id ?? "", action_id: element.action_id ?? "", selected_option: option });
+    if (option) host.act({ block_id: block.block_id ?? "", action_id: element.action_id ?? "", chosen: option.value });
   };
   return el(
     "select",

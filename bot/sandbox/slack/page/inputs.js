@@ -1,4 +1,4 @@
-// Input blocks of modals: the fields, and the reading back of what was entered as Slack's `state.values`.
+// Input blocks of modals: the fields, and the reading back of what was entered.
 // https://docs.slack.dev/reference/block-kit/block-elements
 
 import { el } from "./dom.js";
@@ -9,7 +9,7 @@ export function input(block, host) {
   const field = fieldOf(block.element, host);
   return el(
     "div",
-    { class: "input", data: { field: block.block_id, action: block.element.action_id ?? "", kind: block.element.type } },
+    { class: "input", data: { field: block.block_id, kind: block.element.type } },
     el("label", {}, textOf(block.label, host), block.optional ? el("span", { class: "optional" }, " (optional)") : null),
     field,
     block.hint && el("div", { class: "hint" }, textOf(block.hint, host)),
@@ -56,7 +56,6 @@ const people = (host) => host.people().map((person) => ({ text: { type: "plain_t
 function select(options, initial, hint) {
   const box = el("select", {}, el("option", { value: "" }, hint), options.map((option) => el("option", { value: option.value }, option.text.text)));
   box.value = initial?.value ?? "";
-  box.options_ = options;
   return box;
 }
 
@@ -78,43 +77,19 @@ function ticks(type, options, initial, host) {
       ),
     ),
   );
-  box.options_ = options;
   return box;
 }
 
-/** What was entered in every input block under `place`: `{block_id: {action_id: {type, …}}}`. */
+/** What was entered in every input block under `place`: `{block_id: value}`, a list where several can be ticked. */
 export function valuesIn(place) {
-  const values = {};
-  for (const holder of place.querySelectorAll("[data-field]")) {
-    const { field, action, kind } = holder.dataset;
-    values[field] = { [action]: { type: kind, ...read(kind, holder) } };
-  }
-  return values;
+  const holders = [...place.querySelectorAll("[data-field]")];
+  return Object.fromEntries(holders.map((holder) => [holder.dataset.field, read(holder.dataset.kind, holder)]));
 }
 
 function read(kind, holder) {
-  const box = holder.querySelector("input, textarea, select");
-  const entered = box?.value || null;
-  const picked = () => {
-    const group = holder.querySelector(".ticks");
-    const on = new Set([...group.querySelectorAll("input:checked")].map((tick) => tick.value));
-    return group.options_.filter((option) => on.has(option.value));
-  };
-  switch (kind) {
-    case "static_select":
-      return { selected_option: box.options_.find((option) => option.value === box.value) ?? null };
-    case "users_select":
-      return { selected_user: entered };
-    case "radio_buttons":
-      return { selected_option: picked()[0] ?? null };
-    case "checkboxes":
-    case "multi_static_select":
-      return { selected_options: picked() };
-    case "datepicker":
-      return { selected_date: entered };
-    case "timepicker":
-      return { selected_time: entered };
-    default:
-      return { value: entered };
+  if (kind === "checkboxes" || kind === "multi_static_select") {
+    return [...holder.querySelectorAll("input:checked")].map((tick) => tick.value);
   }
+  if (kind === "radio_buttons") return holder.querySelector("input:checked")?.value ?? null;
+  return holder.querySelector("input, textarea, select")?.value || null;
 }

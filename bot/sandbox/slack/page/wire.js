@@ -1,26 +1,25 @@
-// The page's two lines to the local Slack: what there is to see (told by server-sent events), and what a person does.
+// The page's lines to the local Slack's control API: what there is to see, that something changed, what a person does.
 
-const STATE = "state";
-const DO = "do";
-const EVENTS = "events";
-
-/** Everything that `me` can see. Raises with a sentence for a person. */
+/** The control API's state as `me` sees it. Raises with a sentence for a person. */
 export async function look(me) {
-  const answer = await fetch(`${STATE}?me=${encodeURIComponent(me)}`);
-  if (!answer.ok) throw new Error(await answer.text());
-  return answer.json();
+  const answer = await fetch(`control/state?user=${encodeURIComponent(me)}`);
+  return read(answer);
 }
 
-/** Do what a person does; `deed` is `{me, what, …}`. Returns `{}`, or `{errors}` where a modal's fields were refused. */
-export async function perform(deed) {
-  const answer = await fetch(DO, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(deed) });
+/** Do what a person does, such as `click`. Returns what the API answers; raises with its words when it refuses. */
+export async function perform(what, deed) {
+  const body = JSON.stringify(deed);
+  return read(await fetch(`control/${what}`, { method: "POST", headers: { "Content-Type": "application/json" }, body }));
+}
+
+async function read(answer) {
   const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(said.error ?? `the local Slack answered ${answer.status}`);
+  if (!answer.ok) throw new Error(said.error || `The local Slack answered ${answer.status}.`);
   return said;
 }
 
-/** Call `changed()` whenever something changed, one look at a time, and `lost(true | false)` as the line goes and comes. */
-export function follow(changed, lost) {
+/** Call `changed()` after every change, one at a time, `told(change)` for each, `lost(yes)` as the line goes and comes. */
+export function follow(changed, told, lost) {
   let looking = false;
   let again = false;
   const look = async () => {
@@ -32,9 +31,8 @@ export function follow(changed, lost) {
     } while (again);
     looking = false;
   };
-  const events = new EventSource(EVENTS);
-  events.onmessage = look;
+  const events = new EventSource("control/events");
+  events.onmessage = (event) => (told(JSON.parse(event.data)), look());
   events.onopen = () => (lost(false), look());
   events.onerror = () => lost(true);
-  return look;
 }
