@@ -37,14 +37,18 @@ class Choice:
     @property
     def fits(self) -> bool:
         """Whether Slack carries the value; one that was cut would stand for something else."""
-        return 0 < len(self.value) <= MAX_OPTION_VALUE
+        return 0 < len(self.value) <= MAX_OPTION_VALUE and self.value.isprintable()
 
 
 def plain(text: str, limit: int) -> dict[str, Any]:
     """A plain text object of at most `limit` characters, never empty; what cannot be printed is shown as a dot."""
-    shown = "".join(c if c.isprintable() or c == "\n" else "·" for c in text)
+    shown = _printable(text)
     shown = shown if len(shown) <= limit else shown[: limit - 1] + "…"
     return {"type": "plain_text", "text": shown if shown.strip() else "-", "emoji": False}
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else "·" for c in text)
 
 
 def view(callback: str, title: str, blocks: Sequence[Block], *, submit: str, metadata: str = "") -> dict[str, Any]:
@@ -81,7 +85,7 @@ def typed(
     if least:
         element["min_length"] = least
     if initial:
-        element["initial_value"] = initial[: min(most, MAX_TYPED)]
+        element["initial_value"] = _printable(initial[: min(most, MAX_TYPED)])
     return _field(name, label, element, hint=hint, required=required)
 
 

@@ -20,6 +20,7 @@ from bot.adapters.slack.run_modals import place
 from bot.adapters.slack.shapes import Block, Ref, Verb, action_id
 from bot.core.words import Millis
 from bot.engine.action_ports import Component
+from bot.errors import InputError
 from policies.durations import spell
 
 _MINUTE: Final[Millis] = 60_000
@@ -171,7 +172,10 @@ def told(title: str, text: str) -> dict[str, Any]:
 def read(callback: str, metadata: str, values: Mapping[str, Any]) -> Form | FieldErrors:
     """What came back of a modal. Raises InputError when it is none of ours."""
     seen = Typed(values)
-    form = run_modals.read(callback, metadata, seen) or modal_reading.read(callback, metadata, seen)
+    try:
+        form = run_modals.read(callback, metadata, seen) or modal_reading.read(callback, metadata, seen)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON of another shape than what we put there
+        raise InputError("private_metadata", "is not what Andon put there; open the form again") from error
     return FieldErrors(seen.problems) if seen.problems else form
 
 
