@@ -29,19 +29,6 @@ SEVERITY_STYLE: Final[Mapping[str, str]] = {
     "warning": "yellow",
     "info": "blue",
 }
-# What happens when a timer of an incident comes due, as the machine names them.
-_TIMER_WORDS: Final[Mapping[str, str]] = {
-    "turn": "give up waiting for the action's outcome and ask a person",
-    "verify": "give up on verification and ask a person",
-    "verify:again": "read the evidence again, to verify the action",
-    "resolve:again": "read the evidence again, to see whether it is over",
-    "retry": "weigh the guard again",
-    "diagnosis": "go on without the diagnosis",
-    "patience": "page, if it still fires",
-    "approval": "escalate, if nobody has decided",
-    "hold": "stop taking a new alert for the same episode",
-    "close": "close the incident",
-}
 
 
 def clean(value: object, style: str = "") -> Text:
@@ -67,13 +54,6 @@ def span(duration_ms: Millis) -> str:
             rest = seconds % size // small
             return f"{seconds // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
     return f"{seconds} s"
-
-
-def timer_words(name: str) -> str:
-    """What a timer is for."""
-    if name.startswith("rung:"):
-        return f"climb to rung {int(name[5:]) + 1 if name[5:].isdigit() else name[5:]} of the ladder"
-    return _TIMER_WORDS.get(name, name)
 
 
 def incidents(answer: Json) -> RenderableType:

@@ -15,10 +15,12 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from bot.console import SEVERITY_STYLE, STATUS_STYLE, Json, clean, moment, span, timer_words
+from bot.console import SEVERITY_STYLE, STATUS_STYLE, Json, clean, moment, span
 from bot.console_decision import card
 from bot.console_values import changes, intended, parsed, reading
 from bot.core.words import Millis
+from bot.engine import outlook
+from bot.engine.outlook import timer_words
 
 MAX_ALERTS_SHOWN: Final = 12
 MAX_TIMELINE: Final = 200  # moments; `--json` and `audit export` have all of them
@@ -96,17 +98,20 @@ def _standing(record: Json, now: Millis) -> Table:
 
 def rung_words(record: Json, timer: str) -> str:
     """What a rung of the ladder will do when its time comes: whom it pages, what it runs; "" for other timers."""
-    number = timer.removeprefix("rung:")
+    number = outlook.rung_number(timer)
     ladder = (record["plan"] or {}).get("ladder", ())
-    if number == timer or not number.isdigit() or int(number) >= len(ladder):
+    if number is None or number >= len(ladder):
         return ""
-    rung = ladder[int(number)]
-    does = [f"page {rung['page']['service']} ({rung['page']['severity']})"] if rung["page"] else []
-    does += [f"tell {rung['notify']}"] if rung["notify"] else []
-    if rung["step"]:
-        guard = f" if {rung['step']['guard']}" if rung["step"]["guard"] else ""
-        does.append(f"run {rung['step']['action']}{guard}")
-    return f"rung {int(number) + 1}: {', '.join(does)}, unless {rung['until']}"
+    rung = ladder[number]
+    page, step = rung["page"], rung["step"] or {"action": "", "guard": ""}
+    return outlook.rung_words(
+        number,
+        page=f"{page['service']} ({page['severity']})" if page else "",
+        notify=rung["notify"],
+        action=step["action"],
+        guard=step["guard"],
+        until=rung["until"],
+    )
 
 
 def _steps(record: Json) -> Iterator[RenderableType]:

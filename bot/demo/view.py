@@ -13,8 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from bot.console import timer_words
 from bot.core.words import Millis
+from bot.engine.outlook import timer_words
 
 THRESHOLD_PCT = 1.8
 SWITCHES_PER_MINUTE = 20  # more is too many (row T1)
