@@ -57,15 +57,16 @@ def _look_alike(found: re.Match[str]) -> str:
     return found.group().translate(_MARKS)
 
 
-def bold(value: object) -> str:
-    """Foreign text, in bold."""
-    words = escape(str(value).strip())
+def bold(value: object, limit: int = 0) -> str:
+    """Foreign text, in bold, and at most `limit` characters of it (0: all)."""
+    words = short(str(value).strip(), limit) if limit else escape(str(value).strip())
     return f"*{words}*" if words else ""
 
 
-def code(value: object) -> str:
-    """Foreign text as it is typed somewhere, letter by letter: a command, an expression."""
-    words = _entities(_visible(value).replace("`", "'").strip())
+def code(value: object, limit: int = 0) -> str:
+    """Foreign text as it is typed somewhere, letter by letter: a command, an expression; bounded like `bold`."""
+    words = _entities(_visible(str(value)[: limit + 1] if limit else value).replace("`", "'").strip())
+    words = clip(words, limit) if limit else words
     return f"`{words}`" if words else ""
 
 

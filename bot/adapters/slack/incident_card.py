@@ -1,0 +1,294 @@
+"""The incident card: one message per incident, rendered anew from its record whenever that has changed. Pure.
+
+What fires, what is known about it, what Andon did and saw, what comes next and when, who has it, and what a person can
+do about it. `board` makes the view, sends the message and edits it in place; whether it looks different now is asked by
+rendering it at `text.TIMELESS`. Its thread is the timeline (`timeline`), its questions are in `decision_card`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from bot.adapters.slack.blocks import actions, button, confirm, context, header, link_button, message, section
+from bot.adapters.slack.phrases import change_lines, reading_line, who_has_it
+from bot.adapters.slack.shapes import Block, Message, Ref
+from bot.adapters.slack.text import bold, code, coming, escape, joined, link, moment, short
+from bot.core.incident import AlertState, Incident, Status, StepOutcome, StepResult
+from bot.core.reading import Reading
+from bot.core.words import Millis
+from bot.engine import outlook
+
+MAX_WHY: Final = 600  # characters; more of one reason is not read at 03:00, and the thread has it
+MAX_ALERTS: Final = 5
+MAX_LABELS: Final = 160  # characters of one alert's labels
+MAX_SUMMARY: Final = 240
+MAX_RESULTS: Final = 6  # of this episode, newest last
+MAX_FINDINGS: Final = 4
+MAX_READINGS: Final = 5
+MAX_COMING: Final = 5
+MAX_PART: Final = 1_500  # characters of one part of the card; all parts together stay far below what Slack takes
+MAX_TITLE: Final = 40  # of the policy's name in the header
+MAX_NOTICE: Final = 300  # of the notification
+
+# The state as people say it, with a mark that only repeats it: whoever sees no colour misses nothing.
+STATES: Final[Mapping[Status, tuple[str, str]]] = {
+    "open": ("🔴", "working on it"),
+    "diagnosing": ("🔴", "diagnosing"),
+    "acting": ("🟠", "acting"),
+    "verifying": ("🟠", "watching the effect"),
+    "awaiting_approval": ("🟣", "NEEDS A DECISION"),
+    "parked": ("🟣", "NEEDS A PERSON"),
+    "mitigated": ("🔵", "mitigated, still watching"),
+    "resolved": ("🟢", "resolved"),
+    "closed": ("⚪", "closed"),
+}
+OUTCOMES: Final[Mapping[StepOutcome, str]] = {
+    "succeeded": "✓ done",
+    "verified": "✓ its effect is seen",
+    "unneeded": "○ not needed",
+    "shadowed": "○ only watched, not sent",
+    "asked": "? people were asked",
+    "not_sent": "✗ NOT sent",
+    "unknown": "✗ UNKNOWN whether it took effect",
+    "denied": "✗ not allowed now",
+    "unverified": "✗ its effect is NOT seen",
+    "branched": "→ the ladder's own action",
+}
+OVER: Final[frozenset[Status]] = frozenset({"resolved", "closed"})
+_QUIET_LABELS: Final = frozenset({"alertname", "severity", "system", "job", "instance"})  # said elsewhere, or no help
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardView:
+    """Everything the card shows. Links are the configuration's or Slack's own, never from labels.
+
+    `pages`: service -> address of its open page. `decision`: link to the decision card; `decided`: what became of the
+    last question. `readings`: the newest of each name. `automation`: budget left, or why automation is stopped.
+    `parent_card`: link to the card of the incident that this is a branch of.
+    """
+
+    incident: Incident
+    shard: str
+    dashboard: str = ""
+    pages: Mapping[str, str] = field(default_factory=dict)
+    decision: str = ""
+    decided: str = ""
+    readings: tuple[Reading, ...] = ()
+    automation: str = ""
+    parent_card: str = ""
+
+
+def render(view: CardView, now: Millis) -> Message:
+    """The card as it is to be shown at `now`."""
+    incident = view.incident
+    blocks = [header(_title(view)), section(_headline(view), fields=[*_facts(view, now)])]
+    parts = {
+        "What fires": joined(_alerts(incident), MAX_PART),
+        "What is known": joined(_known(view, now), MAX_PART),
+        "What Andon did": joined(_done(incident), MAX_PART),
+        "What comes next": joined(_next(incident, now), MAX_PART),
+    }
+    blocks += [section(f"*{name}*\n{words}") for name, words in parts.items() if words]
+    blocks += [context(small) for small in (joined(_small_print(view), MAX_PART, gap="  ·  "),) if small]
+    buttons = [*_buttons(view)]
+    return message(notice(view), [*blocks, actions(buttons)] if buttons else blocks)
+
+
+def state(incident: Incident) -> tuple[str, str]:
+    """The mark and the words for how it stands."""
+    if incident.status == "parked" and incident.taken_by:
+        return "🟣", "in a person's hands"
+    return STATES[incident.status]
+
+
+def notice(view: CardView) -> str:
+    """One line for notifications, screen readers and lists."""
+    incident = view.incident
+    mark, words = state(incident)
+    head = f"{mark} {words}: {escape(_policy(incident))} on {escape(view.shard)}, {incident.severity}"
+    return f"{head}. {short(incident.why, MAX_NOTICE)} ({escape(incident.id)})"
+
+
+def _policy(incident: Incident) -> str:
+    return incident.plan.policy if incident.plan is not None else "no policy"
+
+
+def _title(view: CardView) -> str:
+    mark, words = state(view.incident)
+    return f"{mark} {words} · {_policy(view.incident)[:MAX_TITLE]} · {view.shard[:MAX_TITLE]}"
+
+
+def _headline(view: CardView) -> str:
+    """How it stands and why; what a person must do, first."""
+    incident, lines = view.incident, []
+    if incident.status == "awaiting_approval":
+        lines.append(link(view.decision, "The question waits for your answer") if view.decision else "")
+    lines.append(bold(incident.why, MAX_WHY) or "*no reason was recorded*")
+    if incident.frozen:
+        lines.append("Automation is *frozen* for its target.")
+    if incident.doubt:
+        lines.append(f"Goes on only with a person's yes: {short(incident.doubt, MAX_WHY)}")
+    if view.decided:
+        lines.append(f"Last decision: {short(view.decided, MAX_WHY)}")
+    return joined(lines, MAX_PART)
+
+
+def _facts(view: CardView, now: Millis) -> Iterator[str]:
+    """Two columns: how grave, since when, who, what next."""
+    incident = view.incident
+    episode = f", episode {incident.episode}" if incident.episode > 1 else ""
+    yield f"*Severity*\n{incident.severity}"
+    yield f"*Since*\n{moment(incident.episode_at or incident.opened_at)}{episode}"
+    yield f"*Who has it*\n{who_has_it(incident)}"
+    if incident.status in OVER:
+        ended = incident.closed_at or incident.resolved_at
+        yield f"*Ended*\n{moment(ended)}" if ended is not None else "*Ended*\nyes"
+        return
+    rung = outlook.next_rung(incident)
+    yield f"*Next rung*\n{short(rung.words, MAX_SUMMARY)}" if rung is not None else "*Next rung*\nnone is left"
+    if incident.paged:
+        yield f"*Paged*\n{joined(_paged(view), MAX_PART, gap=', ')}"
+    target = incident.plan.mttr_target_ms if incident.plan is not None else 0
+    if target and incident.mitigated_at is None:
+        yield f"*To be mitigated*\n{coming(incident.episode_at + target, now)}"
+
+
+def _paged(view: CardView) -> Iterator[str]:
+    for service in sorted(view.incident.paged):
+        yield link(view.pages.get(service, ""), service[:MAX_TITLE])
+
+
+def _alerts(incident: Incident) -> Iterator[str]:
+    """Those that fire first; what was dismissed or is over is said so."""
+    states = sorted(incident.alerts.values(), key=lambda each: (not each.firing, each.alert.fingerprint))
+    for each in states[:MAX_ALERTS]:
+        yield _alert(each)
+    hidden = len(states) - MAX_ALERTS + incident.untracked
+    if hidden > 0:
+        yield f"and {hidden} more"
+
+
+def _alert(each: AlertState) -> str:
+    alert = each.alert
+    word = "dismissed" if each.dismissed else "firing" if each.firing else "no longer fires"
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(alert.labels.items()) if name not in _QUIET_LABELS)
+    figures = ", ".join(
+        f"{name} {alert.annotations[name]}" for name in ("value", "threshold") if name in alert.annotations
+    )
+    told = [f"{bold(alert.name, MAX_LABELS) or '(unnamed)'} {word} since {moment(alert.starts_at)}"]
+    told += [short(labels, MAX_LABELS)] if labels else []
+    told += [short(figures, MAX_LABELS)] if figures else []
+    told += [f"fired by hand by {escape(alert.injected_by)}"] if alert.injected_by else []
+    summary = alert.annotations.get("summary", "")
+    return " · ".join(told) + (f"\n{short(summary, MAX_SUMMARY)}" if summary else "")
+
+
+def _known(view: CardView, now: Millis) -> Iterator[str]:
+    """Readings, the condition that they are weighed by, and what diagnoses found."""
+    incident = view.incident
+    readings = view.readings or (incident.approval.readings if incident.approval is not None else ())
+    for found in readings[:MAX_READINGS]:
+        yield reading_line(found.name, found.value, found.taken_at, found.source, found.error, now)
+    plan = incident.plan
+    if plan is not None and incident.cursor < len(plan.steps):
+        step = plan.steps[incident.cursor]
+        wants = [f"{escape(step.action)} runs only if {code(step.guard, MAX_SUMMARY)}"] if step.guard else []
+        wants += [f"then waits for {code(step.verify.until, MAX_SUMMARY)}"] if step.verify is not None else []
+        yield ", ".join(wants)
+    for name, found_out in sorted(incident.findings.items())[:MAX_FINDINGS]:
+        yield f"{bold(name, MAX_LABELS)}: {short(found_out, MAX_WHY)}"
+
+
+def _done(incident: Incident) -> Iterator[str]:
+    """Each step of this episode: what became of it, what that changed, and why."""
+    actions_by_id = {step.id: step.action for step in (incident.plan.steps if incident.plan is not None else ())}
+    told = [each for each in incident.results if each.episode == incident.episode]
+    if len(told) > MAX_RESULTS:
+        yield f"and {len(told) - MAX_RESULTS} before these"
+    for result in told[-MAX_RESULTS:]:
+        yield _result(result, actions_by_id.get(result.step, result.step))
+
+
+def _result(result: StepResult, action: str) -> str:
+    head = f"{moment(result.at)} {bold(action, MAX_LABELS)} {OUTCOMES[result.outcome]}"
+    changed = change_lines(result.before, result.after, wanted=result.outcome in ("asked", "shadowed"))
+    why = f": {short(result.why, MAX_SUMMARY)}" if result.why else ""
+    return head + (f", {changed}" if changed else "") + why
+
+
+def _next(incident: Incident, now: Millis) -> Iterator[str]:
+    ahead = outlook.coming(incident)
+    for each in ahead[:MAX_COMING]:
+        when = "again every few seconds" if each.due is None else coming(each.due, now)
+        yield f"{when}: {short(each.words, MAX_SUMMARY)}"
+    if len(ahead) > MAX_COMING:
+        yield f"and {len(ahead) - MAX_COMING} more"
+    if incident.held_until and _holdable(incident):
+        yield f"the ladder's own actions are held until {moment(incident.held_until)}"
+    if not ahead and incident.status != "closed":
+        yield "*nothing: it waits for a person*"
+
+
+def _small_print(view: CardView) -> Iterator[str]:
+    incident, plan = view.incident, view.incident.plan
+    if plan is not None and plan.runbook:
+        yield link(plan.runbook, "Runbook")
+    if view.dashboard:
+        yield link(view.dashboard, "Dashboard")
+    if incident.parent:
+        yield link(view.parent_card, f"begun by {incident.parent}")
+    for branch in incident.branches[:MAX_COMING]:
+        yield f"a rung's own action: {code(branch)}"
+    if incident.ordered_by:
+        yield f"ordered by {escape(incident.ordered_by)}"
+    if view.automation:
+        yield short(view.automation, MAX_SUMMARY)
+    row = f", row {plan.row}" if plan is not None and plan.row else ""
+    yield f"{code(incident.id)}{short(row, MAX_LABELS)}"
+    yield "the thread tells what happened, in order"
+
+
+def _buttons(view: CardView) -> Iterator[Block]:
+    incident, plan = view.incident, view.incident.plan
+    ref = Ref(incident.id)
+    if incident.status not in OVER:
+        if not incident.taken_by:
+            yield button("I have it", "take", ref, style="primary")
+        if not incident.acknowledged_by:
+            yield button("Seen, stop paging", "ack", ref)
+        if _holdable(incident):
+            yield button("Hold the ladder's action", "hold", ref)
+        yield button("Call the next people", "escalate", ref, confirm=_sure(incident))
+        yield button("Resolve", "resolve", ref)
+    yield button("Details", "show", ref)
+    links = (
+        ("Runbook", plan.runbook if plan is not None else "", "runbook"),
+        ("Dashboard", view.dashboard, "dashboard"),
+    )
+    for label, url, place in links:
+        made = link_button(label, url, place)
+        if made is not None:
+            yield made
+
+
+def _sure(incident: Incident) -> Block:
+    """Calling people is asked about once more: it wakes somebody."""
+    who = _next_called(incident)
+    words = f"This pages {bold(who, MAX_TITLE)} now."
+    return confirm("Call the next people?", words, "Page them", "No")
+
+
+def _next_called(incident: Incident) -> str:
+    plan = incident.plan
+    for number, rung in enumerate(plan.ladder if plan is not None else ()):
+        if rung.page is not None and f"rung:{number}" in incident.timers and number >= incident.level:
+            return rung.page.service
+    return plan.page_on_park.service if plan is not None else "the on-call"
+
+
+def _holdable(incident: Incident) -> bool:
+    """Whether a rung that runs something is still ahead."""
+    ladder = incident.plan.ladder if incident.plan is not None else ()
+    return any(rung.step is not None and f"rung:{number}" in incident.timers for number, rung in enumerate(ladder))

@@ -1,0 +1,49 @@
+"""Phrases that several cards share: who has it, what changed, what was read and when. Pure; mrkdwn out.
+
+Used by `incident_card`, `decision_card`, `digest` and whoever answers in Slack.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bot.adapters.slack.text import aged, bold, clock, escape, joined, short
+from bot.core.incident import Incident
+from bot.core.words import JsonText, Millis
+from bot.engine import figures
+
+MAX_CHANGES: Final = 8  # fields of a target's state; no action shipped changes more
+MAX_VALUE: Final = 120  # characters of one figure; what is longer is no figure
+MAX_ERROR: Final = 200
+MAX_CHANGED: Final = 900
+
+
+def who_has_it(incident: Incident) -> str:
+    """Who looks after it, and what that means."""
+    if incident.taken_by:
+        return f"{bold(incident.taken_by)}; automation stands down here"
+    if incident.acknowledged_by:
+        at = f" at {clock(incident.acknowledged_at)}" if incident.acknowledged_at is not None else ""
+        return f"{bold(incident.acknowledged_by)} has seen it{at}; paging stopped"
+    return "*nobody yet*"
+
+
+def change_lines(before: JsonText, after: JsonText, *, wanted: bool = False, gap: str = ", ") -> str:
+    """``kelly_fraction 0.25 → *0.1*`` for each field; `wanted`: `after` is what is wanted, not what was read."""
+    found = figures.intended(before, after) if wanted else figures.changes(before, after)
+    return joined((_change(each) for each in found), MAX_CHANGED, most=MAX_CHANGES, gap=gap)
+
+
+def _change(change: figures.Change) -> str:
+    now = bold(change.now, MAX_VALUE) or "(empty)"
+    was = f"{short(change.was, MAX_VALUE)} → " if change.was is not None else ""
+    return f"{short(change.name, MAX_VALUE)} {was}{now}"
+
+
+def reading_line(name: str, value: object, taken_at: Millis | None, source: str, error: str, now: Millis) -> str:
+    """One reading: its value, where it is from, and how old it is; or why there is none."""
+    if error:
+        return f"{bold(name, MAX_VALUE)}: {short(error, MAX_ERROR)}"
+    origin = f" ({short(source, MAX_VALUE)})" if source else ""
+    age = f", {aged(taken_at, now)}" if taken_at is not None else ""
+    return f"{bold(name, MAX_VALUE)} = {escape(figures.plain(value)[:MAX_VALUE])}{origin}{age}"
