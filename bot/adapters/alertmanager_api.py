@@ -1,8 +1,9 @@
-"""One Alertmanager's API, read-only: implements `bot.engine.standing.AlertSource`.
+"""One Alertmanager's API: implements `bot.engine.standing.AlertSource`, and `bot.adapters.desk_silences.Silencer`.
 
-Made by `bot.app` for every entry of `alertmanagers:` in andon.yaml; asked by `bot.engine.antientropy`. It asks
-its own host only (`bot.adapters.outgoing`), and answers are bounded. How old things are is measured by the answer's own
-`Date`, so neither a wrong clock here nor a scaled one makes a fresh Alertmanager look old.
+Made by `bot.house` for every entry of `alertmanagers:` in andon.yaml; asked by `bot.engine.antientropy`. All it ever
+writes there is a silence that a person orders. It asks its own host only (`bot.adapters.outgoing`), and answers are
+bounded. How old things are is measured by the answer's own `Date`, so neither a wrong clock here nor a scaled one makes
+a fresh Alertmanager look old.
 API: https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml
 """
 
@@ -10,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import structlog
@@ -24,6 +25,7 @@ from bot.core.words import Millis
 from bot.engine.standing import View
 from bot.errors import InputError, SourceError
 from handlers.alertmanager_api import HeldAlert, read_alerts, read_started_at
+from handlers.alertmanager_silences import Condition, HeldSilence, read_id, read_refusal, read_silences, request
 from policies.destinations import Destination
 
 LOOK_SECONDS: Final = 3.0  # both questions; a risky action waits for it, and slower than that is no answer
@@ -84,6 +86,29 @@ class AlertmanagerApi:
             unread=listed.unread,
         )
 
+    async def silences(self) -> tuple[HeldSilence, ...]:
+        """The silences in force. Raises SourceError."""
+        body, _ = await self._get("/api/v2/silences", {})
+        try:
+            return read_silences(body)
+        except InputError as error:
+            raise SourceError(f"its silences cannot be read ({error})") from error
+
+    async def silence(self, conditions: Sequence[Condition], *, for_ms: Millis, by: str, comment: str) -> str:
+        """Silence what meets all of these, from now on by its own clock; the silence's id.
+
+        Raises SourceError; after one, a look at `silences` tells whether it came into force all the same.
+        """
+        _, now = await self._get("/api/v2/status", {})
+        sent = request(conditions, starts_at=now, for_ms=for_ms, by=by, comment=comment)
+        status, body = await self._post("/api/v2/silences", sent)
+        if status != 200:
+            raise SourceError(f"it refused the silence: {read_refusal(body)}")
+        try:
+            return read_id(body)
+        except InputError as error:
+            raise SourceError(f"its answer to a silence cannot be read ({error})") from error
+
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
@@ -91,18 +116,27 @@ class AlertmanagerApi:
 
     async def _get(self, path: str, query: Mapping[str, str]) -> tuple[bytes, Millis]:
         """A 200's body, and the time it was written by the clock of whoever wrote it."""
+        status, body, date = await self._ask("GET", path, params=query)
+        if status != 200:
+            raise SourceError(f"it answered {status} to {path}")
+        return body, _written_at(date)
+
+    async def _post(self, path: str, sent: bytes) -> tuple[int, bytes]:
+        """The answer to a request that changes something; sent once."""
+        status, body, _ = await self._ask("POST", path, data=sent, headers={"Content-Type": "application/json"})
+        return status, body
+
+    async def _ask(self, method: str, path: str, **how: Any) -> tuple[int, bytes, str]:
+        """Status, body and date of one answer. Raises SourceError."""
+        address = self._base.joinpath(path.lstrip("/"))
         try:
-            async with self._opened().get(
-                self._base.joinpath(path.lstrip("/")), params=query, allow_redirects=False
-            ) as answer:
+            async with self._opened().request(method, address, allow_redirects=False, **how) as answer:
                 body = bytearray()
                 async for chunk in answer.content.iter_chunked(65_536):
                     body += chunk
                     if len(body) > MAX_ANSWER:
                         raise SourceError(f"its answer to {path} is larger than {MAX_ANSWER} bytes")
-                if answer.status != 200:
-                    raise SourceError(f"it answered {answer.status} to {path}")
-                return bytes(body), _written_at(answer.headers.get("Date", ""))
+                return answer.status, bytes(body), answer.headers.get("Date", "")
         except TimeoutError:
             raise SourceError(f"it did not answer {path} within {self._look_seconds:g} s") from None
         except _FAILURES as error:
