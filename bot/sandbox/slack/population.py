@@ -5,7 +5,7 @@ Used by `server.LocalSlack` unless it is told to start empty. Ids are fixed, so 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from bot.sandbox.slack.world import Channel, World
 
@@ -33,7 +33,7 @@ QUIET: Final = "C0QUIET"
 
 def populate(world: World) -> None:
     """Fill an empty world."""
-    members = {
+    members: dict[str, tuple[str, dict[str, Any]]] = {
         ONCALL: ("demo-oncall", {}),
         APPROVER: ("demo-approver", {}),
         SECOND: ("demo-second-approver", {}),

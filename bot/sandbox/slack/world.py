@@ -141,6 +141,7 @@ class World:
         self.channels: dict[str, Channel] = {}
         self.groups: dict[str, Group] = {}
         self.messages: dict[str, dict[str, Posted]] = {}  # by channel and ts, oldest first
+        self.threads: dict[tuple[str, str], list[Posted]] = {}  # replies, by channel and their parent's ts
         self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self._listeners: list[Callable[[Change], None]] = []
         self._last_ts = 0
@@ -204,12 +205,15 @@ class World:
         """A new message, with a ts that no other has."""
         posted = Posted(
             channel=channel, ts=self.fresh_ts(), user=user, thread_ts=thread_ts, broadcast=broadcast, only_for=only_for,
-            versions=[Version(self.clock(), text, self._named(blocks))], metadata=metadata or {}, files=list(files),
+            versions=[Version(self.clock(), text, self.named_blocks(blocks))], metadata=metadata or {}, files=list(files),
         )  # fmt: skip
         room = self.messages.setdefault(channel, {})
         room[posted.ts] = posted
+        if posted.reply:
+            self.threads.setdefault((channel, thread_ts), []).append(posted)
         if len(room) > MAX_MESSAGES:
-            del room[next(iter(room))]
+            oldest = room.pop(next(iter(room)))
+            self.threads.pop((channel, oldest.ts), None)
         self.note("posted", channel=channel, ts=posted.ts, user=only_for)
         return posted
 
@@ -217,7 +221,7 @@ class World:
         self, posted: Posted, text: str, blocks: Sequence[Block], *, metadata: dict[str, Any] | None = None
     ) -> None:
         """A new version of a message; without `blocks` it has none any more."""
-        posted.versions.append(Version(self.clock(), text, self._named(blocks)))
+        posted.versions.append(Version(self.clock(), text, self.named_blocks(blocks)))
         if metadata is not None:
             posted.metadata = metadata
         self.note("updated", channel=posted.channel, ts=posted.ts, user=posted.only_for)
@@ -232,22 +236,25 @@ class World:
         posted = self.messages.get(channel, {}).get(ts)
         return posted if posted is not None and not posted.deleted else None
 
-    def shown(self, channel: str, *, thread_ts: str = "", to: str = "") -> list[Posted]:
-        """What stands in a channel, or in one of its threads, oldest first; ephemeral ones only `to` their user."""
+    def shown(self, channel: str, *, to: str = "") -> list[Posted]:
+        """What stands in a channel, oldest first, replies only where broadcast; ephemeral ones only `to` their user."""
         return [
             posted
             for posted in self.messages.get(channel, {}).values()
-            if not posted.deleted
-            and posted.only_for in ("", to)
-            and (thread_ts in (posted.thread_ts, posted.ts) if thread_ts else (not posted.reply or posted.broadcast))
+            if not posted.deleted and posted.only_for in ("", to) and (not posted.reply or posted.broadcast)
         ]
+
+    def replies(self, channel: str, ts: str, *, to: str = "") -> list[Posted]:
+        """What stands in a message's thread, oldest first."""
+        found = self.threads.get((channel, ts), [])
+        return [posted for posted in found if not posted.deleted and posted.only_for in ("", to)]
 
     def fresh_ts(self) -> str:
         """Seconds and microseconds, later than any before."""
         self._last_ts = max(self._last_ts + 1, self.clock() * 1_000)
         return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
 
-    def _named(self, blocks: Sequence[Block]) -> tuple[Block, ...]:
+    def named_blocks(self, blocks: Sequence[Block]) -> tuple[Block, ...]:
         """Every block has a block_id, as Slack gives one to those that came without."""
         return tuple(block if "block_id" in block else {**block, "block_id": self.fresh("b")} for block in blocks)
 
