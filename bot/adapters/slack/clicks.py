@@ -1,0 +1,121 @@
+"""What a button does: an order at the desk, or a modal that asks for the rest.
+
+Called by `listeners` once it is known who clicked. Every button carries which question it was shown for (`Ref`), so an
+old one decides nothing: the machine says what became of it. Limits and laws are the desk's and the machine's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bot.adapters import http_cards
+from bot.adapters.desk import Desk
+from bot.adapters.http_cards import Card
+from bot.adapters.http_lookup import Found, find_incident, targets_of
+from bot.adapters.http_services import Services
+from bot.adapters.slack import modals
+from bot.adapters.slack.lines import changed
+from bot.adapters.slack.members import Known
+from bot.adapters.slack.person import Answer, Deed, Show, said, told
+from bot.adapters.slack.shapes import Ref, Verb
+from bot.core.words import SYSTEM_TARGET
+from bot.errors import InputError
+
+_PLACE: Final = "|"  # between system and component
+
+
+class Clicks:
+    """Answers buttons."""
+
+    def __init__(self, services: Services, desk: Desk) -> None:
+        self._services = services
+        self._desk = desk
+
+    async def clicked(self, who: Known, verb: Verb, value: str, deed: Deed) -> Answer:
+        """Do what the button says. Raises what the desk raises."""
+        match verb:
+            case "freeze":
+                return Show(modals.freeze(self._services.shards, self._services.components(), value or _PLACE))
+            case "unfreeze":
+                return Show(modals.unfreeze(await self._frozen()))
+            case "run" | "silence" | "refresh" | "show":
+                return None  # commands open these; the Home tab shows itself anew
+        ref = Ref.read(value)
+        match verb:
+            case "ack":
+                return told(said(await self._desk.ack(deed.order(who), ref.incident)))
+            case "take":
+                return told(said(await self._desk.take(deed.order(who), ref.incident)))
+            case "approve":
+                return await self._approve(who, ref, deed)
+            case _:
+                return Show(await self._modal(who, verb, ref))
+
+    async def _approve(self, who: Known, ref: Ref, deed: Deed) -> Answer:
+        """A yes; from somebody who may only break the glass, first the question why."""
+        _, card = await self._asked(who, ref)
+        if card is not None and card["you"]["not_approve"] and card["you"]["may_break_glass"]:
+            return Show(modals.alone(ref, _what(card), card["silence"]))
+        outcomes = await self._desk.vote(
+            deed.order(who), ref.incident, "approve", approval=ref.approval, digest=ref.digest
+        )
+        return told(said(outcomes))
+
+    async def _modal(self, who: Known, verb: Verb, ref: Ref) -> Mapping[str, Any]:
+        """What asks for the rest."""
+        found, card = await self._asked(who, ref)
+        match verb:
+            case "deny":
+                return modals.deny(ref, _what(_must(card)))
+            case "edit":
+                card = _must(card)
+                bounds = modals.safer(json.loads(card["arguments"]), self._floors(found.shard, card["component"]))
+                if not bounds:
+                    raise InputError(
+                        "edit", "changes nothing: no figure of this step has a safer value; approve, deny or take over"
+                    )
+                return modals.edit(ref, _what(card), bounds)
+            case "hold":
+                return modals.hold(ref)
+            case "escalate":
+                return modals.escalate(ref)
+            case _:
+                return modals.resolve(ref, len(found.incident.firing))
+
+    async def _asked(self, who: Known, ref: Ref) -> tuple[Found, Card | None]:
+        """The incident, and the question that the button was shown for if it still waits."""
+        found = await find_incident(self._services, ref.incident)
+        card = http_cards.card(self._services, found.shard, found.incident, who.person)
+        if card is None or (card["approval"], card["digest"]) != (ref.approval, ref.digest):
+            return found, None
+        return found, card
+
+    def _floors(self, system: str, component: str) -> Mapping[str, float]:
+        """How far down each figure of a component may be set."""
+        known = (each for each in self._services.components() if (each.system, each.name) == (system, component))
+        found = next(known, None)
+        return found.floors if found is not None else {}
+
+    async def _frozen(self) -> dict[str, str]:
+        """Where automation is off (`SYSTEM|COMPONENT`), and by whom and why."""
+        frozen: dict[str, str] = {}
+        for shard in self._services.shards:
+            for aggregate, target in (await targets_of(self._services, shard)).items():
+                if target.freeze is not None:
+                    component = "" if aggregate == SYSTEM_TARGET else aggregate.removeprefix("target:")
+                    frozen[f"{shard}{_PLACE}{component}"] = f"{target.freeze.by}: {target.freeze.reason}"
+        return frozen
+
+
+def _must(card: Card | None) -> Card:
+    """The question. Raises InputError when it is over."""
+    if card is None:
+        raise InputError("decision", "is over; its card says who decided, or what is asked now")
+    return card
+
+
+def _what(card: Card) -> str:
+    """The step in a line."""
+    return f"{card['action']} on {card['component'] or card['system']}: {changed(card)}"

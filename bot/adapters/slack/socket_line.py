@@ -1,0 +1,70 @@
+"""Socket Mode: Andon calls Slack and keeps the line, so that no public address is needed.
+
+One of the house's eternal tasks (`run`); what comes in goes to slack-bolt's application (`listeners`). The SDK keeps
+the line and opens it again; what it cannot mend (a token that is wrong, a network that is gone) ends `run` with an
+error, which the keeper tells and tries again. https://docs.slack.dev/apis/events-api/using-socket-mode
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from pydantic import SecretStr
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.app.async_app import AsyncApp
+
+from bot.errors import DeliveryError
+
+CONNECT_SECONDS: Final = 15.0  # the SDK would try a wrong token for ever
+LOOK_SECONDS: Final = 1.0  # nothing announces a line that is gone
+AWAY_SECONDS: Final = 30.0  # the SDK opens it again within a few
+PING_SECONDS: Final = 5.0
+
+
+class SocketLine:
+    """The line of one replica. Slack sends each thing to any one of an app's lines, ten at most."""
+
+    def __init__(self, app: AsyncApp, token: SecretStr) -> None:
+        """`token`: the app-level one, xapp-…"""
+        self._app = app
+        self._token = token
+        self.standing = "not connected yet"
+
+    async def run(self) -> None:
+        """Keep the line until cancelled. Raises DeliveryError when it cannot be had."""
+        handler = AsyncSocketModeHandler(
+            self._app, self._token.get_secret_value(), logger=logging.getLogger("andon.slack_sdk"),
+            ping_interval=PING_SECONDS,
+        )  # fmt: skip
+        handler.client.proxy = None  # the SDK takes HTTP(S)_PROXY of the environment, for loopback too
+        try:
+            await self._connect(handler)
+            await self._watch(handler)
+        finally:
+            self.standing = "not connected"
+            await handler.close_async()  # type: ignore[no-untyped-call]
+
+    async def _connect(self, handler: AsyncSocketModeHandler) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await handler.connect_async()  # type: ignore[no-untyped-call]
+        except TimeoutError:
+            raise DeliveryError(
+                f"Slack gave no Socket Mode line within {CONNECT_SECONDS:g} s; `andon slack check` tells why"
+            ) from None
+        self.standing = "connected"
+
+    async def _watch(self, handler: AsyncSocketModeHandler) -> None:
+        """Returns never; raises DeliveryError once the line is gone for too long."""
+        now = asyncio.get_running_loop().time
+        well = now()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if await handler.client.is_connected():
+                well, self.standing = now(), "connected"
+            elif now() - well > AWAY_SECONDS:
+                raise DeliveryError(f"the Socket Mode line has been gone for {AWAY_SECONDS:g} s")
+            else:
+                self.standing = "the line broke; opening it again"

@@ -1,0 +1,95 @@
+"""Answers on their way to the person who asked: a modal, or words for them alone, wherever they are.
+
+Used by `listeners` and `homes`. A response_url reaches somebody also where the bot is no member; without one the words
+go into the channel for their eyes only, and from the Home tab, which has no channel, into a modal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import aiohttp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.web.async_client import AsyncWebClient
+from yarl import URL
+
+from bot.adapters.slack import modals
+from bot.adapters.slack.api import SlackApi
+from bot.adapters.slack.person import Deed, Show, Tell
+from bot.errors import DeliveryError
+
+RESPOND_SECONDS: Final = 5.0
+HOOKS: Final = "hooks.slack.com"  # where every response_url of Slack's leads
+
+
+class Speaking:
+    """The way back to one person."""
+
+    def __init__(self, api: SlackApi, url: str, token: str) -> None:
+        """`url`: the Web API's, whose host may also take response_urls (a local Slack's does)."""
+        self._api = api
+        self._hosts = {HOOKS, URL(url).host}
+        self._token = token
+
+    @property
+    def client(self) -> AsyncWebClient:
+        """The SDK's client, for slack-bolt."""
+        return self._api.client
+
+    async def identity(self) -> AuthorizeResult:
+        """Who the bot is. A Slack that is away leaves it unsaid; then nothing is ignored as the bot's own."""
+        try:
+            me = await self._api.me()
+        except DeliveryError:
+            me = {}
+        return AuthorizeResult(
+            enterprise_id=None, team_id=str(me.get("team_id", "")), bot_token=self._token,
+            bot_id=str(me.get("bot_id", "")) or None, bot_user_id=str(me.get("user_id", "")) or None,
+        )  # fmt: skip
+
+    async def deliver(self, deed: Deed, answer: Show | Tell | object) -> None:
+        """Bring it there. Raises DeliveryError."""
+        match answer:
+            case Show(view=view):
+                await self._show(deed, dict(view))
+            case Tell() as words:
+                await self._tell(deed, words)
+
+    async def publish(self, user: str, view: dict[str, Any]) -> None:
+        """A person's Home tab. Raises DeliveryError."""
+        await self._api.ask("views.publish", self.client.views_publish(user_id=user, view=view))
+
+    async def _show(self, deed: Deed, view: dict[str, Any]) -> None:
+        if deed.view:
+            await self._api.ask("views.update", self.client.views_update(view_id=deed.view, view=view))
+        else:
+            await self._api.ask("views.open", self.client.views_open(trigger_id=deed.trigger, view=view))
+
+    async def _tell(self, deed: Deed, words: Tell) -> None:
+        body: dict[str, Any] = {"text": words.message.text, "blocks": list(words.message.blocks)}
+        if deed.response_url and URL(deed.response_url).host in self._hosts:
+            kind = "in_channel" if words.in_channel else "ephemeral"
+            await self._respond(deed.response_url, {**body, "response_type": kind, "replace_original": False})
+        elif deed.channel and words.in_channel:
+            await self._api.post(deed.channel, words.message, thread=deed.thread)
+        elif deed.channel:
+            said = self.client.chat_postEphemeral(
+                channel=deed.channel, user=deed.user, thread_ts=deed.thread or None, **body
+            )
+            await self._api.ask("chat.postEphemeral", said)
+        else:
+            await self._show(deed, modals.told("Andon", words.message.text))
+
+    async def _respond(self, url: str, body: dict[str, Any]) -> None:
+        session = self.client.session
+        assert session is not None  # SlackApi gives it one
+        try:
+            async with (
+                asyncio.timeout(RESPOND_SECONDS),
+                session.post(url, json=body, allow_redirects=False) as response,
+            ):
+                if response.status != 200:
+                    raise DeliveryError(f"response_url: Slack answered HTTP {response.status}")
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise DeliveryError(f"response_url: {type(error).__name__}") from error
