@@ -6,6 +6,7 @@ what one person may do, so it is rendered for each. Limits: 100 blocks and 250 k
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -23,21 +24,29 @@ MAX_INCIDENTS: Final = 15  # of two blocks each
 MAX_LINES: Final = 12  # systems, freezes, policies, rungs, contacts: one paragraph each
 MAX_FREEZES: Final = 8  # with a button each
 MAX_PARAGRAPH: Final = 2_900  # characters; a section takes 3,000
+MAX_BYTES: Final = 240_000  # of 250,000: the rest of the view is put around the blocks
 
 
 def render(view: Overview, links: Mapping[AggregateId, str] | None = None) -> dict[str, Any]:
     """The view for `views.publish`. `links`: where an incident's card is, as far as known."""
-    parts = [
+    parts = _parts(view, links or {}, 1)
+    if len(json.dumps(parts)) > MAX_BYTES:  # as the client sends it: ASCII
+        parts = _parts(view, links or {}, 4)
+    return {"type": "home", "callback_id": "andon:home", "blocks": parts}
+
+
+def _parts(view: Overview, links: Mapping[AggregateId, str], fewer: int) -> list[Block]:
+    """All of it, with the long lists cut to a `fewer`-th."""
+    return [
         *_top(view),
-        *_decisions(view),
-        *_incidents(view, links or {}),
+        *_decisions(view, MAX_DECISIONS // fewer),
+        *_incidents(view, links, MAX_INCIDENTS // fewer),
         *_automation(view),
-        *_freezes(view),
+        *_freezes(view, MAX_FREEZES // fewer),
         *_listed("Armed policies", lines.policies(view), "none: every policy only watches and says what it would do"),
         *_listed("Next rungs", lines.rungs(view.incidents, view.now), "no ladder is being climbed"),
         *_oncall(view),
     ]
-    return {"type": "home", "callback_id": "andon:home", "blocks": parts}
 
 
 def stranger(words: str) -> dict[str, Any]:
@@ -67,15 +76,15 @@ def _headline(view: Overview) -> str:
     return "All is quiet"
 
 
-def _decisions(view: Overview) -> Iterator[Block]:
+def _decisions(view: Overview, most: int) -> Iterator[Block]:
     if not view.decisions:
         return
     yield divider()
     yield section("*It waits for a decision*")
-    for number, card in enumerate(view.decisions[:MAX_DECISIONS]):
+    for number, card in enumerate(view.decisions[:most]):
         yield section(lines.decision(card, view.now))
         yield _choice(card, number)
-    yield from _more(len(view.decisions) - MAX_DECISIONS, "more wait; `/andon status` counts them")
+    yield from _more(len(view.decisions) - most, "more wait; `/andon status` counts them")
 
 
 def _choice(card: Card, number: int) -> Block:
@@ -92,18 +101,18 @@ def _choice(card: Card, number: int) -> Block:
     return actions(buttons) if buttons else context(f"you may not decide this: {escape(you['not_approve'])}")
 
 
-def _incidents(view: Overview, links: Mapping[AggregateId, str]) -> Iterator[Block]:
+def _incidents(view: Overview, links: Mapping[AggregateId, str], most: int) -> Iterator[Block]:
     found = view.incidents
     if not found:
         return
     yield divider()
     yield section("*Open incidents*")
-    for number, incident in enumerate(found[:MAX_INCIDENTS]):
+    for number, incident in enumerate(found[:most]):
         card = f"\n{link(links[incident.id], 'its card and thread')}" if incident.id in links else ""
         yield section(lines.incident(incident, view.now) + card)
         if view.may_act:
             yield actions(_orders(incident, number))
-    yield from _more(len(found) - MAX_INCIDENTS, "more are open; `/andon incidents` lists them")
+    yield from _more(len(found) - most, "more are open; `/andon incidents` lists them")
 
 
 def _orders(incident: Incident, number: int) -> list[Block]:
@@ -124,12 +133,12 @@ def _automation(view: Overview) -> Iterator[Block]:
     yield from _listed("In force for a time", leases, "")
 
 
-def _freezes(view: Overview) -> Iterator[Block]:
+def _freezes(view: Overview, most: int) -> Iterator[Block]:
     frozen = [each for system in view.systems for each in system.frozen]
-    for number, (where, freeze) in enumerate(frozen[:MAX_FREEZES]):
+    for number, (where, freeze) in enumerate(frozen[:most]):
         lift = button("Unfreeze …", "unfreeze", where, place=f"home{number}")
         yield section(lines.freeze(where, freeze), accessory=lift if view.may_act else None)
-    yield from _more(len(frozen) - MAX_FREEZES, "more are frozen; `/andon status` lists them")
+    yield from _more(len(frozen) - most, "more are frozen; `/andon status` lists them")
 
 
 def _oncall(view: Overview) -> Iterator[Block]:

@@ -16,7 +16,7 @@ from bot.sandbox.slack.limits import problems
 from remediations.catalogue import CATALOGUE
 
 REF = Ref("inc-abcdefghij", "dec-1", "f" * 64)
-HOSTILE = "<!channel> <@U123> *b* `c` \x00\x1b[2J ‮ &lt; 😀" + "x" * 5_000
+HOSTILE = "<!channel> <@U123> *b* `c` \x00\x1b[2J \u202e &lt; 😀" + "x" * 5_000
 FLOOR = tuple(
     Component(system="trading-core", name=f"{role}-1", role=role, reads={}, floors={})
     for role in ("risk", "router", "router-process", "store", "service")
