@@ -5,18 +5,18 @@ Used by `home` and `answers`. All foreign text goes through `text.escape`; times
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from bot.adapters.http_cards import Card
 from bot.adapters.slack.overview import Overview, SystemNow
+from bot.adapters.slack.phrases import change_words
 from bot.adapters.slack.run_modals import place
 from bot.adapters.slack.text import bold, coming, escape, moment, short, span
 from bot.core.incident import Incident
-from bot.core.plan import Rung
 from bot.core.target import Freeze
 from bot.core.words import Millis
+from bot.engine import figures, outlook
 from policies.durations import spell
 
 MAX_WHY: Final = 300  # characters of a reason in a list; the card has all of it
@@ -63,13 +63,8 @@ def decision(card: Card, now: Millis) -> str:
 
 def changed(card: Card) -> str:
     """``kelly_fraction 0.25 → 0.1``, for each field that is wanted otherwise."""
-    before, wanted = _parsed(card["before"]), _parsed(card["wanted"])
-    told = [
-        f"{escape(name)} {escape(_figure(before.get(name)))} → *{escape(_figure(value))}*"
-        for name, value in sorted(wanted.items())
-        if before.get(name) != value
-    ]
-    return ", ".join(told) or "what it changes cannot be read beforehand"
+    found = figures.intended(card["before"], card["wanted"])
+    return change_words(found) if found else "what it changes cannot be read beforehand"
 
 
 def freeze(where: str, found: Freeze) -> str:
@@ -112,26 +107,9 @@ def policies(view: Overview) -> Iterator[str]:
 
 def rungs(incidents: Sequence[Incident], now: Millis) -> list[str]:
     """What the ladders of open incidents will do next, soonest first: one line for each incident."""
-    found: list[tuple[Millis, str]] = []
-    for each in incidents:
-        plan = each.plan
-        waiting = sorted((timer.due, name) for name, timer in each.timers.items() if name.startswith("rung:"))
-        if plan is None or not waiting:
-            continue
-        due, name = waiting[0]
-        rung = plan.ladder[int(name.removeprefix("rung:"))]
-        found.append((due, f"{bold(each.id)} {coming(due, now)}: {_rung(rung)}"))
-    return [line for _, line in sorted(found)]
-
-
-def _rung(rung: Rung) -> str:
-    """Whom it pages, where it says so, what it runs."""
-    does = [f"page {escape(rung.page.service)} ({rung.page.severity})"] if rung.page else []
-    does += [f"tell {escape(rung.notify)}"] if rung.notify else []
-    if rung.step is not None:
-        guard = f" if {escape(rung.step.guard)}" if rung.step.guard else ""
-        does.append(f"run *{escape(rung.step.action)}*{guard}")
-    return f"{', '.join(does)}, unless {rung.until} by then"
+    found = [(each.id, outlook.next_rung(each)) for each in incidents]
+    told = [(rung.due, name, rung.words) for name, rung in found if rung is not None and rung.due is not None]
+    return [f"{bold(name)} {coming(due, now)}: {escape(words)}" for due, name, words in sorted(told)]
 
 
 def contacts(view: Overview, *, only: str = "") -> Iterator[str]:
@@ -142,17 +120,3 @@ def contacts(view: Overview, *, only: str = "") -> Iterator[str]:
         who = ", ".join(map(escape, contact.people)) or "nobody by name"
         how = f" · by hand: {escape(contact.how)}" if contact.how else ""
         yield f"{bold(contact.service)}  {who}, within {spell(contact.respond_within)}{how}"
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _figure(value: object) -> str:
-    if value is None:
-        return "?"
-    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)

@@ -191,7 +191,7 @@ def test_home_says_what_is_left_and_what_is_frozen() -> None:
     assert "*frozen* trading-core by VaR stays high" in text
     assert "*store is not well*: VaR stays high" in text
     assert "*var-breach*  acts, armed by demo-oncall" in text
-    assert "page cro (critical), run *trading.halt*, unless resolved by then" in text
+    assert "rung 1: page cro (critical), run trading.halt, unless resolved" in text
     assert "*cro*  demo-oncall, within 15m · by hand: the red phone" in text
     assert "*pm*" not in text  # somebody else's
     assert "2 decisions wait for somebody" in text
