@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.adapters.slack.blocks import actions, button, confirm, context, header, link_button, message, section
-from bot.adapters.slack.phrases import change_lines, reading_line, who_has_it
+from bot.adapters.slack.phrases import change_words, reading_line, who_has_it
 from bot.adapters.slack.shapes import Block, Message, Ref
 from bot.adapters.slack.text import bold, code, coming, escape, joined, link, moment, short
 from bot.core.incident import AlertState, Incident, Status, StepOutcome, StepResult
 from bot.core.reading import Reading
 from bot.core.words import Millis
-from bot.engine import outlook
+from bot.engine import figures, outlook
 
 MAX_WHY: Final = 600  # characters; more of one reason is not read at 03:00, and the thread has it
 MAX_ALERTS: Final = 5
@@ -213,7 +213,10 @@ def _done(incident: Incident) -> Iterator[str]:
 
 def _result(result: StepResult, action: str) -> str:
     head = f"{moment(result.at)} {bold(action, MAX_LABELS)} {OUTCOMES[result.outcome]}"
-    changed = change_lines(result.before, result.after, wanted=result.outcome in ("asked", "shadowed"))
+    told = (
+        figures.intended if result.outcome in ("asked", "shadowed") else figures.changes
+    )  # only what was wanted is known
+    changed = change_words(told(result.before, result.after))
     why = f": {short(result.why, MAX_SUMMARY)}" if result.why else ""
     return head + (f", {changed}" if changed else "") + why
 

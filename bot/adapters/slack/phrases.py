@@ -5,11 +5,12 @@ Used by `incident_card`, `decision_card`, `digest` and whoever answers in Slack.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from bot.adapters.slack.text import aged, bold, clock, escape, joined, short
 from bot.core.incident import Incident
-from bot.core.words import JsonText, Millis
+from bot.core.words import Millis
 from bot.engine import figures
 
 MAX_CHANGES: Final = 8  # fields of a target's state; no action shipped changes more
@@ -28,10 +29,9 @@ def who_has_it(incident: Incident) -> str:
     return "*nobody yet*"
 
 
-def change_lines(before: JsonText, after: JsonText, *, wanted: bool = False, gap: str = ", ") -> str:
-    """``kelly_fraction 0.25 → *0.1*`` for each field; `wanted`: `after` is what is wanted, not what was read."""
-    found = figures.intended(before, after) if wanted else figures.changes(before, after)
-    return joined((_change(each) for each in found), MAX_CHANGED, most=MAX_CHANGES, gap=gap)
+def change_words(changes: Sequence[figures.Change], *, gap: str = ", ") -> str:
+    """``kelly_fraction 0.25 → *0.1*`` for each field."""
+    return joined((_change(each) for each in changes), MAX_CHANGED, most=MAX_CHANGES, gap=gap)
 
 
 def _change(change: figures.Change) -> str:
