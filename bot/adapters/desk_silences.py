@@ -60,6 +60,10 @@ class Silences:
         self._services = services
         self._silencers = silencers
 
+    def must_be_possible(self) -> None:
+        """Raises InputError where there is nothing to silence."""
+        self._asked()
+
     async def would(self, order: Order, wish: Wish) -> list[str]:
         """The alerts of now that it would silence, each in a line. Changes nothing. Raises InputError, SourceError."""
         must_act(self._services, order.person)
@@ -101,18 +105,20 @@ class Silences:
         return f"{told}; not in {'; '.join(failed)}" if failed else told
 
     async def in_force(self) -> list[str]:
-        """What is silent now, each silence in a line, and which Alertmanagers cannot be asked. Never raises."""
+        """What is silent now, each silence in a line, and which Alertmanagers cannot be asked."""
         found: dict[tuple[tuple[str, ...], Millis], str] = {}
         away: list[str] = []
-        for silencer in self._silencers():
-            try:
-                held = await silencer.silences()
-            except SourceError as error:
-                away.append(f"Alertmanager {silencer.name} cannot be asked: {error}")
+        asked = list(self._silencers())
+        came = await asyncio.gather(*(each.silences() for each in asked), return_exceptions=True)
+        for silencer, held in zip(asked, came, strict=True):
+            if isinstance(held, SourceError):
+                away.append(f"Alertmanager {silencer.name} cannot be asked: {held}")
                 continue
+            if isinstance(held, BaseException):
+                raise held
             for each in held:
-                left = spell(max(0, each.ends_at - self._services.clock.now()) // 60_000 * 60_000)
-                line = f"{', '.join(each.matchers)} by {each.by}, ends in {left}: {each.comment}"
+                minutes = max(0, each.ends_at - self._services.clock.now()) // 60_000
+                line = f"{', '.join(each.matchers)} by {each.by}, ends in {spell(minutes * 60_000)}: {each.comment}"
                 found[each.matchers, each.ends_at] = line
         return [*found.values(), *away]
 
