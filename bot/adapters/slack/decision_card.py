@@ -2,7 +2,7 @@
 
 Rendered from what `bot.adapters.http_cards` says about a pending question (the same that CLI and API tell), and posted
 by `board` into the incident's thread, shown in the channel too. It is edited in place as people vote. Once the question
-is over it is rendered by `closed`, without buttons, from what was `kept` of it and from the audit (`endings`).
+is over it is rendered by `closed`, without buttons, from what was `kept` of it and from the audit (`decision_ending`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from bot.adapters.slack.blocks import actions, button, confirm, context, header, message, picture, section
+from bot.adapters.slack.decision_ending import Ending
 from bot.adapters.slack.phrases import change_words, reading_line
 from bot.adapters.slack.shapes import Block, Message, Ref
-from bot.adapters.slack.sights import Ending
 from bot.adapters.slack.text import bold, clip, clock, code, coming, escape, joined, link, moment, short
 from bot.core.words import JsonText, Millis
 from bot.engine import figures
@@ -140,9 +140,11 @@ def _said(ending: Ending) -> Iterator[str]:
     if ending.kind == "expired":
         yield "Nobody decided in time. Nothing was sent; the next people were called."
     if ending.kind == "void":
-        yield "It no longer stands, so there is nothing to decide. Nothing was sent for it."
-    if ending.why and not any(vote.reason == ending.why for vote in ending.votes):
-        yield short(ending.why, MAX_WHY)
+        yield "There is nothing to decide any more, and nothing was sent for it."
+    if ending.words and ending.kind != "denied":
+        yield short(ending.words, MAX_WHY)
+    if ending.became:
+        yield f"*It came to*: {short(ending.became, MAX_WHY)}"
 
 
 def _what(card: Json) -> str:

@@ -228,7 +228,7 @@ def _next(incident: Incident, now: Millis) -> Iterator[str]:
         yield f"{when}: {short(each.words, MAX_SUMMARY)}"
     if len(ahead) > MAX_COMING:
         yield f"and {len(ahead) - MAX_COMING} more"
-    if incident.held_until and _holdable(incident):
+    if incident.held_until and holdable(incident):
         yield f"the ladder's own actions are held until {moment(incident.held_until)}"
     if not ahead and incident.status != "closed":
         yield "*nothing: it waits for a person*"
@@ -261,7 +261,7 @@ def _buttons(view: CardView) -> Iterator[Block]:
             yield button("I have it", "take", ref, style="primary")
         if not incident.acknowledged_by:
             yield button("Seen, stop paging", "ack", ref)
-        if _holdable(incident):
+        if holdable(incident):
             yield button("Hold the ladder's action", "hold", ref)
         yield button("Call the next people", "escalate", ref, confirm=_sure(incident))
         yield button("Resolve", "resolve", ref)
@@ -291,7 +291,7 @@ def _next_called(incident: Incident) -> str:
     return plan.page_on_park.service if plan is not None else "the on-call"
 
 
-def _holdable(incident: Incident) -> bool:
+def holdable(incident: Incident) -> bool:
     """Whether a rung that runs something is still ahead."""
     ladder = incident.plan.ladder if incident.plan is not None else ()
     return any(rung.step is not None and f"rung:{number}" in incident.timers for number, rung in enumerate(ladder))
