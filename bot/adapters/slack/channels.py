@@ -1,0 +1,71 @@
+"""Which channel a name means: ids by name, and the default channel for what cannot be posted where it belongs.
+
+Used by `scenery` for every incident and line. Slack takes names for posting only, and edits and look-ups by id; a name
+that the bot cannot see, or a channel that refuses it, falls back to `slack.channel` of andon.yaml: nothing is unheard.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import structlog
+
+from bot.adapters.slack.placing import Slack
+
+REFRESH_S: Final = 60.0  # between two looks at the list while a name is missing; conversations.list is tier 2
+SHUNNED_S: Final = 300.0  # a channel that refused is tried again after that
+MAX_UNKNOWN: Final = 1_000  # names told about once each
+_ID: Final = re.compile(r"[CGD][A-Z0-9]{6,}")
+
+log = structlog.get_logger(__name__)
+
+
+class Channels:
+    """The channels of one workspace. `now` is in seconds of the loop's clock."""
+
+    def __init__(self, slack: Slack, default: str) -> None:
+        self._slack = slack
+        self._default = default
+        self._ids: dict[str, str] = {}
+        self._looked: float | None = None
+        self._shunned: dict[str, float] = {}  # id -> until
+        self._unknown: dict[str, None] = {}
+
+    @property
+    def default(self) -> str:
+        """The default channel as it is configured."""
+        return self._default
+
+    def home(self) -> str:
+        """The default channel's id; "" until it is known."""
+        return self._id(self._default)
+
+    def of(self, name: str, now: float) -> str:
+        """The id of the channel with this name; the default channel's where it has none that takes messages."""
+        found = self._id(name) if name else ""
+        if name and not found and name not in self._unknown and self._looked is not None:
+            log.warning("slack_channel_unknown", channel=name, instead=self._default)
+            if len(self._unknown) < MAX_UNKNOWN:
+                self._unknown[name] = None
+        if not found or self._shunned.get(found, 0.0) > now:
+            return self.home()
+        return found
+
+    def shun(self, channel: str, now: float) -> None:
+        """This channel refused: the default one takes its messages for a while."""
+        if channel != self.home():
+            log.warning("slack_channel_refused", channel=channel, instead=self._default)
+            self._shunned[channel] = now + SHUNNED_S
+
+    async def look(self, now: float) -> None:
+        """Ask Slack for the list, when a name was not found and the last look is a while ago. DeliveryError."""
+        missing = not self.home() or self._unknown or self._looked is None
+        if missing and (self._looked is None or now - self._looked >= REFRESH_S or not self.home()):
+            self._ids = dict(await self._slack.channels())
+            self._looked = now
+            self._unknown = {name: None for name in self._unknown if not self._id(name)}
+
+    def _id(self, name: str) -> str:
+        plain = name.removeprefix("#")
+        return plain if _ID.fullmatch(plain) else self._ids.get(plain, "")

@@ -1,0 +1,66 @@
+"""Whether Slack takes what is sent: the pauses after a failure, and the alarm when it lasts.
+
+Kept by `board`. An outage costs delay only; but people who look at Slack would wait in vain, so after a while the
+catch-all pages. A 429 is no failure, nor is a refusal of one message.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bot.engine.alarms import Alarms
+
+NAME: Final = "AndonSlackUnreachable"
+ALARM_S: Final = 30.0  # without a call that worked, before anybody is told
+FIRST_PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 10.0  # between two tries while it is away: how late the cards are when it is back
+FIX: Final = (
+    "Read and decide with `andon incidents` and `andon approve` meanwhile; see https://slack-status.com and run "
+    "`andon slack check`."
+)
+
+
+class Reach:
+    """The way to Slack. Times are seconds of the loop's clock."""
+
+    def __init__(self, alarms: Alarms, shard: str) -> None:
+        self._alarms = alarms
+        self._shard = shard
+        self._failing_since: float | None = None
+        self._pause_s = 0.0
+        self._problem = ""
+        self.until = 0.0  # nothing is tried before
+        self.worked_at: float | None = None
+        self._told = False
+
+    @property
+    def standing(self) -> str:
+        """How it stands, in words."""
+        return f"not reached: {self._problem}" if self._failing_since is not None else "takes messages"
+
+    def failed(self, problem: str, now: float) -> None:
+        """A call was not taken, for a reason that would keep the next from being taken too."""
+        self._problem = problem
+        if self._failing_since is None:
+            self._failing_since, self._pause_s = now, 0.0
+        if now >= self.until:  # several calls of one round fail together
+            self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, self._pause_s * 2))
+            self.until = now + self._pause_s
+
+    async def worked(self, now: float) -> None:
+        """A call was taken. The alarm ends, also one that a predecessor raised."""
+        first = self.worked_at is None
+        self._failing_since, self._pause_s, self.until, self.worked_at = None, 0.0, 0.0, now
+        if self._told or first:
+            self._told = False
+            await self._alarms.clear(self._shard, NAME)
+
+    async def judge(self, now: float) -> bool:
+        """Whether it has been away for long; then people are told."""
+        if self._failing_since is None or now - self._failing_since < ALARM_S:
+            return False
+        self._told = True
+        await self._alarms.raise_(
+            self._shard, NAME, f"Slack has taken nothing for {ALARM_S:.0f} s ({self._problem}). {FIX}"
+        )
+        return True

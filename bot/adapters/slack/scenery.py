@@ -1,0 +1,158 @@
+"""What there is to show: a brief of every incident that is open or still on the board, and the lines that wait.
+
+Kept by `board` on the replica that leads it: what was nudged is read again, and a sweep over all open incidents finds
+what no nudge told. Holds no records: a picture is drawn of what the store says at that moment (`sight`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from bot.adapters.slack.channels import Channels
+from bot.adapters.slack.jobs import Subject
+from bot.adapters.slack.outcomes import Outcomes
+from bot.adapters.slack.shelf import Line, Placed, Shelf, incident_of, question_name, read_subject
+from bot.adapters.slack.sights import Brief, Drawing, Sight, look_of
+from bot.adapters.slack.text import TIMELESS
+from bot.core.incident import Incident
+from bot.core.words import AggregateId
+from bot.engine.ports import Store
+from bot.errors import RecordForged
+
+PER_LOOK: Final = 200  # records read again before a round: a fifth of a second; the rest at the next
+MAX_OPEN: Final = 10_000  # open incidents of one system on the board
+LINES_READ: Final = 2_000  # lines in hand at once, about 1 MB; the others wait on the shelf, in order
+
+log = structlog.get_logger(__name__)
+
+
+class Scenery:
+    """The leader's picture of all systems. `places` is the placer's, shared."""
+
+    def __init__(
+        self, *, store: Store, shards: Sequence[str], shelf: Shelf, drawing: Drawing, channels: Channels,
+        outcomes: Outcomes, links: Callable[[str], str],
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._shards = shards
+        self._shelf = shelf
+        self._drawing = drawing
+        self._channels = channels
+        self._outcomes = outcomes
+        self._links = links  # a message's address by its name; "" while it is not known
+        self.briefs: dict[Subject, Brief] = {}
+        self.lines: list[Line] = []
+        self._nudged: dict[Subject, None] = {}
+
+    @property
+    def unseen(self) -> bool:
+        """Whether records wait to be read again."""
+        return bool(self._nudged)
+
+    def forget(self) -> None:
+        """Somebody else leads now."""
+        self.briefs, self.lines, self._nudged = {}, [], {}
+
+    def nudge(self, names: Iterable[str]) -> None:
+        """Read these again before the next round."""
+        for name in names:
+            subject = read_subject(name)
+            if subject[1].startswith("inc-"):
+                self._nudged[subject] = None
+
+    async def read_lines(self) -> None:
+        """What waits to be said; and look at whom it is about. StoreUnavailable."""
+        self.lines = await self._shelf.lines(LINES_READ)
+        self._nudge_unknown((line.shard, line.incident) for line in self.lines)
+
+    async def sweep(self, places: Mapping[str, Placed], now: float) -> None:
+        """Look at all that is open, and at all that is on the board and not over. StoreUnavailable."""
+        for shard in self._shards:
+            try:
+                found = await self._store.incidents(shard, closed=False, limit=MAX_OPEN)
+            except RecordForged as error:
+                log.error("slack_sweep_forged", shard=shard, problem=str(error))
+                continue
+            for line in found:
+                brief = self.briefs.get((shard, line.incident.id))
+                if brief is None or brief.version != line.version or brief.question:
+                    self._note(await self._sight(shard, line.incident), line.version, now)
+            there = {line.incident.id for line in found}
+            self._nudged |= {s: None for s in self.briefs if s[0] == shard and s[1] not in there}
+        self._nudge_unknown(
+            subject for name, one in places.items() if not one.over and (subject := incident_of(name)) is not None
+        )
+
+    def _nudge_unknown(self, subjects: Iterable[Subject]) -> None:
+        for subject in subjects:
+            if subject not in self.briefs and subject[0] in self._shards and subject[1].startswith("inc-"):
+                self._nudged[subject] = None
+
+    async def look(self, now: float) -> int:
+        """Read again what was nudged, a bounded number at a time; how many. StoreUnavailable."""
+        subjects = list(self._nudged)[:PER_LOOK]
+        for subject in subjects:
+            del self._nudged[subject]
+        by_shard: dict[str, list[AggregateId]] = defaultdict(list)
+        for shard, incident in subjects:
+            by_shard[shard].append(incident)
+        for shard, incidents in by_shard.items():
+            for name, version, record in await self._load(shard, incidents):
+                if record is None:
+                    self.briefs.pop((shard, name), None)
+                else:
+                    self._note(await self._sight(shard, record), version, now)
+        return len(subjects)
+
+    async def sight(self, subject: Subject, now: float) -> Sight | None:
+        """The incident as the store has it now; its brief is brought up to date. None: it is not there (any more)."""
+        shard, name = subject
+        ((_, version, incident),) = await self._load(shard, [name])
+        if incident is None:
+            self.briefs.pop(subject, None)
+            return None
+        sight = await self._sight(shard, incident)
+        self._note(sight, version, now)
+        return sight
+
+    async def _load(self, shard: str, names: list[AggregateId]) -> list[tuple[AggregateId, int, Incident | None]]:
+        try:
+            loaded = await self._store.load(shard, names)
+        except RecordForged as error:
+            if len(names) == 1:
+                log.error("slack_record_forged", shard=shard, incident_id=names[0], problem=str(error))
+                return [(names[0], 0, None)]
+            return [one for name in names for one in await self._load(shard, [name])]
+        found: list[tuple[AggregateId, int, Incident | None]] = []
+        for name in names:
+            versioned = loaded.get(name)
+            record = versioned.record if versioned is not None else None
+            version = versioned.version if versioned is not None else 0
+            found.append((name, version, record if isinstance(record, Incident) else None))
+        return found
+
+    async def _sight(self, shard: str, incident: Incident) -> Sight:
+        asked = incident.approval
+        if asked is None or incident.plan is None:
+            return Sight(shard=shard, incident=incident)
+        link = self._links(question_name(shard, incident.id, asked.id))
+        past = await self._outcomes.of(shard, incident.plan.policy, incident.id)
+        return Sight(shard=shard, incident=incident, link=link, outcomes=past)
+
+    def _note(self, sight: Sight, version: int, now: float) -> None:
+        incident, shard = sight.incident, sight.shard
+        plan = incident.plan
+        self.briefs[(shard, incident.id)] = Brief(
+            shard=shard, incident=incident.id, version=version,
+            channel=self._channels.of(plan.channel if plan is not None else "", now),
+            policy=plan.policy if plan is not None else "", severity=incident.severity, status=incident.status,
+            opened_at=incident.opened_at, ended=incident.status in ("resolved", "closed"),
+            closed=incident.status == "closed",
+            question=incident.approval.id if incident.approval is not None else "",
+            look=look_of(self._drawing.card(sight, TIMELESS)),
+            question_look=look_of(self._drawing.question(sight, TIMELESS)), facts=self._drawing.facts(sight),
+        )  # fmt: skip
