@@ -26,6 +26,7 @@ from bot import (
     cli_kill_switch,
     cli_reload,
     cli_report,
+    cli_slack,
     console,
 )
 from bot.cli_ask import INTERRUPTED, REFUSED, UNREACHABLE, WRONG
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 THEMES = (
     cli_house, cli_incidents, cli_decisions, cli_automation, cli_reload, cli_kill_switch, cli_audit, cli_report,
-    cli_actions,
+    cli_actions, cli_slack,
 )  # fmt: skip
 for theme in THEMES:
     theme.add(app)

@@ -1,8 +1,8 @@
 """Write the generated files, or check that they are as the sources say: `python docs/generate.py [--check]`.
 
-Schemas for editors, state diagrams, the API's OpenAPI file, the command reference, one page per action, and the shipped
-configuration with the addresses of deploy/compose.yaml. `make docs` writes, `make lint` checks; the check names every
-file that differs and exits 1. Deterministic: the same sources give the same bytes.
+Schemas for editors, state diagrams, the API's OpenAPI file, the command reference, one page per action, the shipped
+configuration with the addresses of deploy/compose.yaml, and the manifest of the Slack app. `make docs` writes,
+`make lint` checks; the check names every file that differs and exits 1. Deterministic: the same sources give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import state_diagrams  # noqa: E402
 
 from bot import cli  # noqa: E402
 from bot.adapters import openapi  # noqa: E402
+from bot.adapters.slack import manifest  # noqa: E402
 from policies.schema import schemas  # noqa: E402
 from remediations.catalogue import CATALOGUE  # noqa: E402
 from tests.breaks.table import BREAKS  # noqa: E402
@@ -43,6 +44,7 @@ def generated() -> dict[str, str]:
         files |= {f"docs/reference/{room}/{name}.md": page for name, page in pages.items()}
     files |= compose_files.compose_files(ROOT)
     files["docs/reference/openapi.json"] = openapi.text()
+    files["deploy/slack/manifest.yaml"] = manifest.text()
     files["docs/reference/cli.md"] = reference_pages.cli_page(cli.app)
     sections = "\n".join(state_diagrams.section(machine) for machine in machines)
     files["docs/architecture.md"] = _embedded("docs/architecture.md", BEGIN, END, f"\n{sections}\n")
