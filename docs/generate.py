@@ -2,7 +2,7 @@
 
 Schemas for editors, state diagrams, the API's OpenAPI file, the command reference, one page per action, the shipped
 configuration with the addresses of deploy/compose.yaml, and the manifest of the Slack app. `make docs` writes,
-`make lint` checks; the check names every file that differs and exits 1. Deterministic: the same sources give the same bytes.
+`make lint` checks; the check names every file that differs and exits 1. Deterministic: same sources, same bytes.
 """
 
 from __future__ import annotations
