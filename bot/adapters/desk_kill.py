@@ -45,7 +45,7 @@ class KillLever:
         stopped = (
             f"The kill switch is engaged on {self._services.replica}: nothing is sent from its data directory now."
         )
-        goes_on = "Trading itself goes on. Release it on the machine: `andon kill-switch --release`."
+        goes_on = "Trading itself goes on. Release it on the machine: andon kill-switch --release."
         try:
             await self._desk.freeze(order, reason=f"kill switch: {said}"[:MAX_REASON])
         except AndonError as error:

@@ -1,10 +1,11 @@
-"""An Alertmanager in memory that can be asked: implements `bot.engine.standing.AlertSource`, passes its contract suite.
+"""An Alertmanager in memory that can be asked: implements `AlertSource` and `Silencer`, passes their contract suite.
 
 It holds what it is told, with the times a test gives; `down` makes it stop answering, `restart` makes it forget.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.core.alert import Alert
@@ -12,7 +13,9 @@ from bot.core.words import Millis
 from bot.engine.standing import View
 from bot.errors import SourceError
 from handlers.alertmanager_api import HeldAlert
+from handlers.alertmanager_silences import Condition, HeldSilence
 from handlers.routing import UNROUTED
+from policies import matchers
 
 
 class MemoryAlertmanager:
@@ -28,6 +31,8 @@ class MemoryAlertmanager:
         self.down = ""  # set: it does not answer, for that reason
         self.unread: frozenset[str] = frozenset()  # fingerprints of alerts it lists in an odd form
         self.looks = 0
+        self.now: Millis = 0  # by its own clock, which starts and ends silences
+        self.silenced: list[HeldSilence] = []
 
     def fire(self, alert: Alert, *, receivers: tuple[str, ...] = (UNROUTED,), muted_by: str = "") -> None:
         """It is told that an alert fires."""
@@ -55,3 +60,22 @@ class MemoryAlertmanager:
             raise SourceError(self.down)
         fed_ms = self.fed_ms if self.held else None
         return View(held=dict(self.held), uptime_ms=self.uptime_ms, fed_ms=fed_ms, unread=self.unread)
+
+    async def silences(self) -> tuple[HeldSilence, ...]:
+        """The silences that were ordered; none of them ends."""
+        if self.down:
+            raise SourceError(self.down)
+        return tuple(self.silenced)
+
+    async def silence(self, conditions: Sequence[Condition], *, for_ms: Millis, by: str, comment: str) -> str:
+        """Mute what meets all of these."""
+        if self.down:
+            raise SourceError(self.down)
+        told = tuple(f'{each.name}{each.operator}"{each.value}"' for each in conditions)
+        meets = matchers.test(told)
+        for held in list(self.held.values()):
+            if meets(dict(held.alert.labels)):
+                self.mute(held.alert.fingerprint)
+        name = f"silence-{len(self.silenced) + 1}"
+        self.silenced.append(HeldSilence(id=name, matchers=told, ends_at=self.now + for_ms, by=by, comment=comment))
+        return name

@@ -75,9 +75,9 @@ class CommandLine:
         """The incident's id, or its first letters."""
         word = self.next()
         if not word:
-            raise self.unclear("which incident? Name it by the first letters of its id; `/andon incidents` lists them")
+            raise self.unclear("which incident? Name it by the first letters of its id; /andon incidents lists them")
         if not _INCIDENT.fullmatch(word):
-            raise self.unclear(f"{word[:MAX_SHOWN]!r} is no incident's id; `/andon incidents` lists them")
+            raise self.unclear(f"{word[:MAX_SHOWN]!r} is no incident's id; /andon incidents lists them")
         return word.lower()
 
     def place(self) -> Place:
@@ -87,7 +87,7 @@ class CommandLine:
             return Place()
         system, slash, component = word.partition("/")
         if not system or (slash and not component):
-            raise self.unclear(f"{word[:MAX_SHOWN]!r} is no place; name SYSTEM, SYSTEM/COMPONENT, or `all`")
+            raise self.unclear(f"{word[:MAX_SHOWN]!r} is no place; name SYSTEM, SYSTEM/COMPONENT, or all")
         return Place(system, component)
 
     def duration(self) -> Millis | None:
@@ -141,7 +141,7 @@ class CommandLine:
             if left:
                 raise self.unclear(f"{left[0].text[:MAX_SHOWN]!r} is too much beside --{option}")
             return said.text.strip()
-        if len(left) > 1 and left[0].text.lower() in _CONNECTIVES:
+        if len(left) > 1 and left[0].text.lower() in _CONNECTIVES and left[1].text.lower() != "of":
             del left[0]
         return left[0].text.strip() if len(left) == 1 else " ".join(word.raw for word in left)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.adapters import http_cards
-from bot.adapters.desk import Desk, Order, Outcome
+from bot.adapters.desk import Desk, Order, Outcome, must_act
 from bot.adapters.desk_kill import KillLever
 from bot.adapters.desk_runs import Runs, Wanted
 from bot.adapters.desk_silences import Silences, Wish
@@ -24,10 +24,10 @@ from bot.adapters.http_services import Services
 from bot.adapters.slack import answers, asks, decision_card, grammar, modals, run_modals
 from bot.adapters.slack.enquiries import Enquiries
 from bot.adapters.slack.forms import RunChoice, RunForm, SilenceForm
-from bot.adapters.slack.lines import changed
 from bot.adapters.slack.person import Show, Tell, told
 from bot.adapters.slack.shapes import Ref
 from bot.core.action import ActionSpec, Catalogue
+from bot.engine import figures
 from bot.errors import InputError
 from policies.problems import UnclearError, did_you_mean
 
@@ -60,7 +60,7 @@ class Commands:
         except UnclearError as error:
             return Tell(answers.wrong(error.message, error.fix))
         except InputError as error:
-            return Tell(answers.wrong(str(error), "`/andon help` lists what Andon understands"))
+            return Tell(answers.wrong(str(error), "/andon help lists what Andon understands"))
         try:
             message = await self._at.enquiries.answer(command.ask, order.person)
             found = Tell(message, command.aloud) if message is not None else await self._do(order, command.ask)
@@ -71,7 +71,8 @@ class Commands:
         return Tell(found.message, command.aloud) if isinstance(found, Tell) else found
 
     async def _do(self, order: Order, ask: asks.Ask) -> Tell | Show:
-        """Whatever changes something, or leads to it."""
+        """Whatever changes something, or leads to it. Raises Unwelcome for whoever may only look."""
+        must_act(self._at.services, order.person)
         match ask:
             case asks.Approve() | asks.Deny():
                 return await self._decide(order, ask)
@@ -118,7 +119,7 @@ class Commands:
         card = http_cards.card(self._at.services, found.shard, incident, order.person)
         if card is None:
             why = f"nothing waits for a decision on {incident.id}: it is {incident.status.replace('_', ' ')}"
-            fix = "`/andon status` lists what waits"
+            fix = "/andon status lists what waits"
             return Tell(answers.wrong(f"{why} ({incident.why})" if incident.why else why, fix))
         ref = Ref(incident.id, card["approval"], card["digest"])
         match ask:
@@ -179,7 +180,7 @@ class Commands:
         found = await self._at.services.reload()
         if not found.ok:
             listed = "; ".join(found.problems[:5])
-            return Tell(answers.wrong(f"{found.summary}: {listed}", "`andon check` names file and line of all of it"))
+            return Tell(answers.wrong(f"{found.summary}: {listed}", "andon check names file and line of all of it"))
         waits = f" These wait for a restart: {', '.join(found.restart)}." if found.restart else ""
         return told(f"{found.summary}.{''.join(f' {each}.' for each in found.changes)}{waits}")
 
@@ -251,8 +252,10 @@ def _came(said: str, outcomes: Sequence[Outcome]) -> Tell:
 
 
 def _what(card: Card) -> str:
-    """The step in a line."""
-    return f"{card['action']} on {card['component'] or card['system']}: {changed(card)}"
+    """The step in a line of plain text."""
+    changes = figures.intended(card["before"], card["wanted"])
+    change = ", ".join(f"{each.name} {each.was or '?'} → {each.now}" for each in changes)
+    return f"{card['action']} on {card['component'] or card['system']}{f': {change}' if change else ''}"
 
 
 def _where(place: asks.Place) -> str:

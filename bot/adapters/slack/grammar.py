@@ -21,9 +21,9 @@ HERE: Final = "here"
 RESTART: Final = "service.restart"  # what `restart` runs
 # What people look for and Andon cannot do yet, and what helps instead.
 NOT_YET: Final = {
-    "liquidate": "there is no action that closes positions; `/andon run trading.halt …` stops new orders, and "
+    "liquidate": "there is no action that closes positions; /andon run trading.halt … stops new orders, and "
     "positions are closed by hand at the trading desk",
-    "drill": "drills cannot be started from Slack; `andon demo` plays one, against a simulated system",
+    "drill": "drills cannot be started from Slack; andon demo plays one, against a simulated system",
 }
 _ALIASES: Final = {
     "?": "help", "list": "incidents", "kill": "kill-switch", "killswitch": "kill-switch", "on-call": "oncall",
@@ -60,12 +60,12 @@ def read(text: str) -> Command:
     named = words[0].text.lower().removeprefix("/andon").strip(":,")
     verb = _ALIASES.get(named, named)
     if verb in NOT_YET:
-        raise UnclearError(f"{verb} does not exist yet: {NOT_YET[verb]}", "`/andon help` lists what does")
+        raise UnclearError(f"{verb} does not exist yet: {NOT_YET[verb]}", "/andon help lists what does")
     known = VERBS.get(verb)
     if known is None:
         likely = did_you_mean(verb, VERBS)
         told = f"{likely} " if likely else ""
-        raise UnclearError(f"{named[:MAX_SHOWN]!r} is nothing Andon understands", f"{told}`/andon help` lists it all")
+        raise UnclearError(f"{named[:MAX_SHOWN]!r} is nothing Andon understands", f"{told}/andon help lists it all")
     rest = words[1:]
     aloud = known.asks and bool(rest) and rest[-1].text.lower() == HERE
     line = CommandLine(rest[:-1] if aloud else rest, known.usage, known.options, (*known.flags, HERE))
@@ -86,7 +86,7 @@ def _help(line: CommandLine) -> Ask:
     named = line.next().lower()
     verb = _ALIASES.get(named, named)
     if verb and verb not in VERBS:
-        raise UnclearError(NOT_YET.get(verb, f"there is no verb {verb[:MAX_SHOWN]!r}"), "`/andon help` lists them all")
+        raise UnclearError(NOT_YET.get(verb, f"there is no verb {verb[:MAX_SHOWN]!r}"), "/andon help lists them all")
     return asks.Help(verb)
 
 
@@ -187,7 +187,7 @@ def _policy(line: CommandLine) -> tuple[str, str]:
     """POLICY, SYSTEM/POLICY, or POLICY SYSTEM."""
     word = line.next()
     if not word:
-        raise line.unclear("which policy? `/andon status` lists the armed ones")
+        raise line.unclear("which policy? /andon status lists the armed ones")
     system, slash, policy = word.partition("/")
     return (policy, system) if slash else (word, line.option("system") or line.next())
 
@@ -199,13 +199,13 @@ def _reload(_: CommandLine) -> Ask:
 def _kill_switch(line: CommandLine) -> Ask:
     if line.flags & {"release"}:
         raise UnclearError(
-            "the kill switch is released only on the machine itself", "run `andon kill-switch --release` there"
+            "the kill switch is released only on the machine itself", "run andon kill-switch --release there"
         )
     reason = line.rest("reason")
     word = reason.lower()
     if word in ("release", "off"):
         raise UnclearError(
-            "the kill switch is released only on the machine itself", "run `andon kill-switch --release` there"
+            "the kill switch is released only on the machine itself", "run andon kill-switch --release there"
         )
     return asks.KillSwitch("" if word == "status" else reason, look=word == "status" or "status" in line.flags)
 
@@ -265,6 +265,4 @@ VERBS: Final[dict[str, Verb]] = {
     "handoff": Verb("handoff", "a summary for whoever takes the shift over", _handoff, asks=True),
     "report": Verb("report INCIDENT", "the account of one incident, from the audit", _report, asks=True),
 }  # fmt: skip
-FOOT: Final = (
-    "INCIDENT is the first letters of its id. Only you see the answer; end a question with `here` to show it to all."
-)
+FOOT: Final = "INCIDENT is the first letters of its id. Only you see the answer; end a question with the word here to show it to all."
