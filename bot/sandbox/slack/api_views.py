@@ -51,14 +51,8 @@ def push(state: State, args: Args) -> dict[str, Any]:
 def update(state: State, args: Args) -> dict[str, Any]:
     """`views.update`, by `view_id` or `external_id`; with `hash` only if nobody changed it since."""
     wanted, external = args.text("view_id"), args.text("external_id")
-    view = next(
-        (
-            each
-            for each in state.views()
-            if each.id == wanted or (external and each.body.get("external_id") == external)
-        ),
-        None,
-    )
+    named = [each for each in state.views() if external and each.body.get("external_id") == external]
+    view = state.view(wanted) or (named[0] if named else None)
     if view is None:
         raise Refused("not_found")
     body = body_of(state, args.decoded("view", "invalid_arguments"), view.body["type"])

@@ -34,6 +34,7 @@ class View:
     previous: str = ""
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: list[dict[str, Any]] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)  # by block, what the last submission was refused for
 
 
 @dataclass(slots=True)

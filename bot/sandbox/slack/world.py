@@ -205,7 +205,8 @@ class World:
         """A new message, with a ts that no other has."""
         posted = Posted(
             channel=channel, ts=self.fresh_ts(), user=user, thread_ts=thread_ts, broadcast=broadcast, only_for=only_for,
-            versions=[Version(self.clock(), text, self.named_blocks(blocks))], metadata=metadata or {}, files=list(files),
+            versions=[Version(self.clock(), text, self.named_blocks(blocks))], metadata=metadata or {},
+            files=list(files),
         )  # fmt: skip
         room = self.messages.setdefault(channel, {})
         room[posted.ts] = posted
