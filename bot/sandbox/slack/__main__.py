@@ -1,7 +1,7 @@
 """`python -m bot.sandbox.slack`: run a local Slack until told to stop.
 
 Started by the demo and by acceptance tests as a process of its own. Prints one line of JSON when it is ready (`url`,
-`api_url`, `pid`, the app's `bot_token`, `app_token` and `signing_secret`), and nothing else on standard output. Ends on
+`api_url`, `pid`, `team`, the app's `bot_token`, `app_token` and `signing_secret`), and nothing else on standard output. Ends on
 SIGTERM or SIGINT and, with `--with-parent`, when its standard input closes.
 """
 
@@ -65,7 +65,7 @@ async def run(arguments: argparse.Namespace) -> None:
         app = slack.world.app
         ready = {
             "url": slack.url, "api_url": slack.api_url, "pid": os.getpid(), "bot_token": app.bot_token,
-            "app_token": app.app_token, "signing_secret": app.signing_secret,
+            "app_token": app.app_token, "signing_secret": app.signing_secret, "team": slack.world.team,
         }  # fmt: skip
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()

@@ -105,7 +105,8 @@ class Control:
 
     async def _look(self, request: web.Request) -> web.Response:
         """What one user sees."""
-        world, user = self._state.world, request.query.get("user", "")
+        world = self._state.world
+        user = request.query.get("user") or next((each.id for each in world.users.values() if not each.bot), "")
         if user not in world.users:
             return web.json_response({"error": f"there is no user {user!r}"}, status=400)
         channels = [
@@ -133,9 +134,15 @@ class Control:
         return {
             "channel": posted.channel, "ts": posted.ts, "user": posted.user, "thread_ts": posted.thread_ts,
             "broadcast": posted.broadcast, "only_for": posted.only_for, "text": posted.now.text,
-            "blocks": posted.now.blocks, "files": posted.files, "reactions": posted.reactions,
+            "blocks": posted.now.blocks, "files": [self._named(file) for file in posted.files], "reactions": posted.reactions,
             "edited": len(posted.versions) > 1, "metadata": posted.metadata, "versions": len(posted.versions),
         }  # fmt: skip
+
+    def _named(self, file: str) -> dict[str, Any]:
+        """An upload as the page shows it."""
+        kept = self._state.files.get(file)
+        name, title, alt = (kept.name, kept.title, kept.alt) if kept else (file, "", "")
+        return {"id": file, "name": name, "title": title, "alt": alt, "picture": name.endswith(".png")}
 
     def _view(self, view: View) -> dict[str, Any]:
         return payload(self._state, view) | {"errors": view.errors, "user": view.user}

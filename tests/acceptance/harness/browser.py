@@ -1,8 +1,9 @@
 """A headless Chromium, driven over its DevTools protocol: what a person at the page sees, clicks and types.
 
 Used by the tests of the local Slack's page and by the script that takes the pictures in `docs/slack/`. Clicks and keys
-are real input events at the place where the element is, so something that covers it is noticed. What the page complained
-about (errors, refused loads, dialogs) is kept in `troubles`. https://chromedevtools.github.io/devtools-protocol/
+are real input events at the place where the element is, so something that covers it is noticed. What the page
+complained about (errors, refused loads, dialogs) is kept in `troubles`.
+https://chromedevtools.github.io/devtools-protocol/
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 // The page: who you are, where you look, and what you do. All that is shown comes from the local Slack's state.
 
 import { blocksOf } from "./blocks.js";
+import { setClock } from "./dates.js";
 import { el, show } from "./dom.js";
 import { showMessages } from "./message.js";
 import { confirmed, showModal } from "./modal.js";
@@ -41,7 +42,8 @@ const host = {
   act: (action) => act("click", action),
 };
 
-const hostOf = (message) => ({ ...host, act: (action) => act("click", { ...action, channel: message.channel, ts: message.ts }) });
+const hostOf = (message) => ({ ...host, act: (action) => act("click", { ...action, ...seenIn(message) }) });
+const seenIn = (message) => ({ channel: message.channel, ts: message.ts, version: message.versions - 1 });
 
 function send(box, thread) {
   return async (event) => {
@@ -50,16 +52,18 @@ function send(box, thread) {
     if (!words) return;
     box.value = "";
     const where = { channel: seen.place, text: words, ...(thread() ? { thread_ts: thread() } : {}) };
-    const answer = await act(words.startsWith("/") ? "command" : "say", where);
-    if (answer.error) complain(answer.error);
+    await act(words.startsWith("/") ? "command" : "say", where);
   };
 }
 
 // --- where a person looks -------------------------------------------------------------------------------------------
 
 function remember() {
-  const query = new URLSearchParams({ me: seen.me, place: seen.place, ...(seen.thread ? { thread: seen.thread } : {}) });
-  history.replaceState(null, "", `?${query}`);
+  asked.set("me", seen.me);
+  asked.set("place", seen.place);
+  if (seen.thread) asked.set("thread", seen.thread);
+  else asked.delete("thread");
+  history.replaceState(null, "", `?${asked}`);
 }
 
 function go(place) {
@@ -165,6 +169,7 @@ function told(change) {
   if (change.kind === "notice" && change.user === seen.me) complain(change.words);
 }
 
+setClock(asked.get("clock") ?? "");
 at("me").addEventListener("change", (event) => become(event.target.value));
 at("composer").addEventListener("submit", send(at("words"), () => ""));
 at("thread-composer").addEventListener("submit", send(at("thread-words"), () => seen.thread));

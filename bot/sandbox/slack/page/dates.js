@@ -9,6 +9,16 @@ const words = (when, form) => new Intl.DateTimeFormat("en-GB", form).format(when
 const clock = (when, seconds) =>
   words(when, { hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined, hour12: false });
 
+// The demo's clock runs faster than the world's: "15@1767225600000" is fifteen times as fast since that millisecond.
+const pace = { scale: 1, since: 0 };
+const paced = (ms) => new Date(pace.since + (ms - pace.since) * pace.scale);
+
+/** Have times of messages, and "now", follow the clock of whoever posts them. */
+export function setClock(text) {
+  const [scale, since] = text.split("@").map(Number);
+  if (scale > 0 && Number.isFinite(since)) Object.assign(pace, { scale, since });
+}
+
 /** "today", "yesterday" or "tomorrow" when it is one of these, else the date in `form`. */
 function pretty(when, form, now) {
   const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
@@ -56,7 +66,7 @@ function part(name, when, now) {
 }
 
 /** The words of a token, or undefined when Slack would fall back on those behind the bar. */
-export function dateWords(unix, format, now = new Date()) {
+export function dateWords(unix, format, now = paced(Date.now())) {
   if (!/^\d{1,12}$/.test(unix)) return undefined;
   const when = new Date(Number(unix) * 1_000);
   let known = true;
@@ -65,4 +75,4 @@ export function dateWords(unix, format, now = new Date()) {
 }
 
 /** The time beside a message, from its `ts`. */
-export const timeOf = (ts) => clock(new Date(Number(ts) * 1_000), true);
+export const timeOf = (ts) => clock(paced(Number(ts) * 1_000), true);

@@ -62,7 +62,7 @@ const fileOf = (file) =>
     "figure",
     { class: "file" },
     el("figcaption", {}, file.title || file.name),
-    file.picture ? el("img", { class: "image", src: file.url, alt: file.alt || file.title || file.name }) : el("a", { href: file.url }, file.name),
+    file.picture ? el("img", { class: "image", src: `files/${encodeURIComponent(file.id)}`, alt: file.alt || file.title || file.name }) : el("a", { href: `files/${encodeURIComponent(file.id)}`, download: file.name }, file.name),
   );
 
 function threadDoor(message, openThread) {

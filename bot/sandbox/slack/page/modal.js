@@ -9,12 +9,20 @@ import { textOf } from "./text.js";
 export function showModal(veil, views, host) {
   const view = views.at(-1);
   veil.hidden = !view;
-  const facts = view ? JSON.stringify(view) : "";
+  const facts = view ? JSON.stringify([view.id, view.title, view.blocks, view.submit]) : "";
   if (veil.facts === facts) return;
+  const typed = veil.viewId === view?.id ? textIn(veil) : new Map();
   veil.facts = facts;
+  veil.viewId = view?.id;
   veil.replaceChildren(...(view ? [modalOf(view, host)] : []));
-  if (view) veil.querySelector("input, textarea, select, button")?.focus();
+  for (const [field, text] of typed) for (const box of boxes(veil)) if (nameOf(box) === field) box.value = text;
+  if (view) veil.querySelector(".modal-blocks :is(input, textarea, select), footer button")?.focus();
 }
+
+// What was typed stays when the app changes other parts of the same view.
+const boxes = (place) => [...place.querySelectorAll("[data-field] :is(input[type=text], textarea)")];
+const nameOf = (box) => box.closest("[data-field]").dataset.field;
+const textIn = (place) => new Map(boxes(place).map((box) => [nameOf(box), box.value]));
 
 function modalOf(view, host) {
   const form = el(

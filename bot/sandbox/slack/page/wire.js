@@ -35,4 +35,7 @@ export function follow(changed, told, lost) {
   events.onmessage = (event) => (told(JSON.parse(event.data)), look());
   events.onopen = () => (lost(false), look());
   events.onerror = () => lost(true);
+  // A browser keeps the line of a page that was left, and has only six for one server.
+  addEventListener("pagehide", () => events.close());
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
 }
