@@ -98,7 +98,7 @@ def _wanted(floor: Floor, slack: SlackDoc) -> Wanted:
     from bot.adapters.targets_credentials import resolve
 
     channels = {slack.channel: "andon.yaml"}
-    for plan in floor.loaded.book.policies() if floor.loaded.book is not None else ():
+    for plan in floor.book.policies():
         for channel in (plan.channel, *(rung.notify for rung in plan.ladder)):
             if channel:
                 channels.setdefault(channel, f"{plan.system}/{plan.policy}")
