@@ -26,15 +26,17 @@ from bot.adapters.http_app import Addresses, Listen, build
 from bot.adapters.http_app import serve as serve_http
 from bot.adapters.http_auth import require_authentication
 from bot.adapters.seal import Sealer
+from bot.adapters.slack.redis_shelf import RedisShelf
 from bot.adapters.terminal import TerminalChat, TerminalPager
 from bot.configuration import Floor, webhook_sources
 from bot.engine.ports import Clock
 from bot.errors import AndonError, ConfigError
 from bot.house import House
-from bot.own_store import open_store
+from bot.own_store import OwnStore, open_store
 from bot.places import api_socket, data_dir
 from bot.settings import Settings
-from policies.andon import AndonDocument
+from bot.slack_face import SlackFace
+from policies.andon import AndonDocument, SlackDoc
 
 log = structlog.get_logger(__name__)
 
@@ -61,12 +63,14 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
     make_folder(folder)
     replica = settings.replica or setup.replica or _replica_name(folder)
     warm_up()
-    async with open_store(settings, floor, folder, replica) as (store, server), AsyncExitStack() as stack:
+    async with open_store(settings, floor, folder, replica) as own, AsyncExitStack() as stack:
+        store, server = own.store, own.server
+        slack = await open_slack(setup.slack, own, clock, replica, stack)
         house = House(
             floor=floor, store=store, clock=clock, folder=folder, replica=replica,
-            chat=TerminalChat(), pager=TerminalPager(),
+            chat=slack.chat if slack is not None else TerminalChat(), pager=TerminalPager(),
             archive=open_archive(setup, folder), replicated=lambda: store.standing,
-            left_to_newer=lambda: store.left_to_newer,
+            left_to_newer=lambda: store.left_to_newer, slack=slack,
         )  # fmt: skip
         stack.push_async_callback(house.close)
         await house.begin()
@@ -79,7 +83,10 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
             async with asyncio.TaskGroup() as tasks:
                 keeping = tasks.create_task(server.run()) if server is not None else None
                 running = tasks.create_task(house.runtime.run())
-                await serve_http(build(house, house.alarms), _listen(settings, setup), doors_close, opened)
+                doors = build(house, house.alarms)
+                if slack is not None:
+                    slack.mount(doors.webhooks)
+                await serve_http(doors, _listen(settings, setup), doors_close, opened)
                 house.runtime.stop()
                 await running
                 await house.last_words()
@@ -88,6 +95,19 @@ async def serve(settings: Settings, opened: Callable[[Addresses], None] = lambda
         except* AndonError as failures:
             raise failures.exceptions[0] from failures
         log.info("stopped", replica=replica)
+
+
+async def open_slack(
+    setup: SlackDoc, own: OwnStore, clock: Clock, replica: str, stack: AsyncExitStack
+) -> SlackFace | None:
+    """Slack's part of the house; None without `slack:` in andon.yaml. Raises ConfigError for a missing credential."""
+    if not setup.mode:
+        return None
+    shelf = RedisShelf(own.link(), own.sealer, clock)
+    stack.push_async_callback(shelf.close)
+    face = SlackFace(setup, shelf=shelf, clock=clock, replica=replica)
+    stack.push_async_callback(face.close)
+    return face
 
 
 def make_folder(folder: Path) -> None:

@@ -17,13 +17,13 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from bot import ordering
-from bot.adapters.alertmanager_api import AlertmanagerApi
 from bot.adapters.checkpoint_export import DirectoryExport, EndpointExport
 from bot.adapters.checkpoint_files import FOLDER as CHECKPOINTS
 from bot.adapters.checkpoint_files import LocalChain
 from bot.adapters.checkpoint_reading import CheckpointReading
 from bot.adapters.codec import event_text
 from bot.adapters.connectors import Connectors
+from bot.adapters.desk_silences import Silences
 from bot.adapters.destination_look import DestinationLook
 from bot.adapters.evidence import Evidence
 from bot.adapters.foreign_streams import RedisStreams
@@ -32,7 +32,7 @@ from bot.adapters.http_services import Check, PersonToken, Reloaded, Source
 from bot.adapters.journal import FileJournal
 from bot.adapters.kill_switch import FILE, KillSwitch
 from bot.adapters.metrics import Metrics
-from bot.adapters.second_route import WebhookPager, ring
+from bot.adapters.second_route import ring
 from bot.adapters.signing import FILE as CHECKPOINT_KEY
 from bot.adapters.signing import Signer
 from bot.adapters.targets_credentials import resolve
@@ -67,10 +67,12 @@ from bot.engine.schedule import CronSchedules
 from bot.engine.streams import StreamTailer
 from bot.engine.watches import Watches
 from bot.errors import StoreError
+from bot.outside import alertmanagers, second_route
 from bot.reload import Reloader
+from bot.slack_face import Neighbours, SlackFace
 from bot.switchboard import Switchboard
 from handlers.routing import Route
-from policies.andon import UNROUTED, AlertmanagerDoc, AndonDocument
+from policies.andon import UNROUTED, AndonDocument
 from policies.called_hosts import Place, places
 from policies.people import PeopleDocument
 
@@ -94,11 +96,13 @@ class House:
         archive: Archive,
         replicated: Callable[[], str] = lambda: "",
         left_to_newer: Callable[[], Mapping[str, str]] = dict,
+        slack: SlackFace | None = None,
     ) -> None:
         self._floor = self._started = floor
         self._metrics = Metrics()
         self._store = store
         self._clock = clock
+        self._slack = slack
         self._replica = replica
         self._archive = archive
         self._replicated = replicated  # what the store says of its replicas; "" when it has none to ask
@@ -117,9 +121,9 @@ class House:
         self._astray = Astray(self.engine)
         self._reconciler = Reconciler(self.engine, self._journal, replica=replica)
         self._follower = BookFollower(self.engine)
-        self._alertmanagers = _alertmanagers(setup.alertmanagers)
+        self._alertmanagers = alertmanagers(setup.alertmanagers)
         self._antientropy = Antientropy(self.engine, clock, self._alertmanagers, self.alarms, routes=self._routes)
-        self._second = _second_route(setup)
+        self._second = second_route(setup)
         self.pager = RoutedPager(pager, self._second, ring, self._metrics)
         self._heartbeat = self._outgoing(setup)
         self._switchboard = Switchboard(KillSwitch(folder / "journal" / FILE), self.engine)
@@ -130,19 +134,36 @@ class House:
         keeper = Keeper(self.alarms, shard=UNROUTED, replica=replica)
         self._checkpoints, self.witnesses = self._signed(store, folder, replica)
         self._destinations = DestinationLook(self._called, self.alarms, floor.shards)
+        if slack is not None:
+            self._join(slack, folder)
         self.runtime = Runtime(self._hands(chat, setup), self.pager, self._metrics, self._eternal(), keeper)
 
+    def _join(self, slack: SlackFace, folder: Path) -> None:
+        silences = Silences(self, lambda: self._alertmanagers)
+        slack.join(
+            Neighbours(
+                services=self, engine=self.engine, alarms=self.alarms, catalogue=self._floor.catalogue,
+                budget=self._budget, silences=silences, switch=KillSwitch(folder / "journal" / FILE),
+                connectors=self._connectors,
+            )
+        )  # fmt: skip
+
+    @property
+    def _budget(self) -> Budget:
+        budget = self._started.loaded.andon.budget
+        return Budget(limit=budget.limit, within_ms=budget.within, reserve=budget.reserve)
+
     def _hands(self, chat: Chat, setup: AndonDocument) -> Hands:
-        budget = setup.budget
         return Hands(
             engine=self.engine,
             toolbox=self._floor.catalogue,
             targets=self._connectors,
             evidence=Evidence(self._connectors),
             journal=self._journal,
-            budget=Budget(limit=budget.limit, within_ms=budget.within, reserve=budget.reserve),
+            budget=self._budget,
             chat=chat,
             standing=self._antientropy.standing,
+            membership=self._slack.members if self._slack is not None else None,
         )
 
     def _outgoing(self, setup: AndonDocument) -> OutgoingHeartbeat | None:
@@ -205,6 +226,8 @@ class House:
         }
         if self._heartbeat is not None:
             tasks["heartbeat"] = self._heartbeat.run
+        if self._slack is not None:
+            tasks |= self._slack.tasks()
         return tasks
 
     def _called(self) -> list[Place]:
@@ -243,15 +266,15 @@ class House:
         tokens = person_tokens(new.loaded.people)
         routes = routes_of(new.loaded.andon)
         same = new.loaded.andon.alertmanagers == self._floor.loaded.andon.alertmanagers
-        alertmanagers = self._alertmanagers if same else _alertmanagers(new.loaded.andon.alertmanagers)
+        listed = self._alertmanagers if same else alertmanagers(new.loaded.andon.alertmanagers)
 
         def adopt() -> None:
             self._floor, self._tokens, self._routes = new, tokens, routes
             self.engine.book = new.book
             self._connectors.adopt(connectors)
             self._streams.replace(new.loaded.targets)
-            self._alertmanagers = alertmanagers
-            self._antientropy.follow(alertmanagers, routes)
+            self._alertmanagers = listed
+            self._antientropy.follow(listed, routes)
             self._follower.poke()
             self._destinations.poke()
 
@@ -275,6 +298,8 @@ class House:
             found.append(Check("replicas", True, self._replicated()))
         if self._heartbeat is not None:
             found.append(Check("heartbeat", True, self._heartbeat.standing))
+        if self._slack is not None:
+            found.append(self._slack.check())
         return found
 
     def _stalled(self) -> str:
@@ -344,7 +369,8 @@ class House:
         return person.id if person is not None else None
 
     def roster(self) -> PeopleDocument:
-        return self._floor.loaded.people
+        people = self._floor.loaded.people
+        return people if self._slack is None else self._slack.members.complete(people)
 
     def order_plan(self, system: str, action: str, component: str, arguments: Mapping[str, Any], reason: str) -> Plan:
         return ordering.plan(
@@ -366,25 +392,3 @@ class House:
 
     async def tell(self, shard: str, to: AggregateId, event: Event) -> Decision:
         return await self.engine.tell(shard, to, event)
-
-
-def _second_route(setup: AndonDocument) -> WebhookPager | None:
-    second = setup.second_route
-    if not second.url:
-        return None
-    secret = resolve(second.credentials, os.environ, owner="second_route.credentials")
-    return WebhookPager(second.url, secret, allow_private=second.allow_private)
-
-
-def _alertmanagers(listed: Sequence[AlertmanagerDoc]) -> tuple[AlertmanagerApi, ...]:
-    return tuple(
-        AlertmanagerApi(
-            each.name,
-            each.url,
-            credentials=resolve(each.credentials, os.environ, owner=f"alertmanagers: {each.name}"),
-            receiver=each.receiver,
-            every_ms=each.every,
-            allow_private=each.allow_private,
-        )
-        for each in listed
-    )

@@ -7,16 +7,17 @@ primary, now and after every failover (`bot.adapters.redis_primary`).
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from bot.adapters import redis_safety
 from bot.adapters.embedded import EmbeddedValkey
-from bot.adapters.redis_link import connect
+from bot.adapters.redis_link import RedisLink, connect
 from bot.adapters.redis_primary import Behind
 from bot.adapters.seal import Sealer
 from bot.adapters.sentinels import Sentinels
@@ -80,10 +81,18 @@ def _secret(reference: str, owner: str) -> str:
     return secret.get_secret_value() if secret is not None else ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnStore:
+    """The store, opened; the embedded server behind it, if that is ours; and a further line to it, with its key."""
+
+    store: WitnessedStore
+    server: EmbeddedValkey | None
+    link: Callable[[], RedisLink]
+    sealer: Sealer
+
+
 @asynccontextmanager
-async def open_store(
-    settings: Settings, floor: Floor, folder: Path, replica: str
-) -> AsyncIterator[tuple[WitnessedStore, EmbeddedValkey | None]]:
+async def open_store(settings: Settings, floor: Floor, folder: Path, replica: str) -> AsyncIterator[OwnStore]:
     """The store, checked and opened, with the embedded server behind it unless a URL is configured."""
     setup = floor.loaded.andon.store
     place = store_place(settings, setup)
@@ -99,13 +108,15 @@ async def open_store(
         )  # fmt: skip
         for warning in warnings:
             log.warning("store_is_weak", problem=warning)
+        sealer = Sealer.from_file(folder / "seal.key")
         store = WitnessedStore(
-            url, replica=replica, sealer=Sealer.from_file(folder / "seal.key"), username=place.username,
+            url, replica=replica, sealer=sealer, username=place.username,
             password=place.password, behind=place.behind, wait_replicas=place.wait_replicas if place.url else 0,
         )  # fmt: skip
         stack.push_async_callback(store.close)
         await store.open()
-        yield store, server
+        link = partial(RedisLink, url, username=place.username, password=place.password, behind=place.behind)
+        yield OwnStore(store=store, server=server, link=link, sealer=sealer)
 
 
 async def _check(url: str, place: StorePlace, target_urls: list[str], *, accept_weak: bool) -> tuple[str, ...]:

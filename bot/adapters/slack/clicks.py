@@ -6,7 +6,6 @@ old one decides nothing: the machine says what became of it. Limits and laws are
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from bot.adapters.desk import Desk
 from bot.adapters.http_cards import Card
 from bot.adapters.http_lookup import Found, find_incident, targets_of
 from bot.adapters.http_services import Services
-from bot.adapters.slack import modals
+from bot.adapters.slack import editing, modals
 from bot.adapters.slack.lines import changed
 from bot.adapters.slack.members import Known
 from bot.adapters.slack.person import Answer, Deed, Show, said, told
@@ -71,7 +70,7 @@ class Clicks:
                 return modals.deny(ref, _what(_must(card)))
             case "edit":
                 card = _must(card)
-                bounds = modals.safer(json.loads(card["arguments"]), self._floors(found.shard, card["component"]))
+                bounds = editing.bounds(self._services, found.shard, card["component"], card["arguments"])
                 if not bounds:
                     raise InputError(
                         "edit", "changes nothing: no figure of this step has a safer value; approve, deny or take over"
@@ -91,12 +90,6 @@ class Clicks:
         if card is None or (card["approval"], card["digest"]) != (ref.approval, ref.digest):
             return found, None
         return found, card
-
-    def _floors(self, system: str, component: str) -> Mapping[str, float]:
-        """How far down each figure of a component may be set."""
-        known = (each for each in self._services.components() if (each.system, each.name) == (system, component))
-        found = next(known, None)
-        return found.floors if found is not None else {}
 
     async def _frozen(self) -> dict[str, str]:
         """Where automation is off (`SYSTEM|COMPONENT`), and by whom and why."""

@@ -1,0 +1,204 @@
+"""Slack's part of the house, joined: what speaks (chat, board), what hears (door or line, listeners), and who is who.
+
+Made by `bot.app` where andon.yaml has `slack:`, and joined to the house by `bot.house`. In two steps, since the
+engine's hands need chat and membership before there is a house whose desk the listeners could use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+from pydantic import SecretStr
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
+
+from bot.adapters.connectors import Connectors
+from bot.adapters.desk import Desk
+from bot.adapters.desk_kill import KillLever
+from bot.adapters.desk_runs import Runs
+from bot.adapters.desk_silences import Silences
+from bot.adapters.http_services import Check, Services
+from bot.adapters.kill_switch import KillSwitch
+from bot.adapters.slack import editing
+from bot.adapters.slack.api import SlackApi
+from bot.adapters.slack.board import Board, Manner
+from bot.adapters.slack.chat import SlackChat
+from bot.adapters.slack.clicks import Clicks
+from bot.adapters.slack.commands import Commands, Counter
+from bot.adapters.slack.door import PATH, Reply, SignedDoor
+from bot.adapters.slack.drawing import Pictures
+from bot.adapters.slack.enquiries import Enquiries
+from bot.adapters.slack.homes import Homes
+from bot.adapters.slack.listeners import Listeners
+from bot.adapters.slack.members import Members
+from bot.adapters.slack.shelf import Shelf
+from bot.adapters.slack.socket_line import SocketLine
+from bot.adapters.slack.speaking import Speaking
+from bot.adapters.slack.spoken import Spoken
+from bot.adapters.slack.submissions import Submissions
+from bot.adapters.targets_credentials import resolve
+from bot.core.action import Catalogue
+from bot.core.events import Budget
+from bot.core.words import AggregateId
+from bot.engine.alarms import Alarms
+from bot.engine.beside import Eternal
+from bot.engine.engine import Engine
+from bot.engine.ports import Clock
+from bot.errors import ConfigError, DeliveryError
+from policies.andon import UNROUTED, SlackDoc
+
+ASK_AGAIN_SECONDS: Final = 5.0  # who the bot is, while Slack does not say
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """What the rest of the house gives to its Slack part."""
+
+    services: Services
+    engine: Engine
+    alarms: Alarms
+    catalogue: Catalogue
+    budget: Budget
+    silences: Silences
+    switch: KillSwitch
+    connectors: Connectors
+
+
+class SlackFace:
+    """One workspace. `chat` and `members` are there at once, the rest after `join`."""
+
+    def __init__(self, setup: SlackDoc, *, shelf: Shelf, clock: Clock, replica: str) -> None:
+        """Raises ConfigError for a credential that is missing."""
+        self._setup = setup
+        self._clock = clock
+        self._replica = replica
+        self._shelf = shelf
+        self._token = _secret(setup.credentials, "slack.credentials")
+        other = ("app_credentials", setup.app_credentials) if setup.mode == "socket" else None
+        self._second = _secret(*reversed(other)) if other else _secret(setup.signing_secret, "slack.signing_secret")
+        self.api = SlackApi(setup.api_url, self._token)
+        self._team = setup.team
+        self._neighbours: Neighbours | None = None
+        self.chat = SlackChat(shelf, clock, self._nudge)
+        self.members = Members(self.api, lambda: self._joined.engine.book.people, lambda: self._team)
+        self._tasks: dict[str, Eternal] = {}
+
+    @property
+    def _joined(self) -> Neighbours:
+        assert self._neighbours is not None  # `join` comes before anything runs
+        return self._neighbours
+
+    def join(self, neighbours: Neighbours) -> None:
+        """Build everything that needs the house."""
+        self._neighbours = neighbours
+        services, engine = neighbours.services, neighbours.engine
+        storm = self._setup.storm
+        pictures = Pictures(services, editable=lambda incident: editing.is_editable(services, incident))
+        self._board = Board(
+            shelf=self._shelf, slack=self.api, store=services.store, shards=services.shards, clock=self._clock,
+            alarms=neighbours.alarms, drawing=pictures, pace=self.api.pace, channel=self._setup.channel, home=UNROUTED,
+            replica=self._replica, nonce=lambda: secrets.token_hex(8),
+            manner=Manner(storm_cards=storm.cards, storm_within_ms=storm.within),
+        )  # fmt: skip
+        speaking = Speaking(self.api, self._setup.api_url, self._token.get_secret_value())
+        self._homes = Homes(services, self.members, speaking, neighbours.budget)
+        self._listeners = self._hearing(neighbours, speaking)
+        self._bolt: AsyncApp | None = None
+        engine.on_commit(self._committed)
+
+    def _hearing(self, near: Neighbours, speaking: Speaking) -> Listeners:
+        services = near.services
+        desk, runs = Desk(services), Runs(services)
+        counter = Counter(
+            services=services, desk=desk, runs=runs, silences=near.silences, catalogue=near.catalogue,
+            kill=KillLever(services, desk, near.switch), enquiries=Enquiries(services, near.silences, near.budget),
+        )  # fmt: skip
+        return Listeners(
+            members=self.members, clicks=Clicks(services, desk),
+            submissions=Submissions(services, desk, runs, near.silences, near.catalogue),
+            spoken=Spoken(Commands(counter), self._shelf), homes=self._homes, speaking=speaking,
+        )  # fmt: skip
+
+    # --- for the house ----------------------------------------------------------------------------------------------
+
+    def tasks(self) -> dict[str, Eternal]:
+        """Everything that runs beside the engine for as long as the process lives."""
+        tasks: dict[str, Eternal] = {
+            "slack identity": self._identify,
+            "slack people": self.members.run,
+            "slack board": self._board.run,
+            "slack listeners": self._listeners.run,
+            "slack homes": self._homes.run,
+        }
+        if self._setup.mode == "socket":
+            tasks["slack line"] = self._line
+        return tasks
+
+    def mount(self, app: web.Application) -> None:
+        """Add Slack's own door, in HTTP mode."""
+        if self._setup.mode == "http":
+            door = SignedDoor(self._second.get_secret_value().encode(), self._dispatch)
+            app.router.add_post(PATH, door.handle)
+
+    def check(self) -> Check:
+        """The line on `/readyz`: without Slack Andon works on, and pages."""
+        return Check("slack", True, self._standing)
+
+    async def close(self) -> None:
+        """Close the connections to Slack."""
+        await self.api.close()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _standing(self) -> str:
+        return f"{self._setup.mode} mode, {self._board.reach.standing}"
+
+    def _committed(self, shard: str, changed: Sequence[AggregateId]) -> None:
+        self._board.committed(shard, changed)
+        self._homes.changed()
+
+    def _nudge(self, names: Sequence[str]) -> None:
+        self._board.nudge(names)
+
+    async def _identify(self) -> None:
+        """Learn which workspace is ours; until then nobody is known."""
+        while not self._team:
+            try:
+                self._team = str((await self.api.me()).get("team_id", ""))
+            except DeliveryError as error:
+                log.warning("slack_identity_unknown", error=str(error))
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+        await asyncio.get_running_loop().create_future()
+
+    def _application(self) -> AsyncApp:
+        """slack-bolt's application, made inside the running loop."""
+        if self._bolt is None:
+            self._bolt = self._listeners.application()
+        return self._bolt
+
+    async def _line(self) -> None:
+        await SocketLine(self._application(), self._second).run()
+
+    async def _dispatch(self, payload: Mapping[str, Any]) -> Reply:
+        """A verified request in HTTP mode, as Socket Mode would have brought it."""
+        request = AsyncBoltRequest(body=dict(payload), mode="socket_mode", headers={})
+        response = await self._application().async_dispatch(request)
+        kind = (response.headers.get("content-type") or ["text/plain"])[0].partition(";")[0]
+        return Reply(status=response.status, body=response.body or "", content_type=kind)
+
+
+def _secret(reference: str, owner: str) -> SecretStr:
+    found = resolve(reference, os.environ, owner=owner)
+    if found is None:
+        raise ConfigError(f"{owner} in andon.yaml names no credential; write env:NAME or file:PATH")
+    return found
