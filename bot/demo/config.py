@@ -20,6 +20,7 @@ import yaml
 import configs
 from bot.errors import ConfigError
 from bot.sandbox import ctl
+from policies.people import VIEWER
 
 PERSON = "demo-oncall"  # a role, held by whoever runs the demo
 APPROVER = "demo-approver"  # a role too: the second person, known by a token
@@ -41,6 +42,8 @@ class Place:
     `latency_us`: another limit than the shipped 5,000 us for a slow Redis, in the same proportions; 0 leaves it.
     `port`: the webhooks' TCP port. `token_file`: holds the bearer token of the webhooks; None asks for none.
     `tokens`: by person, the file with their token for the operators' API; who is not in people.yaml is added to it.
+    `slack`: the `slack:` section, pointing at the local Slack; empty: Andon has no Slack. `members`: its user ids, by
+    person; who is not in people.yaml is added to it, and may look only.
     """
 
     directory: Path
@@ -56,6 +59,8 @@ class Place:
     lease: str = ""
     latency_us: int = 0
     tokens: Mapping[str, Path] = field(default_factory=dict)
+    slack: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def socket(self) -> Path:
@@ -138,7 +143,11 @@ def _people(document: dict[str, Any], place: Place) -> dict[str, Any]:
     """Whoever runs this is `PERSON`: the socket knows them by their user id. The others are known by their tokens."""
     known = {person["id"] for person in document["people"]}
     document["people"] += [{"id": person} for person in place.tokens if person not in known]
+    lookers = sorted(place.members.keys() - known - place.tokens.keys())
+    document["people"] += [{"id": person, "roles": [VIEWER]} for person in lookers]
     for person in document["people"]:
+        if person["id"] in place.members:
+            person["slack"] = {"team": place.slack["team"], "user": place.members[person["id"]]}
         if person["id"] == PERSON:
             person["os_uid"] = os.getuid()
         if person["id"] in place.tokens:
@@ -167,6 +176,7 @@ def _andon(document: dict[str, Any], place: Place, armed: list[str]) -> dict[str
         "listen": {"host": "127.0.0.1", "port": place.port, "auth": auth},
         "api": {"socket": str(place.socket)},
         "armed": armed,
+        "slack": dict(place.slack),
     }
 
 

@@ -63,7 +63,7 @@ async def _run(tour: bool, as_json: bool, chosen: Fault | None) -> int:
 
 async def _show(chosen: Fault | None) -> int:
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    sys.stderr.write("starting Valkeys, Sentinels, a simulated trading-core and Andon …\n")
+    sys.stderr.write("starting Valkeys, Sentinels, a simulated trading-core, a local Slack and Andon …\n")
     try:
         async with open_stage() as stage:
             await (_live(stage, chosen) if interactive else play_plainly(stage, chosen or faults.fault("var")))

@@ -25,6 +25,7 @@ async def play_plainly(stage: Stage, fault: Fault) -> None:
     lines.line(
         f"clock ×{stage.scale:g}: times below are the demo's; no Alertmanager runs, the sandbox posts alerts itself"
     )
+    lines.line(f"the same in Slack, while this runs: {stage.slack_page}")
     await inject(stage, fault)
     lines.line(fault.what)
     lines.line(f"to be seen: {fault.see}")

@@ -90,6 +90,7 @@ class Show:
             cards=self._cards,
             waiting=self._waiting,
             socket=str(self._stage.place.socket),
+            slack=self._stage.slack_page,
             notes=tuple(self._notes),
         )
 

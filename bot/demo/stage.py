@@ -1,4 +1,4 @@
-"""The demo's stage: a temporary folder, the sandbox and the bot as child processes, and hands to move them.
+"""The demo's stage: a temporary folder; sandbox, local Slack and bot as child processes; and hands to move them.
 
 Used by `bot.demo` (live) and `bot.demo.tour` (unattended). The bot is a real `andon serve`, reached the way everybody
 reaches it: its webhook port, its operators' socket, the CLI. Only the audit is broken behind its back, on request.
@@ -27,6 +27,7 @@ from bot.adapters.embedded import EmbeddedValkey
 from bot.console_story import rung_words
 from bot.console_values import intended
 from bot.demo import config
+from bot.demo.chat import start_chat
 from bot.demo.config import APPROVER, PERSON, SYSTEM, VISITOR, Place
 from bot.demo.view import Card, Moment, Waiting
 from bot.errors import AndonError
@@ -76,6 +77,7 @@ class Stage:
         self.scale = scale
         self.place = place
         self.sandbox_url = ""
+        self.slack_page = ""
         self._clock_text = clock_text
         self._bot: Child | None = None
         self._web = aiohttp.ClientSession(timeout=API_TIMEOUT)
@@ -183,6 +185,12 @@ class Stage:
         return process.returncode or 0, output.decode()
 
     # --- the trading system ---------------------------------------------------------------------------------------
+
+    async def start_slack(self, stack: contextlib.AsyncExitStack) -> None:
+        """Start the local Slack, to be ended with `stack`; the configuration that is written next points at it."""
+        chat = await start_chat(self.folder, self._clock_text, stack)
+        self.slack_page = chat.page
+        self.place = replace(self.place, slack=chat.section, members=chat.members)
 
     async def start_sandbox(self, stack: contextlib.AsyncExitStack) -> None:
         """Start the simulated trading-core, to be ended with `stack`, and write the configuration that points at it."""
@@ -336,6 +344,7 @@ async def open_stage(scale: float = SCALE) -> AsyncIterator[Stage]:
     try:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(stage.close)
+            await stage.start_slack(stack)
             await stage.start_sandbox(stack)
             stack.push_async_callback(stage.end_bot)
             await stage.start_bot()

@@ -54,6 +54,7 @@ async def tour(as_json: bool) -> int:
         async with open_stage() as stage:
             say(f"Andon's tour: a simulated trading-core, clock ×{stage.scale:g}; no Alertmanager runs here, so the")
             say("sandbox posts the same webhooks itself, each one twice, as a pair of Alertmanagers may")
+            say(f"to watch it in a local Slack, while it runs: {stage.slack_page}")
             try:
                 await _play(stage, score)
             except Unmet as problem:

@@ -119,6 +119,7 @@ class Scene:
     cards: tuple[Card, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     socket: str = ""  # of the operators' API, for commands typed in another terminal
+    slack: str = ""  # the page of the local Slack
     notes: tuple[str, ...] = ()  # what the keys did, newest last
 
 
@@ -163,7 +164,8 @@ def _header(scene: Scene) -> RenderableType:
         if scene.alerts_by == "sandbox"
         else "alerts come from a real Alertmanager"
     )
-    return Group(line, Text(by, style="dim"))
+    slack = Text.assemble("Slack in your browser: ", (scene.slack, f"bold link {scene.slack}")) if scene.slack else None
+    return Group(line, Text(by, style="dim"), *([slack] if slack else []))
 
 
 def _system(scene: Scene) -> RenderableType:

@@ -1,8 +1,8 @@
 """`python -m bot.sandbox.slack`: run a local Slack until told to stop.
 
 Started by the demo and by acceptance tests as a process of its own. Prints one line of JSON when it is ready (`url`,
-`api_url`, `pid`, `team`, the app's `bot_token`, `app_token` and `signing_secret`), and nothing else on standard output. Ends on
-SIGTERM or SIGINT and, with `--with-parent`, when its standard input closes.
+`api_url`, `pid`, `team`, the app's `bot_token`, `app_token` and `signing_secret`), and nothing else on standard output.
+Ends on SIGTERM or SIGINT and, with `--with-parent`, when its standard input closes.
 """
 
 from __future__ import annotations
