@@ -135,7 +135,8 @@ class Control:
             "channel": posted.channel, "ts": posted.ts, "user": posted.user, "thread_ts": posted.thread_ts,
             "broadcast": posted.broadcast, "only_for": posted.only_for, "text": posted.now.text,
             "blocks": posted.now.blocks, "files": [self._named(file) for file in posted.files],
-            "reactions": posted.reactions, "edited": len(posted.versions) > 1, "metadata": posted.metadata, "versions": len(posted.versions),
+            "reactions": posted.reactions, "edited": len(posted.versions) > 1, "metadata": posted.metadata,
+            "versions": len(posted.versions),
         }  # fmt: skip
 
     def _named(self, file: str) -> dict[str, Any]:
