@@ -25,6 +25,7 @@ NOT_YET: Final = {
     "positions are closed by hand at the trading desk",
     "drill": "drills cannot be started from Slack; andon demo plays one, against a simulated system",
 }
+_ADDRESSED: Final = frozenset({"/andon", "andon", "andon:"})  # said once more before the verb, as is a mention
 _ALIASES: Final = {
     "?": "help", "list": "incidents", "kill": "kill-switch", "killswitch": "kill-switch", "on-call": "oncall",
     "acknowledge": "ack", "close": "resolve", "hand-off": "handoff", "stop": "freeze",
@@ -55,9 +56,11 @@ class Command:
 def read(text: str) -> Command:
     """The command. Raises UnclearError, and InputError for what is no command at all."""
     words = words_of(text)
+    if words and (words[0].text.lower() in _ADDRESSED or words[0].text.startswith("@")):
+        words = words[1:]
     if not words:
         return Command("help", asks.Help())
-    named = words[0].text.lower().removeprefix("/andon").strip(":,")
+    named = words[0].text.lower().strip(":,")
     verb = _ALIASES.get(named, named)
     if verb in NOT_YET:
         raise UnclearError(f"{verb} does not exist yet: {NOT_YET[verb]}", "/andon help lists what does")
@@ -265,4 +268,6 @@ VERBS: Final[dict[str, Verb]] = {
     "handoff": Verb("handoff", "a summary for whoever takes the shift over", _handoff, asks=True),
     "report": Verb("report INCIDENT", "the account of one incident, from the audit", _report, asks=True),
 }  # fmt: skip
-FOOT: Final = "INCIDENT is the first letters of its id. Only you see the answer; end a question with the word here to show it to all."
+FOOT: Final = (
+    "INCIDENT is the first letters of its id. Only you see the answer; a question that ends with here is for all."
+)
