@@ -120,7 +120,7 @@ class Control:
         return web.json_response(
             {
                 "me": user, "team": world.domain, "seq": world.changes[-1].seq if world.changes else 0,
-                "app": {"user": world.app.user, "name": world.app.name, "commands": list(world.app.commands)},
+                "app": {"user": world.app.user, "name": world.app.name, "shortcuts": dict(world.app.shortcuts)},
                 "users": [asdict(each) for each in world.users.values()],
                 "groups": [asdict(each) for each in world.groups.values()],
                 "channels": [asdict(channel) | {"members": sorted(channel.members)} for channel in channels],

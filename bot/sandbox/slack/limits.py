@@ -123,7 +123,7 @@ def _view(view: Mapping[str, Any]) -> Iterator[str]:
     yield from _blocks(blocks, surface, "/view/blocks")
     if surface == "modal" and "submit" not in view and any(_is(block, "input") for block in blocks):
         yield "missing required field: submit, as there are input blocks [json-pointer:/view]"
-    if surface == "home" and len(json.dumps(view).encode()) > MAX_HOME_BYTES:
+    if surface == "home" and len(json.dumps(view, ensure_ascii=False).encode()) > MAX_HOME_BYTES:
         yield f"must be at most {MAX_HOME_BYTES} bytes [json-pointer:/view]"
 
 

@@ -125,6 +125,7 @@ class App:
     verification_token: str = "local-verification"  # noqa: S105  # the same
     scopes: tuple[str, ...] = SCOPES
     commands: tuple[str, ...] = ("/andon",)
+    shortcuts: tuple[tuple[str, str], ...] = (("andon:about", "Ask Andon about this"),)  # of messages: id, name
     should_escape: bool = True
     request_url: str = ""  # HTTP mode: where commands, events and interactions are posted; "" is Socket Mode
 
