@@ -210,6 +210,16 @@ async def test_a_command_is_answered_to_its_person_alone(desk: Desk) -> None:
     assert desk.page.troubles == []
 
 
+async def test_a_messages_shortcut_names_the_message(desk: Desk) -> None:
+    """The app's shortcut is offered on every message, and tells the app which one it was used on."""
+    await desk.open("shortcut")
+    ts = await desk.post(words("The card"))
+    await desk.page.click("[data-shortcut]", "Ask Andon about this")
+    said = await desk.told("interactive")
+    assert (said["type"], said["callback_id"], said["message"]["ts"]) == ("message_action", "andon:about", ts)
+    assert desk.page.troubles == []
+
+
 async def test_threads_are_read_and_written(desk: Desk) -> None:
     """Replies stand in the thread only, those for all in the channel too, and a mention in one reaches the app."""
     await desk.open("thread")

@@ -42,7 +42,11 @@ const host = {
   act: (action) => act("click", action),
 };
 
-const hostOf = (message) => ({ ...host, act: (action) => act("click", { ...action, ...seenIn(message) }) });
+const hostOf = (message) => ({
+  ...host,
+  act: (action) => act("click", { ...action, ...seenIn(message) }),
+  shortcut: (callback_id) => act("shortcut", { callback_id, ...seenIn(message) }),
+});
 const seenIn = (message) => ({ channel: message.channel, ts: message.ts, version: message.versions - 1 });
 
 function send(box, thread) {
@@ -134,10 +138,10 @@ function renderChannel() {
   if (!here) return;
   show(at("place-head"), [here.id, here.name, here.topic], () => [el("h2", {}, `# ${here.name}`), el("span", { class: "topic" }, here.topic ?? "")]);
   at("messages").shownFacts = null;
-  const names = seen.state.names;
-  showMessages(at("messages"), here.messages.filter(inChannel), hostOf, { openThread, names });
+  showMessages(at("messages"), here.messages.filter(inChannel), hostOf, { openThread, ...known() });
 }
 
+const known = () => ({ names: seen.state.names, shortcuts: seen.state.shortcuts });
 const inChannel = (message) => !message.thread_ts || message.thread_ts === message.ts || message.broadcast;
 
 function renderThread() {
@@ -146,7 +150,7 @@ function renderThread() {
   if (!here) return;
   show(at("thread-head"), seen.thread, () => [el("h2", {}, "Thread"), el("button", { type: "button", class: "close", "aria-label": "close thread", onclick: () => openThread("") }, "×")]);
   const replies = here.messages.filter((message) => message.ts === seen.thread || message.thread_ts === seen.thread);
-  showMessages(at("replies"), replies, hostOf, { inThread: true, openThread, names: seen.state.names });
+  showMessages(at("replies"), replies, hostOf, { inThread: true, openThread, ...known() });
 }
 
 // --- living along ---------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ export function showMessages(place, messages, hostOf, options = {}) {
 
 const keyOf = (message) => `${message.ts}/${message.ephemeral ? "only-you" : ""}`;
 
-function messageOf(message, host, { inThread = false, openThread }) {
+function messageOf(message, host, { inThread = false, openThread, shortcuts = [] }) {
   const classes = ["message", message.ephemeral && "ephemeral", message.bot && "from-app"].filter(Boolean).join(" ");
   const reply = message.broadcast && !inThread ? el("div", { class: "note" }, "↳ from a thread, sent to the channel too") : null;
   return el(
@@ -52,7 +52,12 @@ function messageOf(message, host, { inThread = false, openThread }) {
       reply,
       message.blocks?.length ? blocksOf(message.blocks, host) : el("div", { class: "text" }, textOf(message.text, host)),
       (message.files ?? []).map(fileOf),
-      inThread || message.ephemeral ? null : threadDoor(message, openThread),
+      el(
+        "div",
+        { class: "doors" },
+        inThread || message.ephemeral ? null : threadDoor(message, openThread),
+        message.ephemeral ? null : shortcuts.map(([id, name]) => shortcut(id, name, host)),
+      ),
     ),
   );
 }
@@ -64,6 +69,9 @@ const fileOf = (file) =>
     el("figcaption", {}, file.title || file.name),
     file.picture ? el("img", { class: "image", src: `files/${encodeURIComponent(file.id)}`, alt: file.alt || file.title || file.name }) : el("a", { href: `files/${encodeURIComponent(file.id)}`, download: file.name }, file.name),
   );
+
+const shortcut = (id, name, host) =>
+  el("button", { type: "button", class: "thread-door quiet", data: { shortcut: id }, onclick: () => host.shortcut(id) }, name);
 
 function threadDoor(message, openThread) {
   const count = message.replies ?? 0;

@@ -24,7 +24,9 @@ export function understood(said) {
     const name = channel.dm_with ? names.user[said.app?.user] ?? "andon" : channel.name;
     return { ...channel, name, direct: Boolean(channel.dm_with), messages: here, count: here.length };
   });
-  return { team: said.team ?? "Slack", me: said.me, seq: said.seq, people, names, channels, home: said.home, modals: said.modals ?? [] };
+  const { me, seq, home } = said;
+  const shortcuts = Object.entries(said.app?.shortcuts ?? {});
+  return { team: said.team ?? "Slack", me, seq, people, names, channels, shortcuts, home, modals: said.modals ?? [] };
 }
 
 const noteOf = (user) => NOTES.find(([mark]) => user[mark])?.[1] ?? "";
