@@ -38,9 +38,9 @@ class Clicks:
             case "freeze":
                 return Show(modals.freeze(self._services.shards, self._services.components(), value or _PLACE))
             case "unfreeze":
-                return Show(modals.unfreeze(await self._frozen()))
+                return Show(modals.unfreeze(await self._frozen(), value))
             case "run" | "silence" | "refresh" | "show":
-                return None  # commands open these; the Home tab shows itself anew
+                return None  # `listeners` has the others answer these
         ref = Ref.read(value)
         match verb:
             case "ack":

@@ -96,7 +96,13 @@ class Listeners:
         value = str(action.get("value") or (action.get("selected_option") or {}).get("value") or "")
 
         async def work(who: Known) -> Answer:
-            return await self._clicks.clicked(who, verb_of(action["action_id"]), value, deed)
+            verb = verb_of(action["action_id"])
+            if verb == "refresh":
+                await self._homes.opened(deed.team, deed.user)
+                return None
+            if verb in ("run", "silence"):
+                return await self._spoken.answer(who, verb, deed)  # as if it were typed: opens the form
+            return await self._clicks.clicked(who, verb, value, deed)
 
         if action.get("type") == "button" and not action.get("url"):
             await self._answered(ack, deed, work)

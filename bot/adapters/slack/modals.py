@@ -126,14 +126,14 @@ def freeze(shards: Sequence[str], components: Sequence[Component], where: str = 
     return view(action_id("freeze"), "Freeze automation", blocks, submit="Freeze")
 
 
-def unfreeze(frozen: Mapping[str, str]) -> dict[str, Any]:
-    """Automation on again. `frozen`: `SYSTEM|COMPONENT` -> by whom and why."""
+def unfreeze(frozen: Mapping[str, str], where: str = "") -> dict[str, Any]:
+    """Automation on again. `frozen`: `SYSTEM|COMPONENT` -> by whom and why; `where` is the one that is meant."""
     if not frozen:
         return told("Unfreeze", "Nothing is frozen.")
     choices = [Choice(f"{place(where)} — {why}", where) for where, why in frozen.items()]
     blocks = [
         words("What was denied meanwhile does not start by itself."),
-        chosen("where", "Which freeze", choices, initial=choices[0].value if len(choices) == 1 else ""),
+        chosen("where", "Which freeze", choices, initial=choices[0].value if len(choices) == 1 else where),
     ]
     return view(action_id("unfreeze"), "Unfreeze automation", blocks, submit="Unfreeze")
 
