@@ -1,4 +1,4 @@
-"""`/andon …` over the real engine: what is typed is done, answered in words or with a form, or refused in a sentence."""
+"""`/andon …` over the real engine: what is typed is done, answered in words or with a form, refused in a sentence."""
 
 from __future__ import annotations
 
