@@ -32,6 +32,7 @@ class Sockets:
         self._turn = itertools.count()
         self._waiting: dict[str, tuple[web.WebSocketResponse, asyncio.Future[Any]]] = {}
         self._came = asyncio.Condition()
+        self.opened = 0  # so far
 
     @property
     def count(self) -> int:
@@ -42,6 +43,11 @@ class Sockets:
         """Wait until so many are open."""
         async with self._came:
             await self._came.wait_for(lambda: len(self._open) >= at_least)
+
+    async def reopened(self, than: int) -> None:
+        """Wait until more were opened, all in all, `than` before."""
+        async with self._came:
+            await self._came.wait_for(lambda: self.opened > than)
 
     async def link(self, request: web.Request) -> web.StreamResponse:
         """A socket, from its opening to its end."""
@@ -63,6 +69,7 @@ class Sockets:
             }
         )  # fmt: skip
         self._open[socket] = request
+        self.opened += 1
         async with self._came:
             self._came.notify_all()
         try:
