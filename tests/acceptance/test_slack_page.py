@@ -7,6 +7,7 @@ each test in a channel of its own.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator
@@ -30,6 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 HEARD_WITHIN = 10.0  # seconds until the app was told of a click
 HOSTILE = "<img src=x onerror='hit=1'><script>hit=1</script> <!channel> <@U0ONCALL> <https://evil.example|ok> */_`~"
+# A PNG of one pixel.
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 def plain(text: str) -> dict[str, str]:
@@ -207,6 +210,20 @@ async def test_a_command_is_answered_to_its_person_alone(desk: Desk) -> None:
     said = await desk.told("slash_commands")
     assert (said["command"], said["text"], said["user_id"]) == ("/andon", "status", ONCALL)
     await desk.page.reads("Nothing is wrong.", ".message.ephemeral")
+    assert desk.page.troubles == []
+
+
+async def test_pictures_are_shown(desk: Desk) -> None:
+    """An upload is drawn where it was shared, and in a card that names it by its id."""
+    channel = await desk.open("picture")
+    upload = await desk.web.files_upload_v2(
+        channel=channel, content=base64.b64decode(DOT), filename="var.png", title="VaR"
+    )
+    file = {"id": upload["file"]["id"]}
+    await desk.post({"type": "image", "slack_file": file, "alt_text": "VaR over the last hour"})
+    drawn = "[...document.querySelectorAll('.message img')].filter((each) => each.naturalWidth === 1)"
+    await desk.page.sees(f"{drawn}.length === 2")
+    assert await desk.page.run(f"{drawn}[1].alt") == "VaR over the last hour"
     assert desk.page.troubles == []
 
 
