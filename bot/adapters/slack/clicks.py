@@ -15,9 +15,9 @@ from bot.adapters.http_cards import Card
 from bot.adapters.http_lookup import Found, find_incident, targets_of
 from bot.adapters.http_services import Services
 from bot.adapters.slack import editing, modals
-from bot.adapters.slack.lines import changed
 from bot.adapters.slack.members import Known
 from bot.adapters.slack.person import Answer, Deed, Show, said, told
+from bot.adapters.slack.phrases import plain_step
 from bot.adapters.slack.shapes import Ref, Verb
 from bot.core.words import SYSTEM_TARGET
 from bot.errors import InputError
@@ -56,7 +56,7 @@ class Clicks:
         """A yes; from somebody who may only break the glass, first the question why."""
         _, card = await self._asked(who, ref)
         if card is not None and card["you"]["not_approve"] and card["you"]["may_break_glass"]:
-            return Show(modals.alone(ref, _what(card), card["silence"]))
+            return Show(modals.alone(ref, plain_step(card), card["silence"]))
         outcomes = await self._desk.vote(
             deed.order(who), ref.incident, "approve", approval=ref.approval, digest=ref.digest
         )
@@ -67,7 +67,7 @@ class Clicks:
         found, card = await self._asked(who, ref)
         match verb:
             case "deny":
-                return modals.deny(ref, _what(_must(card)))
+                return modals.deny(ref, plain_step(_must(card)))
             case "edit":
                 card = _must(card)
                 bounds = editing.bounds(self._services, found.shard, card["component"], card["arguments"])
@@ -75,7 +75,7 @@ class Clicks:
                     raise InputError(
                         "edit", "changes nothing: no figure of this step has a safer value; approve, deny or take over"
                     )
-                return modals.edit(ref, _what(card), bounds)
+                return modals.edit(ref, plain_step(card), bounds)
             case "hold":
                 return modals.hold(ref)
             case "escalate":
@@ -107,8 +107,3 @@ def _must(card: Card | None) -> Card:
     if card is None:
         raise InputError("decision", "is over; its card says who decided, or what is asked now")
     return card
-
-
-def _what(card: Card) -> str:
-    """The step in a line."""
-    return f"{card['action']} on {card['component'] or card['system']}: {changed(card)}"

@@ -8,8 +8,7 @@ Wrong input is answered with what to type instead; what else goes wrong is raise
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,16 +17,15 @@ from bot.adapters.desk import Desk, Order, Outcome, must_act
 from bot.adapters.desk_kill import KillLever
 from bot.adapters.desk_runs import Runs, Wanted
 from bot.adapters.desk_silences import Silences, Wish
-from bot.adapters.http_cards import Card
 from bot.adapters.http_lookup import find_incident, the_shard
 from bot.adapters.http_services import Services
-from bot.adapters.slack import answers, asks, decision_card, grammar, modals, run_modals
+from bot.adapters.slack import answers, asks, decision_card, editing, grammar, modals, run_modals
 from bot.adapters.slack.enquiries import Enquiries
 from bot.adapters.slack.forms import RunChoice, RunForm, SilenceForm
 from bot.adapters.slack.person import Show, Tell, told
+from bot.adapters.slack.phrases import plain_step
 from bot.adapters.slack.shapes import Ref
 from bot.core.action import ActionSpec, Catalogue
-from bot.engine import figures
 from bot.errors import InputError
 from policies.problems import UnclearError, did_you_mean
 
@@ -124,29 +122,24 @@ class Commands:
         ref = Ref(incident.id, card["approval"], card["digest"])
         match ask:
             case asks.Deny(reason=""):
-                return Show(modals.deny(ref, _what(card)))
+                return Show(modals.deny(ref, plain_step(card)))
             case asks.Deny(reason=reason):
                 outcomes = await self._at.desk.vote(
                     order, incident.id, "deny", approval=ref.approval, digest=ref.digest, reason=reason
                 )
-                return _came(f"no to {_what(card)}", outcomes)
+                return _came(f"no to {plain_step(card)}", outcomes)
             case asks.Approve(alone=True) if not card["you"]["may_break_glass"]:
                 able = card["break_glass"] or "nobody"
                 return Tell(answers.wrong(f"you may not decide this alone; {able} may break the glass here"))
             case asks.Approve(alone=True):
-                return Show(modals.alone(ref, _what(card), card["silence"]))
+                return Show(modals.alone(ref, plain_step(card), card["silence"]))
             case _:
                 plan = incident.plan
                 extras = decision_card.Extras(
-                    runbook=plan.runbook if plan is not None else "", editable=self._editable(found.shard, card)
+                    runbook=plan.runbook if plan is not None else "",
+                    editable=editing.is_editable(self._at.services, incident),
                 )
                 return Tell(decision_card.render(card, extras, self._at.services.clock.now()))
-
-    def _editable(self, shard: str, card: Card) -> bool:
-        floors: Mapping[str, float] = next(
-            (c.floors for c in self._at.services.components() if (c.system, c.name) == (shard, card["component"])), {}
-        )
-        return bool(modals.safer(json.loads(card["arguments"]), floors))
 
     # --- about automation -------------------------------------------------------------------------------------------
 
@@ -249,13 +242,6 @@ class Commands:
 
 def _came(said: str, outcomes: Sequence[Outcome]) -> Tell:
     return Tell(answers.outcomes(said, outcomes))
-
-
-def _what(card: Card) -> str:
-    """The step in a line of plain text."""
-    changes = figures.intended(card["before"], card["wanted"])
-    change = ", ".join(f"{each.name} {each.was or '?'} → {each.now}" for each in changes)
-    return f"{card['action']} on {card['component'] or card['system']}{f': {change}' if change else ''}"
 
 
 def _where(place: asks.Place) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from bot.adapters.http_cards import Card
 from bot.adapters.slack.text import aged, bold, clock, escape, joined, short
 from bot.core.incident import Incident
 from bot.core.words import Millis
@@ -38,6 +39,13 @@ def _change(change: figures.Change) -> str:
     now = bold(change.now, MAX_VALUE) or "(empty)"
     was = f"{short(change.was, MAX_VALUE)} → " if change.was is not None else ""
     return f"{short(change.name, MAX_VALUE)} {was}{now}"
+
+
+def plain_step(card: Card) -> str:
+    """A decision's step in a line of plain text, for forms: ``trading.halt on risk-engine: trading true → false``."""
+    changes = figures.intended(card["before"], card["wanted"])[:MAX_CHANGES]
+    changed = ", ".join(f"{each.name} {each.was or '?'} → {each.now}" for each in changes)
+    return f"{card['action']} on {card['component'] or card['system']}{f': {changed}' if changed else ''}"
 
 
 def reading_line(name: str, value: object, taken_at: Millis | None, source: str, error: str, now: Millis) -> str:
