@@ -203,6 +203,13 @@ async def test_a_lost_reply_hides_an_effect(slack: LocalSlack, client: AsyncWebC
     assert [each.metadata for each in slack.world.shown(OPS)] == [CARD]
 
 
+async def test_everything_shown_is_searched_for_mentions(slack: LocalSlack, client: AsyncWebClient) -> None:
+    """A mention that stood in a card for a moment has rung: older versions count."""
+    ts = (await client.chat_postMessage(channel=OPS, text="<!channel> <https://x.example>"))["ts"]
+    await client.chat_update(channel=OPS, ts=ts, text="quiet")
+    assert (slack.pinged, slack.linked) == ({"!channel"}, {"https://x.example"})
+
+
 async def test_a_stopped_slack_comes_back_where_it_was(client: AsyncWebClient, slack: LocalSlack) -> None:
     """A restart keeps the address and everything that was shown."""
     await client.chat_postMessage(channel=OPS, text="before")

@@ -115,6 +115,32 @@ async def test_an_old_button_can_still_be_clicked(slack: LocalSlack, client: Asy
     assert (await app.next()).payload["actions"][0]["value"] == "a"
 
 
+async def test_a_click_in_an_ephemeral_message_carries_no_message(
+    slack: LocalSlack, client: AsyncWebClient, app: App
+) -> None:
+    """Slack tells where it was clicked and nothing of what it said; nobody but its reader can click there."""
+    blocks = card(button("Show", "andon:show", "I1||"))
+    answer = await client.chat_postEphemeral(channel=OPS, user=ONCALL, text="one incident", blocks=blocks)
+    await slack.people.click(ONCALL, OPS, answer["message_ts"], "andon:show")
+    told = (await app.next()).payload
+    assert ("message" in told, told["container"]["is_ephemeral"]) == (False, True)
+    with pytest.raises(LookupError):
+        await slack.people.click(NEWCOMER, OPS, answer["message_ts"], "andon:show")
+
+
+async def test_two_hundred_copies_of_a_click_arrive_together(
+    slack: LocalSlack, client: AsyncWebClient, app: App
+) -> None:
+    """Copies are told apart by their envelopes only: the click, its time and its trigger are the same."""
+    blocks = card(button("Yes", "andon:approve", "I1|a|d"))
+    ts = (await client.chat_postMessage(channel=OPS, text="?", blocks=blocks))["ts"]
+    slack.faults.duplicates = 199
+    await slack.people.click(ONCALL, OPS, ts, "andon:approve")
+    came = [await app.next() for _ in range(200)]
+    assert len({each.envelope_id for each in came}) == 200
+    assert len({each.payload["actions"][0]["action_ts"] for each in came}) == 1
+
+
 async def test_a_modal_is_checked_refused_and_sent(slack: LocalSlack, client: AsyncWebClient, app: App) -> None:
     """Slack's own checks come before the app's; what the app objects to is shown at its field; then it closes."""
     view = modal(
@@ -129,12 +155,14 @@ async def test_a_modal_is_checked_refused_and_sent(slack: LocalSlack, client: As
     assert (await slack.people.submit(ONCALL, shown, {"why": "so", "value": "0.2"})).errors == {
         "value": "must be lower"
     }
+    app.answers["view_submission"] = {"response_action": "errors", "errors": {"no such field": "must be lower"}}
+    assert (await slack.people.submit(ONCALL, shown, {})).error == "trouble"
     app.answers.clear()
     assert (await slack.people.submit(ONCALL, shown, {"value": "0.1"})).errors == {}
     assert slack.people.modal(ONCALL) is None
-    told = [(await app.next()).payload["view"]["state"]["values"] for _ in range(2)]
-    assert [each["value"]["value"]["value"] for each in told] == ["0.2", "0.1"]
-    assert told[1]["why"]["value"] == {"type": "plain_text_input", "value": "so"}
+    told = [(await app.next()).payload["view"]["state"]["values"] for _ in range(3)]
+    assert [each["value"]["value"]["value"] for each in told] == ["0.2", "0.2", "0.1"]
+    assert told[2]["why"]["value"] == {"type": "plain_text_input", "value": "so"}
 
 
 async def test_a_submission_may_lead_to_another_view(slack: LocalSlack, client: AsyncWebClient, app: App) -> None:

@@ -145,6 +145,8 @@ class People:
         stack = self._state.stacks.get(view.user, [])
         try:
             match said.get("response_action"):
+                case "errors" if not _named(view, said.get("errors")):
+                    return self._trouble(view.user)
                 case "errors":
                     view.errors = {str(block): str(words) for block, words in (said.get("errors") or {}).items()}
                     return self._objected(view)
@@ -230,3 +232,9 @@ def _enter(view: View, values: Mapping[str, Any]) -> None:
         if block not in named:
             raise LookupError(f"there is no field {block!r}; there are: {', '.join(named) or 'none'}")
         view.values[block][action_of(named[block])] = entered(named[block], value)
+
+
+def _named(view: View, errors: Any) -> bool:
+    """Whether all objections are to fields of this view, as Slack insists."""
+    fields = {str(block["block_id"]) for block in view.body["blocks"] if block.get("type") == "input"}
+    return isinstance(errors, Mapping) and bool(errors) and set(errors) <= fields

@@ -36,16 +36,17 @@ def click(
     values = initial(version.blocks)
     if element["type"] in PLACES and element["type"] != "overflow":
         values[block][action_of(element)] = entered(element, chosen)
-    message = shown(state, posted) | {"text": version.text, "blocks": list(version.blocks)}
     container = {
         "type": "message", "message_ts": posted.ts, "channel_id": posted.channel,
         "is_ephemeral": bool(posted.only_for), **({"thread_ts": posted.thread_ts} if posted.reply else {}),
     }  # fmt: skip
-    return _interaction(state, user, "block_actions") | {
-        "container": container, "channel": _channel(state, posted.channel), "message": message,
-        "state": {"values": values}, "actions": [action],
-        "response_url": state.response_url(posted.channel, user.id, posted.ts),
+    told = _interaction(state, user, "block_actions") | {
+        "container": container, "channel": _channel(state, posted.channel), "state": {"values": values},
+        "actions": [action], "response_url": state.response_url(posted.channel, user.id, posted.ts),
     }  # fmt: skip
+    if not posted.only_for:  # Slack tells nothing of an ephemeral message but where it was
+        told["message"] = shown(state, posted) | {"text": version.text, "blocks": list(version.blocks)}
+    return told
 
 
 def click_in_view(

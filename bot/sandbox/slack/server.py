@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Self
 
 from aiohttp import ClientSession, web
@@ -20,6 +20,7 @@ from bot.sandbox.slack.calls import Call
 from bot.sandbox.slack.control import Control
 from bot.sandbox.slack.courier import Courier
 from bot.sandbox.slack.faults import Faults, Outage
+from bot.sandbox.slack.mentions import links, pings
 from bot.sandbox.slack.population import populate
 from bot.sandbox.slack.pushes import Pushes
 from bot.sandbox.slack.rates import Rates
@@ -27,7 +28,7 @@ from bot.sandbox.slack.responding import Responding
 from bot.sandbox.slack.sockets import Sockets
 from bot.sandbox.slack.state import State
 from bot.sandbox.slack.web_api import WebApi
-from bot.sandbox.slack.world import World
+from bot.sandbox.slack.world import Block, World
 
 HOST: Final = "127.0.0.1"
 ENDING_S: Final = 0.2  # what is still being answered when it stops gets so long
@@ -97,6 +98,24 @@ class LocalSlack:
     def called(self, method: str) -> list[Call]:
         """The calls of one method."""
         return [call for call in self._api.calls if call.method == method]
+
+    @property
+    def pinged(self) -> frozenset[str]:
+        """Live mentions in anything that the app ever showed."""
+        return frozenset().union(*(pings(text, blocks) for text, blocks in self._said()))
+
+    @property
+    def linked(self) -> frozenset[str]:
+        """Addresses in anything that the app ever showed."""
+        return frozenset().union(*(links(text, blocks) for text, blocks in self._said()))
+
+    def _said(self) -> Iterator[tuple[str, Sequence[Block]]]:
+        for room in self.world.messages.values():
+            for posted in room.values():
+                if posted.user == self.world.app.user:
+                    yield from ((version.text, version.blocks) for version in posted.versions)
+        for view in self.state.views():
+            yield from (("", body["blocks"]) for body in view.versions)
 
     def outage(self, how: Outage = "cut") -> None:
         """Slack is down from now on: sockets too. "" ends it."""
