@@ -21,7 +21,7 @@ from bot.adapters.slack.text import TIMELESS
 from bot.core.incident import Incident
 from bot.core.words import AggregateId
 from bot.engine.ports import Store
-from bot.errors import RecordForged
+from bot.errors import AndonError, RecordForged
 
 PER_LOOK: Final = 200  # records read again before a round: a fifth of a second; the rest at the next
 MAX_OPEN: Final = 10_000  # open incidents of one system on the board
@@ -80,9 +80,11 @@ class Scenery:
             for line in found:
                 brief = self.briefs.get((shard, line.incident.id))
                 if brief is None or brief.version != line.version or brief.question:
-                    self._note(await self._sight(shard, line.incident), line.version, now)
+                    await self._seen(shard, line.incident, line.version, now)
             there = {line.incident.id for line in found}
-            self._nudged |= {s: None for s in self.briefs if s[0] == shard and s[1] not in there}
+            self._nudged |= {  # closed meanwhile; what is known to be closed never changes
+                s: None for s, brief in self.briefs.items() if s[0] == shard and s[1] not in there and not brief.closed
+            }
         self._nudge_unknown(
             subject for name, one in places.items() if not one.over and (subject := incident_of(name)) is not None
         )
@@ -105,8 +107,16 @@ class Scenery:
                 if record is None:
                     self.briefs.pop((shard, name), None)
                 else:
-                    self._note(await self._sight(shard, record), version, now)
+                    await self._seen(shard, record, version, now)
         return len(subjects)
+
+    async def _seen(self, shard: str, incident: Incident, version: int, now: float) -> None:
+        try:
+            self._note(await self._sight(shard, incident), version, now)
+        except AndonError:
+            raise
+        except Exception:  # supervision point: a record that cannot be drawn must not hide all the others
+            log.exception("slack_drawing_failed", shard=shard, incident_id=incident.id)
 
     async def sight(self, subject: Subject, now: float) -> Sight | None:
         """The incident as the store has it now; its brief is brought up to date. None: it is not there (any more)."""

@@ -1,7 +1,7 @@
 """The shelf's twin in memory. Implements `shelf.Shelf`; used by tests and where nothing need outlive the process.
 
-Several boards that are given the same twin share it, as replicas share the store's. `down` makes every call fail as an
-unreachable store does. The same contract suite runs on this and on `redis_shelf`.
+Several boards that are given the same twin share it, as replicas share the store's. `down`, `asleep` and `resigning`
+bring about what happens to real ones. The same contract suite runs on this and on `redis_shelf`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class MemoryShelf:
         self._known: dict[str, Millis] = {}
         self._places: dict[str, Placed] = {}
         self.down = False
+        self.asleep = ""  # a replica whose word about the lease arrives no more
+        self.resigning = True
 
     def _reach(self) -> None:
         if self.down:
@@ -37,6 +39,8 @@ class MemoryShelf:
 
     async def lead(self, replica: str, ttl_ms: Millis) -> bool:
         self._reach()
+        if replica == self.asleep:
+            raise StoreUnavailable("this replica is asleep, as the test wants it")
         holder, until = self._leader
         now = self._clock.now()
         if holder not in ("", replica) and now < until:
@@ -46,7 +50,7 @@ class MemoryShelf:
 
     async def resign(self, replica: str) -> None:
         self._reach()
-        if self._leader[0] == replica:
+        if self._leader[0] == replica and self.resigning:
             self._leader = ("", 0)
 
     async def nudge(self, names: Sequence[str]) -> None:

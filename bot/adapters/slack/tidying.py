@@ -19,7 +19,7 @@ PER_TIDY: Final = 200  # places written in one go; a sweep later come the next
 
 
 async def tidy(placer: Placer, scenery: Scenery, tells: Callable[[Brief, Placed], bool], now: Millis) -> None:
-    """Note what is over, and forget what has been for long. `tells`: a thread has something to say. StoreUnavailable."""
+    """Note what is over, forget what long has been. `tells`: a thread has something to say. StoreUnavailable."""
     told = {(line.shard, line.incident) for line in scenery.lines}
     asked = {incident_of(name) for name, one in placer.places.items() if name.startswith("question:") and not one.over}
     done = 0
