@@ -12,9 +12,10 @@ from typing import Final
 from bot.adapters.desk import Outcome
 from bot.adapters.http_cards import Card
 from bot.adapters.slack import lines
-from bot.adapters.slack.blocks import actions, button, context, header, message, section
+from bot.adapters.slack.blocks import context, header, message, section
+from bot.adapters.slack.list_buttons import deciding, ordering
 from bot.adapters.slack.overview import Overview
-from bot.adapters.slack.shapes import Block, Message, Ref
+from bot.adapters.slack.shapes import Block, Message
 from bot.adapters.slack.text import bold, clip, clock, code, escape, joined, moment, short, span
 from bot.core.incident import Incident
 from bot.core.record import Applied, Denied, Ignored
@@ -75,27 +76,22 @@ def show(incident: Incident, card: Card | None, now: Millis, *, archived: bool =
     blocks = [
         header(title),
         section("\n".join(facts)),
-        *_part("Waits for a decision", [lines.decision(card, now)] if card is not None else []),
+        *_question(card, now),
         *_part("Done", _results(incident)),
         *_part("Found", (f"{bold(name)}: {short(what, 500)}" for name, what in sorted(incident.findings.items()))),
         *_part("Alerts", _alerts(incident)),
         *_part("Next", lines.rungs([incident], now)),
     ]
     if incident.status != "closed":
-        blocks.append(_orders(incident, card))
+        blocks.append(ordering(incident, "answer"))
     return message(f"{escape(title)}: {short(incident.why, 500)}", blocks)
 
 
-def _orders(incident: Incident, card: Card | None) -> Block:
-    """What the caller can do about it right here."""
-    ref, buttons = Ref(incident.id), []
-    if card is not None and not card["you"]["not_deny"]:
-        buttons.append(button("Deny …", "deny", Ref(incident.id, card["approval"], card["digest"]), place="answer"))
-    buttons += [] if incident.acknowledged_by else [button("I see it", "ack", ref, place="answer")]
-    buttons += [] if incident.taken_by else [button("I have it", "take", ref, place="answer")]
-    buttons.append(button("More people …", "escalate", ref, place="answer"))
-    buttons.append(button("Resolve …", "resolve", ref, place="answer"))
-    return actions(buttons)
+def _question(card: Card | None, now: Millis) -> list[Block]:
+    """What waits for a decision, and what the caller may say to it right here."""
+    if card is None:
+        return []
+    return [*_part("Waits for a decision", [lines.decision(card, now)]), deciding(card, "answer")]
 
 
 def _results(incident: Incident) -> Iterator[str]:

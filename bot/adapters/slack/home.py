@@ -10,13 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from bot.adapters.http_cards import Card
 from bot.adapters.slack import lines
-from bot.adapters.slack.blocks import actions, button, confirm, context, divider, header, section
+from bot.adapters.slack.blocks import actions, button, context, divider, header, section
+from bot.adapters.slack.list_buttons import deciding, ordering
 from bot.adapters.slack.overview import Overview
-from bot.adapters.slack.shapes import Block, Ref
+from bot.adapters.slack.shapes import Block
 from bot.adapters.slack.text import escape, joined, link, moment
-from bot.core.incident import Incident
 from bot.core.words import AggregateId
 
 MAX_DECISIONS: Final = 10  # of two blocks each; more at once is a storm, and the digest tells of it
@@ -83,22 +82,8 @@ def _decisions(view: Overview, most: int) -> Iterator[Block]:
     yield section("*It waits for a decision*")
     for number, card in enumerate(view.decisions[:most]):
         yield section(lines.decision(card, view.now))
-        yield _choice(card, number)
+        yield deciding(card, f"home{number}")
     yield from _more(len(view.decisions) - most, "more wait; `/andon status` counts them")
-
-
-def _choice(card: Card, number: int) -> Block:
-    """The buttons this person may use; where there is none, why."""
-    ref, you = Ref(card["incident"], card["approval"], card["digest"]), card["you"]
-    buttons: list[Block] = []
-    if not you["not_approve"]:
-        sure = confirm(
-            "Approve?", f"{escape(card['action'])}: {lines.changed(card)}", "Approve", "Not yet", danger=True
-        )
-        buttons.append(button("Approve", "approve", ref, place=f"home{number}", style="primary", confirm=sure))
-    if not you["not_deny"]:
-        buttons.append(button("Deny …", "deny", ref, place=f"home{number}"))
-    return actions(buttons) if buttons else context(f"you may not decide this: {escape(you['not_approve'])}")
 
 
 def _incidents(view: Overview, links: Mapping[AggregateId, str], most: int) -> Iterator[Block]:
@@ -111,19 +96,8 @@ def _incidents(view: Overview, links: Mapping[AggregateId, str], most: int) -> I
         card = f"\n{link(links[incident.id], 'its card and thread')}" if incident.id in links else ""
         yield section(lines.incident(incident, view.now) + card)
         if view.may_act:
-            yield actions(_orders(incident, number))
+            yield ordering(incident, f"home{number}")
     yield from _more(len(found) - most, "more are open; `/andon incidents` lists them")
-
-
-def _orders(incident: Incident, number: int) -> list[Block]:
-    ref, place = Ref(incident.id), f"home{number}"
-    buttons = [] if incident.acknowledged_by else [button("I see it", "ack", ref, place=place)]
-    buttons += [] if incident.taken_by else [button("I have it", "take", ref, place=place)]
-    return [
-        *buttons,
-        button("More people …", "escalate", ref, place=place),
-        button("Resolve …", "resolve", ref, place=place),
-    ]
 
 
 def _automation(view: Overview) -> Iterator[Block]:

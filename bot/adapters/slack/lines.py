@@ -33,7 +33,8 @@ def incident(found: Incident, now: Millis) -> str:
     """`inc-…` · status · severity · policy · since when · why · who has it."""
     policy = found.plan.policy if found.plan else "no policy"
     head = f"{bold(found.id)}  {escape(found.status.replace('_', ' '))} · {found.severity} · {escape(policy)}"
-    return f"{head} · since {moment(found.opened_at)} ({span(now - found.opened_at)})\n{_standing(found, now)}"
+    age = f" ({span(round(now - found.opened_at, -3))})" if now - found.opened_at >= 1_000 else ""
+    return f"{head} · since {moment(found.opened_at)}{age}\n{_standing(found, now)}"
 
 
 def _standing(found: Incident, now: Millis) -> str:
@@ -53,7 +54,7 @@ def decision(card: Card, now: Millis) -> str:
     """What would be done, what changes, why, whose yes is missing, and what silence means."""
     target = f" on {escape(card['component'])}" if card["component"] else ""
     head = f"*{escape(card['action'])}*{target}: {changed(card)}"
-    risk = f"{card['risk']} risk, {_EXPOSURE.get(card['direction'], escape(card['direction']))}"
+    risk = f"{card['risk']}, {_EXPOSURE.get(card['direction'], escape(card['direction']))}"
     able = ", ".join(map(escape, card["may_still_vote"])) or "*nobody*"
     votes = f"{card['missing']} of {card['quorum']} must still say yes; {able} may"
     silence = f"{coming(card['expires_at'], now)}: if nobody decides, {escape(card['silence'])}"

@@ -27,6 +27,7 @@ from bot.adapters.slack.modal_reading import MAX_WORDS, Typed, carried
 from bot.adapters.slack.shapes import Block, action_id
 from bot.core.action import ActionSpec
 from bot.core.words import JsonText
+from bot.engine import figures
 from bot.engine.action_ports import Component
 
 CHOOSE: Final = action_id("run")
@@ -68,7 +69,7 @@ def fields(
     if "reason" not in kinds:
         inputs.append(typed("reason", "Why", most=MAX_WORDS, lines=True, hint="Kept in the audit."))
     about = f"{spec.name} on {place(f'{choice.system}|{choice.component}')}: {spec.summary}"
-    blocks = [words(about), small(f"{spec.risk} risk, {_EXPOSURE[spec.direction]}"), *inputs]
+    blocks = [words(about), small(f"{spec.risk}, {_EXPOSURE[spec.direction]}"), *inputs]
     return view(FIELDS, _TITLE, blocks, submit="Show what it would do", metadata=_metadata(choice, kinds=kinds))
 
 
@@ -86,7 +87,8 @@ def preview(form: RunForm, seen: Mapping[str, Any]) -> dict[str, Any]:
     lines = [f"{form.action} on {place(f'{form.system}|{form.component}')}", f"It {_OUTCOME[seen['outcome']]}."]
     lines += [seen["why"]] if seen["why"] else []
     if seen["outcome"] == "would act":
-        lines.append(f"before: {seen['before']}\nwanted: {seen['wanted']}")
+        changes = figures.intended(seen["before"], seen["wanted"])
+        lines += [f"{each.name}: {each.was} → {each.now}" for each in changes] or ["What changes cannot be read now."]
     lines += [f"by hand: {seen['by_hand']}"] if seen["by_hand"] else []
     if seen.get("stopped"):
         return view(CONFIRM, _TITLE, [words("\n".join(lines)), words(f"Stopped: {seen['stopped']}")], submit="")
