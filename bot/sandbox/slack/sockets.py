@@ -18,6 +18,7 @@ from bot.sandbox.slack.faults import Faults
 from bot.sandbox.slack.state import State
 
 MAX_SOCKETS: Final = 10
+CLOSING_S: Final = 0.2  # how long an app has to answer the closing of a socket
 _HOST: Final = "local-slack"
 _ANSWERABLE: Final = ("slash_commands", "interactive")
 
@@ -55,7 +56,7 @@ class Sockets:
         if ticket not in self._state.tickets or self._faults.outage:
             return web.Response(status=404 if not self._faults.outage else 503)
         self._state.tickets.discard(ticket)
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(timeout=CLOSING_S)
         await socket.prepare(request)
         if len(self._open) >= MAX_SOCKETS:
             await self._disconnect(socket, "too_many_websockets")
