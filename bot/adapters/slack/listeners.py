@@ -63,8 +63,13 @@ class Listeners:
 
     def application(self) -> AsyncApp:
         """slack-bolt's application with all listeners. Requests were verified before they get here."""
+        speaking = self._speaking
+
+        async def authorize(**_: object) -> AuthorizeResult:  # a method would be called with a second `self`
+            return await speaking.identity()
+
         app = AsyncApp(
-            name="andon", client=self._speaking.client, authorize=self._authorize, request_verification_enabled=False,
+            name="andon", client=speaking.client, authorize=authorize, request_verification_enabled=False,
             ssl_check_enabled=False, url_verification_enabled=False, logger=_quiet(),
         )  # fmt: skip
         app.action(_OURS)(self._clicked)
@@ -83,10 +88,6 @@ class Listeners:
                 await asyncio.get_running_loop().create_future()
             finally:
                 self._tasks = None
-
-    async def _authorize(self, **_: object) -> AuthorizeResult:
-        """As which bot the application speaks; asked of Slack once, so a Slack that is away does not deafen it."""
-        return await self._speaking.identity()
 
     # --- one listener each ------------------------------------------------------------------------------------------
 
