@@ -17,7 +17,7 @@ from bot.adapters.slack.forms import FieldErrors, Form, SilenceForm
 from bot.adapters.slack.inputs import Choice, chosen, chosen_of, number, small, ticked, typed, view, words
 from bot.adapters.slack.modal_reading import FOREVER, MAX_MATCHERS, MAX_WORDS, Typed
 from bot.adapters.slack.run_modals import place
-from bot.adapters.slack.shapes import Block, Ref, Verb, action_id
+from bot.adapters.slack.shapes import Block, Message, Ref, Verb, action_id
 from bot.core.words import Millis
 from bot.engine.action_ports import Component
 from bot.errors import InputError
@@ -27,6 +27,7 @@ _MINUTE: Final[Millis] = 60_000
 HOLDS: Final = tuple(n * _MINUTE for n in (5, 10, 15, 30, 60, 120, 240, 480, 1_440))
 SILENCES: Final = tuple(n * _MINUTE for n in (15, 30, 60, 120, 240, 480, 1_440))  # longer ones belong into Alertmanager
 FREEZES: Final = tuple(n * _MINUTE for n in (30, 60, 120, 240, 480, 1_440, 4_320, 10_080))
+TOLD: Final = "andon:told"
 MAX_LISTED: Final = 20  # alerts named before they are silenced; the rest is counted
 
 
@@ -166,7 +167,12 @@ def silence_confirm(form: SilenceForm, alerts: Sequence[str]) -> dict[str, Any]:
 
 def told(title: str, text: str) -> dict[str, Any]:
     """What came of it, or that it is being looked at; nothing to send."""
-    return view("andon:told", title, [words(text)], submit="")
+    return view(TOLD, title, [words(text)], submit="")
+
+
+def answer(message: Message) -> dict[str, Any]:
+    """An answer where no message can be shown: over the Home tab."""
+    return view(TOLD, "Andon", message.blocks, submit="")
 
 
 def read(callback: str, metadata: str, values: Mapping[str, Any]) -> Form | FieldErrors:

@@ -79,7 +79,7 @@ class Speaking:
             )
             await self._api.ask("chat.postEphemeral", said)
         else:
-            await self._show(deed, modals.told("Andon", words.message.text))
+            await self._show(deed, modals.answer(words.message))
 
     async def _respond(self, url: str, body: dict[str, Any]) -> None:
         session = self.client.session

