@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from bot.adapters.desk import MAX_WORDS, MIN_MS, Order, must_act
 from bot.adapters.http_services import Services
+from bot.core.ids import digest
 from bot.core.words import Millis
 from bot.engine.standing import View
 from bot.errors import InputError, SourceError
@@ -22,6 +23,7 @@ from policies.durations import spell
 from policies.problems import UnclearError
 
 MAX_SILENCE_MS: Final[Millis] = 24 * 3_600_000  # what is silent for longer is forgotten; such a rule is to be changed
+MARK: Final = 8  # characters of an order's digest: enough to know it again for a day
 MAX_MATCHERS: Final = 20  # a silence that needs more is two silences
 
 
@@ -59,6 +61,7 @@ class Silences:
     def __init__(self, services: Services, silencers: Callable[[], Sequence[Silencer]]) -> None:
         self._services = services
         self._silencers = silencers
+        self._one_by_one = asyncio.Lock()  # a doubled delivery comes at the same moment
 
     def must_be_possible(self) -> None:
         """Raises InputError where there is nothing to silence."""
@@ -79,17 +82,21 @@ class Silences:
     async def silence(self, order: Order, wish: Wish) -> str:
         """Do it, in each Alertmanager; what came of it in words. Raises InputError, and SourceError when none did it.
 
-        Ordered twice, it is two silences that end together; an answer that was lost is told as one.
+        The order stands in the silence's comment, so one that is told twice finds its silence there. Told to two
+        replicas at the same moment, it is two silences that end together.
         """
         must_act(self._services, order.person)
         judged, asked = _judged(wish), self._asked()
         conditions = [Condition(matcher.name, matcher.operator, matcher.value) for matcher in judged]
-        comment = f"{wish.comment.strip()} ({order.via or 'andon'})"
+        comment = f"{wish.comment.strip()} ({order.via or 'andon'}, {digest(order.id)[:MARK]})"
 
         async def one(silencer: Silencer) -> str:
-            return await silencer.silence(conditions, for_ms=wish.for_ms, by=order.person, comment=comment)
+            held = await silencer.silences()
+            there = next((each.id for each in held if each.comment == comment), "")
+            return there or await silencer.silence(conditions, for_ms=wish.for_ms, by=order.person, comment=comment)
 
-        came = await asyncio.gather(*(one(each) for each in asked), return_exceptions=True)
+        async with self._one_by_one:
+            came = await asyncio.gather(*(one(each) for each in asked), return_exceptions=True)
         done, failed = [], []
         for each, outcome in zip(asked, came, strict=True):
             if isinstance(outcome, str):

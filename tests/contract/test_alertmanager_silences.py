@@ -64,6 +64,7 @@ async def test_a_silence_mutes_what_meets_all_of_it_and_names_who_and_why(bench:
     wanted = wish('alertname="VaRBreach"', 'symbol=~"B.*|X"', 'job!="x"', 'team!~"y.+"')
     assert await silences.would(ORDER, wanted) == ["VaRBreach symbol=BTC"]
     told = await silences.silence(ORDER, wanted)
+    assert await silences.silence(ORDER, wanted) == told  # told twice, it is the same silence
     assert told.startswith('silenced alertname="VaRBreach", symbol=~"B.*|X", job!="x", team!~"y.+" for 1h in a (')
 
     async def muted() -> list[str] | None:
@@ -74,7 +75,8 @@ async def test_a_silence_mutes_what_meets_all_of_it_and_names_who_and_why(bench:
     assert await until("it is muted", muted, within=10) == ["BTC"]
     (held,) = await source.silences()
     assert sorted(held.matchers) == sorted(wanted.matchers)
-    assert (held.by, held.comment) == ("demo-oncall", "a release (slack:T1/U1)")
+    assert held.by == "demo-oncall"
+    assert held.comment.startswith("a release (slack:T1/U1, ")
     assert abs(held.ends_at - wall_ms() - HOUR) < 20_000
 
 

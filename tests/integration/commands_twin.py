@@ -59,7 +59,7 @@ class Slack:
         """All the words of the answer, of a form's too."""
         answer = await self.type(text, person, forms=forms)
         shown = answer.view["blocks"] if isinstance(answer, Show) else answer.message.blocks
-        return "\n".join(_words(shown))
+        return "\n".join(words_of(shown))
 
     async def form(self, text: str, person: str = "demo-approver") -> Mapping[str, Any]:
         """The form that the answer opens."""
@@ -68,14 +68,14 @@ class Slack:
         return answer.view
 
 
-def _words(part: Any) -> Iterator[str]:
+def words_of(part: Any) -> Iterator[str]:
     """Every text in some blocks."""
     if isinstance(part, Mapping):
         for key, value in part.items():
             if key == "text" and isinstance(value, str):
                 yield value
             else:
-                yield from _words(value)
+                yield from words_of(value)
     elif isinstance(part, list | tuple):
         for each in part:
-            yield from _words(each)
+            yield from words_of(each)

@@ -1,0 +1,106 @@
+"""What people type in Slack, by wire: the real slack-bolt and slack-sdk, over Socket Mode, down to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.core.alert import Alert
+from bot.core.target import Target
+from bot.core.words import SYSTEM_TARGET
+from bot.sandbox.slack.population import APPROVER, GONE, GUEST, NEWCOMER, ONCALL, SECOND, STRANGER, VIEWER
+from bot.testing import MemoryAlertmanager
+from tests.integration.door_twin import SYSTEM, TwinServices
+from tests.integration.pending import ask, record
+from tests.integration.slack_line import OPS, Line, connected, shown
+
+
+@pytest.fixture
+async def line(tmp_path: Path) -> AsyncIterator[Line]:
+    async with connected(tmp_path, TwinServices()) as line:
+        yield line
+
+
+async def test_an_answer_is_for_the_caller_alone_unless_it_is_asked_for_aloud(line: Line) -> None:
+    """Slack's own escapes and curly quotes do no harm on the way."""
+    incident = await ask(line.services)
+    quiet = await line.command(ONCALL, "status")
+    assert (quiet.only_for, incident in shown(quiet)) == (ONCALL, True)
+    aloud = await line.command(ONCALL, "incidents here")
+    assert (aloud.only_for, incident in shown(aloud)) == ("", True)
+    wrong = await line.command(ONCALL, "statsu <@U0APPROVER> “x”")
+    assert "did you mean status?" in shown(wrong)
+    denied = await line.command(APPROVER, f"deny {incident} “not while R&D <tests>”")
+    assert "not while R&amp;D &lt;tests&gt;" in shown(denied)
+    assert (await record(line.services, incident)).why.endswith("not while R&D <tests>")
+
+
+async def test_the_button_under_a_typed_approve_is_the_yes(line: Line) -> None:
+    """The vote says through which account it came; a second click on the same button changes nothing."""
+    incident = await ask(line.services, changes={"risk": "critical"})
+    card = await line.command(APPROVER, f"approve {incident[:7]}")
+    assert card.only_for == APPROVER
+    for _ in range(2):
+        await line.slack.people.click(APPROVER, OPS, card.ts, "andon:approve")
+    asked = (await record(line.services, incident)).approval
+    assert asked is not None
+    assert [(vote.by, vote.via) for vote in asked.votes] == [("demo-approver", "slack:T0DESK/U0APPROVER")]
+    other = await line.command(SECOND, f"approve {incident}")
+    await line.slack.people.click(SECOND, OPS, other.ts, "andon:approve")
+    assert (await record(line.services, incident)).status == "acting"
+
+
+async def test_a_form_does_what_was_typed_into_it(line: Line) -> None:
+    """A freeze asked for without words, and an action shown before it was ordered: once, however often it is told."""
+    form = await line.opened(ONCALL, "freeze")
+    await line.slack.people.submit(ONCALL, form.id, {"where": f"{SYSTEM}|", "reason": "a bad release"})
+    target = (await line.services.store.load(SYSTEM, [SYSTEM_TARGET]))[SYSTEM_TARGET].record
+    assert isinstance(target, Target)
+    assert target.freeze is not None
+    assert (target.freeze.by, target.freeze.reason) == ("demo-oncall", "a bad release")
+    await line.command(ONCALL, f"unfreeze {SYSTEM}")
+    form = await line.opened(
+        ONCALL, f"run risk.reduce_kelly {SYSTEM}/risk-engine kelly_fraction=0.1 because VaR is high"
+    )
+    assert "0.25 → 0.1" in shown(form)
+    assert await line.services.store.incidents(SYSTEM, closed=True, limit=10) == []
+    line.slack.faults.duplicates = 2
+    await line.slack.people.submit(ONCALL, form.id, {})
+    (ordered,) = await line.services.store.incidents(SYSTEM, closed=True, limit=10)
+    assert (ordered.incident.ordered_by, ordered.incident.plan is not None) == ("demo-oncall", True)
+
+
+async def test_a_silence_is_seen_before_it_is_ordered(line: Line) -> None:
+    """What would be silent is listed; with the second button it is, in whoever's name asked."""
+    there = MemoryAlertmanager()
+    there.fire(Alert(fingerprint="f", status="firing", labels={"alertname": "VaRBreach"}, starts_at=1))
+    line.hands.alertmanagers.append(there)
+    form = await line.opened(APPROVER, "silence alertname=“VaRBreach” for 1h a release")
+    assert "VaRBreach" in shown(form)
+    line.slack.faults.duplicates = 2
+    await line.slack.people.submit(APPROVER, form.id, {})
+    assert [(held.matchers, held.by) for held in there.silenced] == [(('alertname="VaRBreach"',), "demo-approver")]
+
+
+async def test_a_mention_is_answered_like_a_command(line: Line) -> None:
+    """It has no trigger, so what needs a form says how to type it instead."""
+    for said, told in (("incidents", "No incident is open"), ("run", "a mention cannot open one")):
+        before = {ts for ts, each in line.slack.world.messages.get(OPS, {}).items() if each.user == "U0ANDON"}
+        await line.slack.people.say(ONCALL, OPS, f"<@U0ANDON> {said}")
+        answer = await line.said_after(before)
+        assert told in shown(answer)
+
+
+async def test_only_people_in_good_standing_are_answered(line: Line) -> None:
+    """Whoever nobody knows, guests, those who left and strangers' workspaces learn and change nothing; viewers look."""
+    incident = await ask(line.services)
+    for user in (NEWCOMER, GUEST, GONE, STRANGER):
+        for text in ("status", f"ack {incident}", "kill-switch"):
+            assert incident not in shown(await line.command(user, text))
+    assert incident in shown(await line.command(VIEWER, "incidents"))
+    assert "may look, not act" in shown(await line.command(VIEWER, f"ack {incident}"))
+    after = await record(line.services, incident)
+    assert after.acknowledged_by == ""
+    assert not line.hands.switch.position().engaged
