@@ -173,15 +173,19 @@ class Page:
             box.dispatchEvent(new Event("change", {{bubbles: true}})); }})()"""
         )
 
-    async def picture(self, file: Path, selector: str = "") -> None:
-        """A PNG of the tab, or of one element of it."""
+    async def point_away(self) -> None:
+        """Move the pointer where it highlights nothing."""
+        await self.ask("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+
+    async def picture(self, file: Path, selector: str = "", *, width: int = 0) -> None:
+        """A PNG of the tab, or of one element of it, at most `width` CSS pixels of it."""
         clip = {}
         if selector:
             box = await self.run(
                 f"""(() => {{ const box = document.querySelector({json.dumps(selector)}).getBoundingClientRect();
                 return {{x: box.x, y: box.y, width: box.width, height: box.height}}; }})()"""
             )
-            clip = {"clip": box | {"scale": 1}}
+            clip = {"clip": box | {"width": min(box["width"], width or box["width"]), "scale": 1}}
         answer = await self.ask("Page.captureScreenshot", format="png", **clip)
         file.write_bytes(base64.b64decode(answer["data"]))
 
