@@ -106,7 +106,10 @@ async def test_freezing_reaches_as_far_as_it_is_told_to(slack: Slack) -> None:
     assert (await system_target(slack)).freeze is None
     assert "there are: trading-core, py-rt, unrouted" in await slack.words("freeze trading-cor a bad release")
     assert "has no component 'router'" in await slack.words(f"freeze {SYSTEM}/router a bad release")
-    assert (await slack.form(f"freeze {SYSTEM}"))["callback_id"] == "andon:freeze"
+    form = await slack.form(f"freeze {SYSTEM} 90m")
+    assert form["callback_id"] == "andon:freeze"
+    initial = [block.get("element", {}).get("initial_option", {}).get("value") for block in form["blocks"]]
+    assert [value for value in initial if value] == [f"{SYSTEM}|", "1h30m"]  # what was typed stands in the form
 
 
 async def test_policies_are_armed_and_disarmed_by_name(slack: Slack) -> None:
@@ -154,7 +157,8 @@ async def test_a_silence_names_what_it_would_silence_first(slack: Slack) -> None
     assert slack.alertmanagers[0].silenced == []
     assert (await slack.form("silence"))["callback_id"] == "andon:silence"
     assert "match every alert" in await slack.words('silence alertname=~".*" 1h a release')
-    assert "is between 1s and 1d" in await slack.words('silence alertname="VaRBreach" 2d a release')
+    for length in ("2d", "0s"):
+        assert "is between 1s and 1d" in await slack.words(f'silence alertname="VaRBreach" {length} a release')
 
 
 async def test_the_kill_switch_can_be_thrown_from_slack_and_not_released(slack: Slack) -> None:

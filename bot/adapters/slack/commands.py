@@ -103,8 +103,9 @@ class Commands:
                 return _came("more people", await desk.escalate(order, incident, reason=reason))
             case asks.Resolve(incident=incident, note=note, force=force):
                 return _came("resolve", await desk.resolve(order, incident, note=note, force=force))
-            case asks.Hold(incident=incident, for_ms=None):
-                return Show(modals.hold(Ref((await find_incident(self._at.services, incident)).incident.id)))
+            case asks.Hold(incident=incident, for_ms=None, reason=reason):
+                found = await find_incident(self._at.services, incident)
+                return Show(modals.hold(Ref(found.incident.id), reason))
             case asks.Hold(incident=incident, for_ms=int(for_ms), reason=reason):
                 return _came("hold the ladder", await desk.hold(order, incident, for_ms, reason=reason))
             case _:
@@ -151,7 +152,7 @@ class Commands:
                     where = f"{place.system}|{place.component}" if place is not None else "|"
                     if place is not None and place.system:
                         the_shard(services, place.system)
-                    return Show(modals.freeze(services.shards, services.components(), where))
+                    return Show(modals.freeze(services.shards, services.components(), where, for_ms))
                 outcomes = await desk.freeze(
                     order, system=place.system, component=place.component, reason=reason, for_ms=for_ms
                 )
@@ -225,7 +226,7 @@ class Commands:
     async def _silence(self, order: Order, ask: asks.Silence) -> Show:
         """Which alerts would be silent, with the button; with something missing, the form."""
         self._at.silences.must_be_possible()
-        for_ms = ask.for_ms or modals.SILENCES[2]
+        for_ms = modals.SILENCES[2] if ask.for_ms is None else ask.for_ms
         asking = Show(modals.silence(ask.matchers, for_ms, ask.comment))
         if not ask.matchers or ask.for_ms is None or not ask.comment:
             return asking

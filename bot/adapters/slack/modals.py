@@ -83,12 +83,12 @@ def edit(ref: Ref, what: str, bounds: Sequence[Bound]) -> dict[str, Any]:
     return view(action_id("edit"), "A safer value", blocks, submit="Do this instead", metadata=metadata)
 
 
-def hold(ref: Ref) -> dict[str, Any]:
-    """The ladder waits."""
+def hold(ref: Ref, reason: str = "") -> dict[str, Any]:
+    """The ladder waits. `reason`: what was typed already."""
     blocks = [
         words("The ladder's own actions wait. Paging goes on, and everything else does."),
         _for_how_long(HOLDS, initial=HOLDS[2]),
-        _why("Why", "", required=False),
+        _why("Why", "", required=False, initial=reason),
     ]
     return _about("hold", ref, "Hold the ladder", blocks, submit="Hold")
 
@@ -114,15 +114,18 @@ def resolve(ref: Ref, firing: int = 0) -> dict[str, Any]:
     return _about("resolve", ref, "Resolve", blocks, submit="Resolve")
 
 
-def freeze(shards: Sequence[str], components: Sequence[Component], where: str = "|") -> dict[str, Any]:
-    """Automation off. `where` is `SYSTEM|COMPONENT`."""
+def freeze(
+    shards: Sequence[str], components: Sequence[Component], where: str = "|", for_ms: Millis | None = None
+) -> dict[str, Any]:
+    """Automation off. `where` is `SYSTEM|COMPONENT`; `for_ms` None is until it is lifted."""
     until = [Choice("until somebody lifts it", FOREVER)]
-    until += [Choice(f"{spell(ms)}, then people are asked again", spell(ms)) for ms in FREEZES]
+    lengths = sorted({*FREEZES, *(() if for_ms is None else (for_ms,))})
+    until += [Choice(f"{spell(ms)}, then people are asked again", spell(ms)) for ms in lengths]
     blocks = [
         words("Nothing is sent there by itself or by approval until it is lifted. Paging goes on."),
         chosen_of("where", "Where", _places(shards, components), initial=where),
         _why("Why", "Shown wherever somebody meets the freeze."),
-        chosen("for", "For how long", until, initial=FOREVER),
+        chosen("for", "For how long", until, initial=FOREVER if for_ms is None else spell(for_ms)),
     ]
     return view(action_id("freeze"), "Freeze automation", blocks, submit="Freeze")
 
