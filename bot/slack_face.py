@@ -38,7 +38,7 @@ from bot.adapters.slack.enquiries import Enquiries
 from bot.adapters.slack.homes import Homes
 from bot.adapters.slack.listeners import Listeners
 from bot.adapters.slack.members import Members
-from bot.adapters.slack.shelf import Shelf
+from bot.adapters.slack.shelf import Shelf, incident_of
 from bot.adapters.slack.socket_line import SocketLine
 from bot.adapters.slack.speaking import Speaking
 from bot.adapters.slack.spoken import Spoken
@@ -110,7 +110,7 @@ class SlackFace:
             manner=Manner(storm_cards=storm.cards, storm_within_ms=storm.within),
         )  # fmt: skip
         speaking = Speaking(self.api, self._setup.api_url, self._token.get_secret_value())
-        self._homes = Homes(services, self.members, speaking, neighbours.budget)
+        self._homes = Homes(services, self.members, speaking, neighbours.budget, self._links)
         self._listeners = self._hearing(neighbours, speaking)
         self._bolt: AsyncApp | None = None
         engine.on_commit(self._committed)
@@ -169,6 +169,12 @@ class SlackFace:
 
     def _nudge(self, names: Sequence[str]) -> None:
         self._board.nudge(names)
+
+    async def _links(self) -> dict[AggregateId, str]:
+        """Where the incidents' cards stand."""
+        placed = (await self._shelf.places()).values()
+        cards = [(incident_of(each.name), each) for each in placed if each.ts and each.name.startswith("card:")]
+        return {subject[1]: self._board.placer.link(each) for subject, each in cards if subject is not None}
 
     async def _identify(self) -> None:
         """Learn which workspace is ours; until then nobody is known."""

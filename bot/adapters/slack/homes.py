@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -17,11 +18,14 @@ from bot.adapters.slack import home, overview
 from bot.adapters.slack.members import Members, Stranger
 from bot.adapters.slack.speaking import Speaking
 from bot.core.events import Budget
+from bot.core.words import AggregateId
 from bot.errors import AndonError
 
 LOOKED_AT_SECONDS: Final = 900.0  # how long a tab counts as open; nothing tells when it is closed
 EVERY_SECONDS: Final = 5.0  # between two renderings: views.publish is tier 4, and a storm must not use it up
 MAX_OPEN: Final = 50  # tabs kept fresh, those opened last
+
+Links: TypeAlias = Callable[[], Awaitable[Mapping[AggregateId, str]]]
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +33,15 @@ log = structlog.get_logger(__name__)
 class Homes:
     """Whose Home tab is kept fresh."""
 
-    def __init__(self, services: Services, members: Members, speaking: Speaking, budget: Budget) -> None:
+    def __init__(
+        self, services: Services, members: Members, speaking: Speaking, budget: Budget, links: Links | None = None
+    ) -> None:
+        """`links`: where each incident's card stands, as far as that is known."""
         self._services = services
         self._members = members
         self._speaking = speaking
         self._budget = budget
+        self._links = links
         self._open: OrderedDict[tuple[str, str], float] = OrderedDict()  # (team, user) -> when it was opened
         self._changed = asyncio.Event()
 
@@ -69,5 +77,6 @@ class Homes:
         if isinstance(who, Stranger):
             view = home.stranger(who.why)
         else:
-            view = home.render(await overview.look(self._services, who.person, self._budget))
+            links = await self._links() if self._links is not None else {}
+            view = home.render(await overview.look(self._services, who.person, self._budget), links)
         await self._speaking.publish(user, view)
