@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from bot import cli
-from bot.adapters.slack import listeners
+from bot.adapters.slack import grammar, listeners
 from bot.adapters.slack.manifest import SCOPES, manifest, text
 from bot.errors import InputError
 from bot.sandbox.slack.web_api import METHODS
@@ -84,3 +85,12 @@ def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == manifest("https://a.example")
     assert cli.run(["slack", "manifest", "--url", "http://a.example"]) == 2
     assert "--url" in capsys.readouterr().err
+
+
+def test_the_page_tells_every_scope_and_every_verb() -> None:
+    """docs/slack.md explains what is asked for and what can be typed; neither grows behind its back."""
+    page = (ROOT / "docs" / "slack.md").read_text()
+    assert [scope for scope in SCOPES if f"`{scope}`" not in page] == []
+    typed = page.partition("## What to type")[2].partition("## How approvals")[0]
+    words = set(re.findall(r"[a-z-]+", typed))
+    assert [verb for verb in grammar.VERBS if verb not in words] == []
