@@ -49,7 +49,7 @@ FED_WITHIN_MS: Final = 300_000  # as above: whoever has told nothing for five mi
 PATIENCE_MS: Final = 180_000  # three looks: a restart of Alertmanager, refilled within a minute, wakes nobody
 MIN_EVERY_MS: Final = 1_000
 IDLE_MS: Final = 3_600_000  # without an Alertmanager to ask; `follow` ends the wait
-FRESH_SECONDS: Final = 1.0  # risky steps that come together share one look
+FRESH_SECONDS: Final = 1.0  # risky steps that come together share one look at what fires; an absence is looked at anew
 MAX_APPEND: Final = 500  # alerts or ends in one write
 GONE: Final = "gone from Alertmanager, no resolve was delivered"
 FOUND: Final = "found in Alertmanager, no webhook told of it"
@@ -122,12 +122,12 @@ class Antientropy:
             return Standing("unknown", f"told by {origins}, who cannot be asked what still fires")
         if not self._sources:
             return Standing("unknown", "no Alertmanager is configured to be asked (alertmanagers: in andon.yaml)")
-        loop = asyncio.get_running_loop()
-        async with self._asking:
-            if self._last is None or loop.time() - self._last[0] > FRESH_SECONDS:
-                self._last = (loop.time(), await self._ask())
-            looks = self._last[1]
+        asked = asyncio.get_running_loop().time()
+        looks = await self._shared(asked - FRESH_SECONDS)
         found = judge(ours, looks, self._doubts(looks), self._listed)
+        if found.kind == "gone":  # a look from before may be older than what fires
+            looks = await self._shared(asked)
+            found = judge(ours, looks, self._doubts(looks), self._listed)
         log.info("standing", shard=shard, standing=found.kind, why=found.why)
         return found
 
@@ -158,6 +158,13 @@ class Antientropy:
         await self._reach.tell(looks, doubted, at_stake)
 
     # --- looking ----------------------------------------------------------------------------------------------------
+
+    async def _shared(self, since: float) -> Looks:
+        """The last look, if it began at that time or later; else a new one, for all who ask meanwhile."""
+        async with self._asking:
+            if self._last is None or self._last[0] < since:
+                self._last = (asyncio.get_running_loop().time(), await self._ask())
+            return self._last[1]
 
     async def _ask(self) -> Looks:
         """Everybody at once; bounded by what each look may take."""
