@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -26,11 +26,13 @@ MAX_URL: Final = 3_000  # of a button or a link
 MAX_FALLBACK: Final = 3_900  # of a message's `text`; chat.update refuses more than 4,000
 LATEST_MS: Final[Millis] = 253_402_300_799_000  # the year 9999: later than any time that is meant
 
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC; without a zone its words end in none
 _MARKS: Final = str.maketrans({"*": "∗", "_": "＿", "~": "∼", "`": "ʼ"})  # what only looks like them formats nothing
-# `*`, `_`, `~` format at the edge of a word only, so kelly_fraction stays as it is; a backtick does everywhere.
-_AT_AN_EDGE: Final = re.compile(r"(?<![^\W_])[*_~]+|[*_~]+(?![^\W_])|`+")
-_EMOJI: Final = re.compile(r"(?<![^\W_]):(?=[a-z0-9_+'-]{1,80}:)", re.IGNORECASE)
-_PIECES: Final = re.compile(r"<[^<>]*>|&(?:amp|lt|gt);|.", re.DOTALL)
+_HARMLESS: Final = re.compile(r"[ !-%'()+-9;=?@A-Z\[-^a-z{-}]*")  # printable ASCII without & < > * _ ~ : and backtick
+_ODD: Final = re.compile(r"[^ -~]+")
+_FORMATS: Final = re.compile(r"[*_~`]+")
+_EMOJI: Final = re.compile(r":(?=[a-z0-9_+'-]{1,80}:)", re.IGNORECASE)
+_CUT_ENTITY: Final = re.compile(r"&[a-z]{0,3}\Z")
 _UNSAFE_IN_URL: Final = re.compile(r"[\s<>|\"\\^`{}\x00-\x1f\x7f]")
 
 
@@ -41,20 +43,45 @@ def literal(value: object) -> str:
 
 def escape(value: object) -> str:
     """Foreign text as one line of mrkdwn that shows what it says, and does nothing."""
-    shown = _AT_AN_EDGE.sub(_look_alike, _visible(value))
-    return _entities(_EMOJI.sub("∶", shown))  # a ratio sign: ``:tada:`` stays words
+    text = str(value)
+    if _HARMLESS.fullmatch(text):
+        return text
+    shown = _FORMATS.sub(_disarmed, _visible(text))
+    return _entities(_EMOJI.sub(_unless_inside, shown))
+
+
+def _disarmed(found: re.Match[str]) -> str:
+    """`*`, `_`, `~` format at the edge of a word only, so kelly_fraction stays as it is; a backtick does everywhere."""
+    if "`" not in found.group() and _before(found).isalnum() and _after(found).isalnum():
+        return found.group()
+    return found.group().translate(_MARKS)
+
+
+def _unless_inside(found: re.Match[str]) -> str:
+    """A ratio sign where a colon begins an emoji: ``:tada:`` stays words. Not inside a word, as in metrics:var:BTC."""
+    return ":" if _before(found).isalnum() else "∶"
+
+
+def _before(found: re.Match[str]) -> str:
+    return found.string[found.start() - 1 : found.start()] if found.start() else ""
+
+
+def _after(found: re.Match[str]) -> str:
+    return found.string[found.end() : found.end() + 1]
 
 
 def _visible(value: object) -> str:
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
+    return _ODD.sub(_by_number, str(value))
+
+
+def _by_number(found: re.Match[str]) -> str:
+    """What cannot be seen, or turns the direction of reading, is shown by its number."""
+    run = found.group()
+    return run if run.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in run)
 
 
 def _entities(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _look_alike(found: re.Match[str]) -> str:
-    return found.group().translate(_MARKS)
 
 
 def bold(value: object, limit: int = 0) -> str:
@@ -77,15 +104,14 @@ def length(text: str) -> int:
 
 def clip(text: str, limit: int) -> str:
     """At most `limit` characters of mrkdwn; never half an entity or half a token, and an ellipsis for the rest."""
-    if length(text) <= limit:
+    if 2 * len(text) <= limit or length(text) <= limit:
         return text
-    kept, room = [], limit - length(ELLIPSIS)
-    for piece in _PIECES.findall(text):
-        room -= length(piece)
-        if room < 0:
-            break
-        kept.append(piece)
-    return "".join(kept).rstrip() + ELLIPSIS
+    kept = text[: max(0, limit - 1)]
+    if not text.isascii():
+        kept = text.encode("utf-16-le", "surrogatepass")[: 2 * max(0, limit - 1)].decode("utf-16-le", "ignore")
+    if kept.rfind("<") > kept.rfind(">"):
+        kept = kept[: kept.rfind("<")]
+    return _CUT_ENTITY.sub("", kept).rstrip() + ELLIPSIS
 
 
 def short(value: object, limit: int) -> str:
@@ -115,8 +141,8 @@ def _more(count: int) -> str:
 
 def utc(at: Millis) -> str:
     """A moment for those whose client shows no dates: 2026-03-01 14:05:09Z."""
-    bounded = min(max(0, at), LATEST_MS)
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=bounded)).strftime("%Y-%m-%d %H:%M:%SZ")
+    seconds = min(max(0, at), LATEST_MS) // 1000
+    return str(_EPOCH + timedelta(seconds=seconds)) + "Z"
 
 
 def moment(at: Millis) -> str:
