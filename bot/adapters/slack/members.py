@@ -2,8 +2,8 @@
 
 `listeners` asks at every click and command (`who`), the engine asks about every vote again right before sending
 (`unfit`, see `bot.engine.judge.Membership`), `bot.house` completes the rosters with user groups (`complete`). Law 5:
-never a bot, a guest, a deactivated member or a stranger's workspace. What Slack cannot be asked now counts for a while
-as it was seen last; what it never said counts for nothing.
+never a bot, a guest, a deactivated member or a stranger's workspace. Who was in good standing a moment ago counts while
+Slack cannot be asked; whoever it never vouched for does not.
 """
 
 from __future__ import annotations
@@ -46,14 +46,6 @@ class Stranger:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What Slack said of a member: "" for somebody in good standing, else what speaks against them."""
-
-    problem: str
-    at: float
-
-
 class Members:
     """The people of one workspace."""
 
@@ -69,7 +61,7 @@ class Members:
         self._people = people
         self._team = team
         self._now = now
-        self._seen: dict[str, _Seen] = {}
+        self._well: dict[str, float] = {}  # who was in good standing, and when that was seen last
         self._groups: dict[str, tuple[tuple[str, ...], float]] = {}  # a group's member ids, and when they were read
         self._completed: tuple[PeopleDocument, int, PeopleDocument] | None = None
         self._revision = 0  # of the groups
@@ -123,23 +115,25 @@ class Members:
 
     async def _problem(self, user: str, fresh: float) -> str:
         """What speaks against this member, from a look no older than `fresh` seconds where Slack answers."""
-        known = self._seen.get(user)
-        if known is not None and self._now() - known.at < fresh:
-            return known.problem
+        well = self._well.get(user)
+        if well is not None and self._now() - well < fresh:
+            return ""
         try:
             looked = self._api.client.users_info(user=user)
             answer = await self._api.ask("users.info", looked, seconds=ASK_SECONDS)
         except DeliveryError as error:
-            if known is not None and self._now() - known.at < STALE_SECONDS:
-                return known.problem
+            if well is not None and self._now() - well < STALE_SECONDS:
+                return ""
             log.warning("member_not_told", user=user, error=str(error))
             return "Slack cannot be asked who you are now; use `andon` on the command line"
         problem = _against(answer.get("user"), self._team())
-        self._seen.pop(user, None)
-        self._seen[user] = _Seen(problem, self._now())
-        while len(self._seen) > MAX_KNOWN:
-            self._seen.pop(next(iter(self._seen)))
-        return problem
+        self._well.pop(user, None)
+        if problem:  # asked anew each time: whoever is put right may act at once
+            return problem
+        self._well[user] = self._now()
+        while len(self._well) > MAX_KNOWN:
+            self._well.pop(next(iter(self._well)))
+        return ""
 
     async def run(self) -> None:
         """Keep the user groups that rosters name as Slack has them, for ever."""

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -43,6 +43,7 @@ class Desk:
         self.folder = folder
         self._web, self._stack, self._policies = web, stack, policies
         self._port, self._api_port = free_port(), free_port()
+        self.stack = stack
         self._sandbox: Child
         self._sandbox_url = self._alertmanager = ""
         self._andon: Child
@@ -276,11 +277,12 @@ class Desk:
             "api": {"host": "127.0.0.1", "port": self._api_port},
             "routes": [{"match": [f'system="{SYSTEM}"'], "system": SYSTEM}],
             "alertmanagers": [{"name": "main", "url": f"http://{self._alertmanager}"}],
+            **self.more_setup(),
         })  # fmt: skip
         reads = {name: {"http": "/api/risk/status", "json": name} for name in ("kelly_fraction", "trading")}
         risk = {
             "name": "risk-engine", "role": "risk", "connector": "http", "url": ready["url"],
-            "allow": [HALT, CUT, "GET /api/risk/status"], "read": reads,
+            "allow": [HALT, CUT, "GET /api/risk/status"], "read": reads, "floors": {"kelly_fraction": 0.02},
         }  # fmt: skip
         redis = {"name": "redis", "role": "store", "connector": "redis", "url": ready["valkey_url"]}
         self._write("configs/targets.yaml", {"systems": {SYSTEM: {"components": [risk, redis]}}})
@@ -296,13 +298,21 @@ class Desk:
         for person in PEOPLE:
             token = self.folder / f"{person}.token"
             token.write_text(f"token-of-{person}")
-            people.append({"id": person, "api_token": f"file:{token}"})
+            people.append({"id": person, "api_token": f"file:{token}", **self.known_as(person)})
         people[0]["os_uid"] = os.getuid()
         rosters = {
             "approvers": [{"system": SYSTEM, "risk": "critical", "people": list(approvers)}],
             "break_glass": [{"system": SYSTEM, "people": [SECOND]}],
         }
         self._write("configs/people.yaml", {"people": people, "rosters": rosters})
+
+    def more_setup(self) -> Json:
+        """More of andon.yaml; for a desk with more than this."""
+        return {}
+
+    def known_as(self, person: str) -> Json:
+        """More of a person's entry in people.yaml."""
+        return {}
 
     def _write(self, name: str, document: Json) -> Path:
         """As an editor does: whole or not at all."""
@@ -346,15 +356,18 @@ def cut(name: str = "action", **more: Any) -> Json:
     return {name: "risk.reduce_kelly", "with": why, **more}
 
 
+D = TypeVar("D", bound=Desk)
+
+
 @asynccontextmanager
-async def open_desk(policies: list[Json]) -> AsyncIterator[Desk]:
+async def open_desk(policies: list[Json], kind: type[D] = Desk) -> AsyncIterator[D]:
     """A desk with these policies, all armed; cleared away afterwards, logs with any failure."""
     binary("alertmanager")
     folder = Path(tempfile.mkdtemp(prefix="andon-desk-"))  # short: a unix socket's path has some 100 bytes
     try:
         async with AsyncExitStack() as stack:
             web = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
-            desk = Desk(folder, web, stack, policies)
+            desk = kind(folder, web, stack, policies)
             await desk.open()
             yield desk
     finally:
