@@ -10,7 +10,7 @@ TRIALS ?= 2000
 EDITS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench sim tamper crash faults fuzz breaks docs image lock vulnerabilities clean
+.PHONY: help demo test page lint bench sim tamper crash faults fuzz breaks docs image lock vulnerabilities clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -29,6 +29,9 @@ demo: $(VENV)/.ready ## see Andon handle a VaR breach, live (ARGS="--tour --json
 test: $(VENV)/.ready ## contracts of the rooms, then every test
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+page: $(VENV)/.ready ## play the demo and approve in its Slack page, in a headless Chromium (apt install chromium)
+	@$(BIN)/python -m pytest -v tests/acceptance/demo_page.py $(ARGS)
 
 lint: $(VENV)/.ready ## ruff, mypy strict, import contracts, generated files up to date, shipped configuration
 	@$(BIN)/ruff check .
