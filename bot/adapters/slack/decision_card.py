@@ -170,7 +170,8 @@ def _fields(card: Json, now: Millis) -> Iterator[str]:
     yield f"*Who may still say yes*\n{short(able, MAX_NAMES) if able else '*nobody*'}"
     yield f"*If nobody decides*\n{coming(card['expires_at'], now)}: {short(card['silence'], MAX_SHORT)}"
     if card["break_glass"]:
-        yield f"*Alone*\n{bold(card['break_glass'], MAX_NAME)} may break the glass, with a reason; it pages everybody"
+        alone = bold(card["break_glass"], MAX_NAME)
+        yield f"*Alone*\n{alone} may decide: Approve asks for the reason, and everybody is paged"
 
 
 def _votes(card: Json) -> Iterator[str]:
@@ -222,5 +223,3 @@ def _buttons(card: Json, extras: Extras) -> Iterator[Block]:
     yield button("I have it", "take", ref)
     if extras.holdable:
         yield button("Hold the ladder's action…", "hold", ref)
-    if card["break_glass"]:
-        yield button("Break the glass…", "approve", ref, place="alone")

@@ -46,6 +46,7 @@ class Pictures:
             shard=sight.shard,
             dashboard=self._dashboard(sight.shard, plan.policy) if plan is not None else "",
             decision=sight.link,
+            readings=sight.readings,
         )
         return incident_card.render(view, now)
 
@@ -55,6 +56,8 @@ class Pictures:
         if told is None or sight.incident.plan is None:
             return None
         extras = Extras(
+            chart=sight.chart,
+            chart_says=sight.chart_says,
             outcomes=sight.outcomes,
             runbook=sight.incident.plan.runbook,
             editable=self._editable(sight.incident),

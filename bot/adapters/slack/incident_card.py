@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from bot.adapters.slack.blocks import actions, button, confirm, context, header, link_button, message, section
+from bot.adapters.slack.blocks import actions, button, context, header, link_button, message, section
 from bot.adapters.slack.phrases import change_words, reading_line, who_has_it
 from bot.adapters.slack.shapes import Block, Message, Ref
 from bot.adapters.slack.text import bold, code, coming, escape, joined, link, moment, short
@@ -263,7 +263,7 @@ def _buttons(view: CardView) -> Iterator[Block]:
             yield button("Seen, stop paging", "ack", ref)
         if holdable(incident):
             yield button("Hold the ladder's action", "hold", ref)
-        yield button("Call the next people", "escalate", ref, confirm=_sure(incident))
+        yield button("Call the next people", "escalate", ref)
         yield button("Resolve", "resolve", ref)
     yield button("Details", "show", ref)
     links = (
@@ -274,21 +274,6 @@ def _buttons(view: CardView) -> Iterator[Block]:
         made = link_button(label, url, place)
         if made is not None:
             yield made
-
-
-def _sure(incident: Incident) -> Block:
-    """Calling people is asked about once more: it wakes somebody."""
-    who = _next_called(incident)
-    words = f"This pages {bold(who, MAX_TITLE)} now."
-    return confirm("Call the next people?", words, "Page them", "No")
-
-
-def _next_called(incident: Incident) -> str:
-    plan = incident.plan
-    for number, rung in enumerate(plan.ladder if plan is not None else ()):
-        if rung.page is not None and f"rung:{number}" in incident.timers and number >= incident.level:
-            return rung.page.service
-    return plan.page_on_park.service if plan is not None else "the on-call"
 
 
 def holdable(incident: Incident) -> bool:

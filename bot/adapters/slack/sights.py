@@ -16,6 +16,7 @@ from typing import Protocol
 from bot.adapters.slack.shapes import Message
 from bot.adapters.slack.shelf import Line
 from bot.core.incident import Incident
+from bot.core.reading import Reading
 from bot.core.words import AggregateId, JsonText, Millis, Severity
 
 
@@ -23,13 +24,17 @@ from bot.core.words import AggregateId, JsonText, Millis, Severity
 class Sight:
     """One incident, as it is to be shown. `link`: where its decision is asked, "" where none is.
 
-    `outcomes`: what became of the same policy's last incidents, newest first, in plain words.
+    `outcomes`: what became of the same policy's last incidents, newest first, in plain words. `readings`: the newest of
+    each name. `chart`: id of a picture uploaded to Slack, and `chart_says` what it shows in words.
     """
 
     shard: str
     incident: Incident
     link: str = ""
     outcomes: tuple[str, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    chart: str = ""
+    chart_says: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
