@@ -248,7 +248,12 @@ async def test_the_client_follows_a_refresh_and_an_outage(slack: LocalSlack, app
     await asyncio.wait_for(slack.sockets.reopened(before), SOON)
     await slack.people.open_home(ONCALL)
     assert (await app.next()).payload["event"]["type"] == "app_home_opened"
-    slack.sockets.cut()
+    app.silent.add("slash_commands")
+    async with asyncio.TaskGroup() as tasks:
+        typed = tasks.create_task(slack.people.command(ONCALL, OPS, "/andon status"))
+        await app.next()
+        slack.sockets.cut()
+    assert typed.result().error == "dispatch_failed"
     await asyncio.wait_for(slack.sockets.connected(), SOON)
     await slack.people.open_home(ONCALL)
     assert (await app.next()).payload["event"]["type"] == "app_home_opened"
