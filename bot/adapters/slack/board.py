@@ -44,6 +44,7 @@ LISTEN_MS: Final = 1_000  # one wait for nudges of other replicas
 PER_LISTEN: Final = 500
 MAX_TOLD: Final = 10_000  # nudges of this replica on their way; past it the sweep finds the rest
 LOOK_COST_S: Final = 0.005  # pause after each record that was drawn: a fifth of the loop's time at most
+SHORTEST_S: Final = 0.005  # between two rounds: others want the loop too
 AGAIN_S: Final = 2.0  # after a store that did not answer
 SKIP_S: Final = 60.0  # a message that cannot be drawn or is refused is tried again after that
 ELSEWHERE: Final = frozenset(  # Slack's words for a channel that takes nothing from us
@@ -187,6 +188,7 @@ class Board:
         while True:
             if not self.leading:
                 self.scenery.forget()
+                self._leads.clear()
                 await self._leads.wait()
             self._wake.clear()
             try:
@@ -195,7 +197,8 @@ class Board:
                 log.warning("slack_board_waits", problem=str(error))
                 wait = AGAIN_S
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.0, wait)) if wait > 0 else await asyncio.sleep(0)
+                async with asyncio.timeout(max(SHORTEST_S, wait)):
+                    await self._wake.wait()
 
     async def _round(self) -> float:
         """Look, and do the most urgent job of each channel. Returns in how many seconds there may be more to do."""

@@ -12,6 +12,7 @@ from typing import Final
 MESSAGE_GAP_S: Final = 1.05  # between messages (and edits) of one channel, counted from the end of the last call
 MAX_CHANNELS: Final = 10_000  # whose last message is remembered; a workspace's channels of one bot are dozens
 LEAST_WAIT_S: Final = 1.0  # a 429 without a readable Retry-After
+NEARLY_S: Final = 0.001  # a wait shorter than this is none: no timer is that exact
 LONGEST_WAIT_S: Final = 300.0  # a Retry-After beyond it is no word of Slack's; the next 429 says so again
 
 POST: Final = "chat.postMessage"
@@ -51,7 +52,8 @@ class Pace:
     def wait(self, method: str, channel: str, now: float) -> float:
         """Seconds until this call may go out; 0: now."""
         until = max(self._free.get(channel, 0.0), self._blocked.get(method, 0.0))
-        return max(0.0, until - now, self._short(method, now))
+        wait = max(until - now, self._short(method, now))
+        return wait if wait > NEARLY_S else 0.0
 
     def take(self, method: str, channel: str, now: float) -> None:
         """The call goes out now."""

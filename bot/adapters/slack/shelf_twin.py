@@ -64,7 +64,8 @@ class MemoryShelf:
         if not self._nudged and block_ms > 0:
             self._arrived.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), block_ms / 1000)
+                async with asyncio.timeout(block_ms / 1000):
+                    await self._arrived.wait()
             self._reach()
         names = list(self._nudged)[:limit]
         for name in names:

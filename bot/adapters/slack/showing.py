@@ -17,7 +17,7 @@ from bot.adapters.slack.jobs import Job, Subject, ended_look
 from bot.adapters.slack.placing import Placer, Want
 from bot.adapters.slack.scenery import Scenery
 from bot.adapters.slack.shapes import Message
-from bot.adapters.slack.shelf import Placed, Shelf, card_name
+from bot.adapters.slack.shelf import Placed, Shelf, card_name, subject
 from bot.adapters.slack.sights import Drawing, Sight, StormSight, look_of
 from bot.adapters.slack.storm import Storm
 from bot.adapters.slack.text import TIMELESS
@@ -101,7 +101,8 @@ class Show:
             want = Want(
                 name=job.name, channel=card.channel, message=message, look=look, facts=facts, thread=card.ts, aloud=True
             )
-            await self._post(want)
+            if await self._post(want) is not None:
+                self._hands.scenery.nudge([subject(*job.subject)])  # its card links to it now
         elif placed.look != look:
             await self._edit(placed, message, look=look, facts=facts)
 
@@ -156,7 +157,7 @@ class Show:
         """Lines into a card's thread, with what the record says and no line tells."""
         card = self._placer.places.get(card_name(*job.subject))
         standing = self._placer.places.get(job.name)
-        if standing is not None and (standing.ts or standing.posting is not None):
+        if standing is not None:
             if await self._placer.settled(standing) is not None:
                 await self._note_said(job.name)
                 return
@@ -183,7 +184,7 @@ class Show:
     async def _words(self, job: Job) -> None:
         """Lines as a message of their own: in another channel, with a link to the card, or below a digest."""
         standing = self._placer.places.get(job.name)
-        if standing is not None and (standing.ts or standing.posting is not None):
+        if standing is not None:
             if await self._placer.settled(standing) is not None:
                 await self._note_said(job.name)
                 return
