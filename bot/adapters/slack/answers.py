@@ -184,6 +184,7 @@ def handoff(view: Overview, since: Millis, recent: Sequence[Incident], silenced:
     over = [f"{bold(i.id)} {escape(_policy(i))}: {short(i.why, 200)}" for i in recent if i.id not in open_now]
     frozen = [lines.freeze(*each) for system in view.systems for each in system.frozen]
     leases = [line for system in view.systems for line in lines.leases(system, view.now)]
+    armings = [line for system in view.systems for line in lines.armings(system, since)]
     done = [line for incident in recent for line in _done_since(incident, since)]
     blocks = [
         header("Handoff"),
@@ -193,6 +194,7 @@ def handoff(view: Overview, since: Millis, recent: Sequence[Incident], silenced:
         *_part("Frozen", frozen, "nothing"),
         *_part("In force for a time", leases, "nothing"),
         *_part("Silenced", (escape(each) for each in silenced), "nothing"),
+        *_part(f"Armed or disarmed since {moment(since)}", armings),
         *_part(f"Done since {moment(since)}", done[-MAX_LISTED:], "nothing was done by Andon"),
         *_part(f"Over since {moment(since)}", over[:MAX_LISTED], "nothing"),
         context(f"as of {moment(view.now)}, told by {escape(view.person)}"),

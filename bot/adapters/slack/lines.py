@@ -12,10 +12,10 @@ from bot.adapters.http_cards import Card
 from bot.adapters.slack.overview import Overview, SystemNow
 from bot.adapters.slack.phrases import change_words
 from bot.adapters.slack.run_modals import place
-from bot.adapters.slack.text import bold, coming, escape, moment, short, span
+from bot.adapters.slack.text import bold, clock, coming, escape, moment, short, span
 from bot.core.incident import Incident
 from bot.core.target import Freeze
-from bot.core.words import Millis
+from bot.core.words import SYSTEM_TARGET, Millis
 from bot.engine import figures, outlook
 from policies.durations import spell
 
@@ -82,7 +82,11 @@ def system(found: SystemNow, view: Overview) -> str:
     kept = f", {budget.reserve} of them only for what lowers exposure" if budget.reserve else ""
     told = f"{left} of {budget.limit} automatic actions left in {spell(budget.within_ms)}{kept}"
     waits = f" · {found.inbox} events and {found.outbox} effects wait" if found.inbox or found.outbox else ""
-    return f"{bold(found.name)}  {_AUTOMATION[found.state]} · {told} · {_open(len(found.open))}{waits}"
+    own = found.targets.get(SYSTEM_TARGET)
+    found_out = sorted(own.doubts.items()) if own is not None else []
+    doubts = [f"{escape(by)} found that {short(doubt.why, MAX_WHY)}" for by, doubt in found_out]
+    doubt = f" ({'; '.join(doubts)})" if doubts else ""
+    return f"{bold(found.name)}  {_AUTOMATION[found.state]}{doubt} · {told} · {_open(len(found.open))}{waits}"
 
 
 def _open(count: int) -> str:
@@ -95,6 +99,17 @@ def leases(found: SystemNow, now: Millis) -> Iterator[str]:
         for action, lease in sorted(target.leases.items()):
             where = escape(f"{found.name} / {key.removeprefix('target:')}")
             yield f"{escape(action)} is in force on {where}; people are asked about it {coming(lease.until, now)}"
+
+
+def armings(found: SystemNow, since: Millis) -> Iterator[str]:
+    """Which policies were let act, or stopped from it, since then."""
+    own = found.targets.get(SYSTEM_TARGET)
+    if own is None:
+        return
+    for word, changes in (("armed", own.armed), ("disarmed", own.disarmed)):
+        for policy, change in sorted(changes.items(), key=lambda each: each[1].at):
+            if change.at >= since:
+                yield f"{clock(change.at)} {escape(found.name)} / {bold(policy)} {word} by {escape(change.by)}"
 
 
 def policies(view: Overview) -> Iterator[str]:

@@ -17,7 +17,7 @@ from bot.core.incident import AlertState, Incident, StepResult
 from bot.core.intents import Budget
 from bot.core.plan import Page, Plan, Rung, Step
 from bot.core.record import Applied, Denied, Ignored, Timer
-from bot.core.target import Armed, Freeze, Lease, Target
+from bot.core.target import Armed, Doubt, Freeze, Lease, Target
 from bot.core.words import SYSTEM_TARGET
 from bot.engine.report_form import AlertSeen, DecisionTaken, EffectMade, EpisodeTimes, Moment, Report
 from bot.sandbox.slack.limits import problems
@@ -272,6 +272,26 @@ def test_a_report_of_a_broken_audit_says_so_first() -> None:
     text = json.dumps(answers.report(a_report("fine")).blocks)
     assert "acknowledged after 5 s, mitigated after 1 min 30 s, not resolved yet, target 3 min *met*" in text
     assert "180 earlier moments are left out" in text
+
+
+def test_a_handoff_tells_who_changed_what_may_act() -> None:
+    """Armed and disarmed within the shift is told with the hand that did it; what is older is not."""
+    old, new = Armed(by="demo-second", at=NOW - 50_000_000), Armed(by="demo-oncall", at=NOW - 1_000)
+    own = Target(id=SYSTEM_TARGET, system="trading-core", armed={"a": old, "b": new}, disarmed={"c": new})
+    view = overview(systems=(SystemNow(name="trading-core", targets={SYSTEM_TARGET: own}),))
+    told = json.dumps(answers.handoff(view, NOW - 43_200_000, ()).blocks)
+    assert "*b* armed by demo-oncall" in told
+    assert "*c* disarmed by demo-oncall" in told
+    assert "*a* armed" not in told
+
+
+def test_a_store_that_forgot_is_told_with_its_reason() -> None:
+    """Nothing is sent then, and whoever looks must learn why."""
+    doubts = {"replica-1": Doubt(since=NOW, why="42 writes are gone")}
+    own = Target(id=SYSTEM_TARGET, system="trading-core", doubts=doubts)
+    view = overview(systems=(SystemNow(name="trading-core", targets={SYSTEM_TARGET: own}),))
+    assert "*sends nothing*" in json.dumps(answers.status(view).blocks)
+    assert "replica-1 found that 42 writes are gone" in json.dumps(answers.status(view).blocks)
 
 
 def test_help_tells_one_verb_or_all() -> None:
