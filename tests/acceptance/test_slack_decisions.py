@@ -1,7 +1,7 @@
 """Law 5 in Slack: who may say yes there, to what exactly, and that copies, replays and strangers change nothing.
 
-A real `andon serve` with the real slack-bolt and slack-sdk, connected by Socket Mode to the local Slack; one process for
-all scenarios, each a case of its own. What counts is what the trading system was asked.
+A real `andon serve` with the real slack-bolt and slack-sdk, connected by Socket Mode to the local Slack; one process
+for all scenarios, each a case of its own. What counts is what the trading system was asked.
 """
 
 from __future__ import annotations

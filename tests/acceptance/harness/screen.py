@@ -1,7 +1,7 @@
 """Slack as people at their desks see it: cards, threads, decisions, modals; and their hands.
 
-Around the local Slack of `bot.sandbox.slack`, to which a real `andon serve` is connected over real Socket Mode. Messages
-are found by what Andon wrote into their metadata, judged by the words that stand on the screen.
+Around the local Slack of `bot.sandbox.slack`, to which a real `andon serve` is connected by Socket Mode. Messages are
+found by what Andon wrote into their metadata, judged by the words that stand on the screen.
 """
 
 from __future__ import annotations

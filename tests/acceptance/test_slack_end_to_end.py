@@ -1,0 +1,161 @@
+"""Rows T1, T2 and T3 lived through in Slack alone: card, decision, answer, take-over, resolve.
+
+Real Prometheus, Alertmanager, Valkeys and `andon serve` with the real slack-bolt and slack-sdk; nobody touches the CLI
+or the API. The people read what stands on the screen and press what they find there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from bot.sandbox.children import until
+from bot.sandbox.slack import population
+from bot.sandbox.slack.server import LocalSlack
+from tests.acceptance.harness.floor import STEP_WITHIN, Floor, open_floor
+from tests.acceptance.harness.screen import MEMBERS, OPS, Screen, buttons
+from tests.acceptance.harness.slow_redis import SlowRedisFloor
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(170)]
+
+ONCALL, APPROVER = population.ONCALL, population.APPROVER
+
+
+class _InSlack:
+    """A floor whose people are in Slack."""
+
+    screen: Screen
+
+    async def start(self, stack: AsyncExitStack, **more: Any) -> None:
+        slack = LocalSlack()
+        await stack.enter_async_context(slack)
+        self.screen = Screen(slack)
+        section = {**self.screen.section(self.folder), "team": slack.world.team}
+        self.place = replace(self.place, slack=section, members=MEMBERS)
+        await super().start(stack, **more)  # type: ignore[misc]
+        stack.callback(self._fits)
+
+    def _fits(self) -> None:
+        assert self.screen.misfits() == []
+
+    def _policy(self, name: str, **fields: Any) -> None:
+        """One shipped policy, changed."""
+        (path,) = (self.place.directory / "policies").glob("trading-core.yaml")
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        (policy,) = (each for each in document["policies"] if each["name"] == name)
+        policy |= fields
+        path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    async def open_incident(self, policy: str) -> str:
+        """The id of this policy's newest incident."""
+
+        async def look() -> str | None:
+            lines = (await self.api("GET", "/incidents?all=1"))["incidents"]
+            return next((str(line["id"]) for line in lines if line["policy"] == policy), None)
+
+        return await until(f"an incident of {policy}", look, within=STEP_WITHIN)
+
+
+class SlackFloor(_InSlack, Floor):
+    """T1 and T2."""
+
+
+class AskingFloor(_InSlack, Floor):
+    """T2 with people in front: the cut is asked for too."""
+
+    def configure(self, ready: Mapping[str, Any]) -> None:
+        super().configure(ready)
+        self._policy("var-breach", mode="suggest")
+
+
+class SlowRedisInSlack(_InSlack, SlowRedisFloor):
+    """T3 with people in front of the failover."""
+
+    def configure(self, ready: Mapping[str, Any]) -> None:
+        super().configure(ready)
+        self._policy("redis-latency", mode="suggest")
+
+
+async def test_t2_a_breach_is_cut_by_itself_and_the_halt_is_denied_in_slack() -> None:
+    """The card tells the cut as it happens; the rung asks, a person says no with a reason, the end is on the card."""
+    async with open_floor(SlackFloor, ladder={"2m": "2s", "5m": "4s"}) as floor:
+        screen = floor.screen
+        await floor.inject_var("BTC-USD", 6.0)  # what is left after the cut is still over
+        incident = await floor.open_incident("var-breach")
+        await screen.card(incident, "var-breach", "BTC-USD", "0.25", "0.1", "What comes next", "runbooks.example")
+        await screen.told(incident, "Kelly")
+        halt = await _branch(floor, incident)
+        asked = await screen.question(halt, "trading", "off")
+        await screen.click(APPROVER, asked, "deny")
+        modal = await screen.modal(APPROVER, "Why not")
+        assert await screen.send(APPROVER, modal, reason="we hedge by hand") == {}
+        over = await screen.question(halt, "demo-approver", "we hedge by hand")
+        assert not buttons(over) & {"approve", "deny"}
+        await floor.desk_restores()
+        await screen.card(incident, "esolved")
+        assert await floor.kelly() in (0.1, 0.25)
+
+
+async def _branch(floor: SlackFloor, incident: str) -> str:
+    async def look() -> str | None:
+        found = (await floor.api("GET", f"/incidents/{incident}"))["incident"]["branches"]
+        return str(found[0]) if found else None
+
+    return await until("the rung asks", look, within=STEP_WITHIN)
+
+
+async def test_t2_a_safer_cut_than_the_proposed_one_is_ordered_in_slack() -> None:
+    """Asked for the cut to 0.1, somebody cuts to 0.05 instead, in a form that takes nothing above the proposal."""
+    async with open_floor(AskingFloor) as floor:
+        screen = floor.screen
+        await floor.inject_var("BTC-USD", 2.4)
+        incident = await floor.open_incident("var-breach")
+        asked = await screen.question(incident, "0.25", "0.1", "evidence.var")
+        await screen.click(ONCALL, asked, "edit")
+        modal = await screen.modal(ONCALL, "safer")
+        assert await screen.send(ONCALL, modal, **{"arg.kelly_fraction": "0.05", "reason": "twice as careful"}) == {}
+        await screen.question(incident, "instead kelly_fraction 0.05")
+        assert await floor.kelly() == 0.05
+        await screen.card(incident, "esolved")
+
+
+async def test_t1_the_router_is_paused_by_itself_and_goes_on_by_a_yes_in_slack() -> None:
+    """Somebody sees the card and looks closer with /andon; then the lease asks whether the router may go on."""
+    async with open_floor(SlackFloor, ladder={"within 1m": "2s", "lease 15m": "5s"}, streams=False) as floor:
+        screen = floor.screen
+        await floor.sandbox("POST", "/faults/switching", {"pattern": "pingpong", "per_minute": 3000})
+        incident = await floor.open_incident("model-switching")
+        card = await screen.card(incident, "router.pause", "bad routing rule threshold")
+        await screen.click(ONCALL, card, "ack")
+        await screen.card(incident, "demo-oncall")
+        await screen.type(ONCALL, f"/andon show {incident}")
+        await screen.only_for(ONCALL, incident, "router.pause")
+        await floor.sandbox("POST", "/faults/switching", {"clear": True})
+        order = await floor.open_incident("order")
+        asked = await screen.question(order, "router.resume")
+        await screen.click(APPROVER, asked, "approve")
+        await screen.question(order, "demo-approver")
+
+        async def runs() -> bool:
+            return bool((await floor.sandbox("GET", "/api/router/status"))["state"] == "running")
+
+        await until("the router runs", runs, within=STEP_WITHIN)
+
+
+async def test_t3_a_slow_redis_is_failed_over_by_a_yes_in_slack() -> None:
+    """Before and after stand on the card; after the yes the sequence goes on; the thread tells it in order."""
+    async with open_floor(SlowRedisInSlack, cooldown="1s") as floor:
+        screen = floor.screen
+        await floor.slow()
+        incident = await floor.open_incident("redis-latency")
+        asked = await screen.question(incident, "redis.failover", "primary")
+        await screen.click(ONCALL, asked, "approve")
+        await screen.told(incident, "is primary")
+        await screen.type(ONCALL, "/andon incidents", channel=OPS)
+        await screen.only_for(ONCALL, "redis-latency")
+        assert await floor.epoch() == 1
