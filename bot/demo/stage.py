@@ -192,6 +192,12 @@ class Stage:
         self.slack_page = chat.page
         self.place = replace(self.place, slack=chat.section, members=chat.members)
 
+    async def slack(self, path: str) -> Any:
+        """What the local Slack's control API answers to a look."""
+        async with self._web.get(self.slack_page.partition("/?")[0] + path) as response:
+            response.raise_for_status()
+            return await response.json()
+
     async def start_sandbox(self, stack: contextlib.AsyncExitStack) -> None:
         """Start the simulated trading-core, to be ended with `stack`, and write the configuration that points at it."""
         child = await Child.start(

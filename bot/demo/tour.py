@@ -1,4 +1,4 @@
-"""`andon demo --tour`: the demo plays itself and judges itself. Seven scenes, then one JSON document and an exit code.
+"""`andon demo --tour`: the demo plays itself and judges itself. Eight scenes, then one JSON document and an exit code.
 
 1. A VaR breach (T2), told twice by a pair of Alertmanagers: Kelly is cut once, verified, resolved, closed.
 2. Another breach, and the bot is killed with -9 in the middle of it: it recovers and still acts once.
@@ -6,7 +6,8 @@
 4. Side by side, for they wait for different things:
    a breach that the cut does not end: people must decide, one may not, one does, one question nobody answers
    (`tour_people`); a router that switches too often (T1, `tour_router`); a slow Redis (T3, `tour_redis`).
-5. The audit is verified; then one line is changed behind the bot's back, and verification finds it.
+5. The local Slack has one card for each incident, as it ended (`tour_slack`).
+6. The audit is verified; then one line is changed behind the bot's back, and verification finds it.
 
 Effects are counted in the sandbox's own ledger. Progress goes to standard error, one line a moment.
 """
@@ -37,6 +38,7 @@ from bot.demo.stage import CLOSE, COOLDOWN, HOLD, LATENCY_US, LEASE, DemoError, 
 from bot.demo.tour_people import people_decide
 from bot.demo.tour_redis import redis_is_failed_over
 from bot.demo.tour_router import router_is_paused
+from bot.demo.tour_slack import slack_shows_it
 from bot.demo.view import Card
 from bot.sandbox.children import Unmet, until
 
@@ -80,7 +82,8 @@ async def _play(stage: Stage, score: Score) -> None:
             "4. side by side: VaR stays high and people decide; a router to pause (T1); a Redis to fail over (T3)",
             _three,
         ),
-        ("5. the audit, whole and broken", _audit),
+        ("5. what Slack shows of it", slack_shows_it),
+        ("6. the audit, whole and broken", _audit),
     ):
         say(title)
         await scene(stage, score)
