@@ -159,7 +159,7 @@ def _alerts(record: Json) -> Iterator[Text]:
             "  ", (f"{word:9}", style), " ", clean(alert["labels"].get("alertname", "(unnamed)"), "bold"),
             " ", clean(labels), (f"  since {moment(alert['starts_at'])}", "dim"), clean(by_hand, "bold magenta"),
         )  # fmt: skip
-    hidden = len(states) - MAX_ALERTS_SHOWN + record["untracked"]
+    hidden = max(0, len(states) - MAX_ALERTS_SHOWN) + record["untracked"]
     if hidden > 0:
         yield Text(f"  and {hidden} more", style="dim")
 

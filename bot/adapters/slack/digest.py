@@ -35,7 +35,7 @@ def render(sight: StormSight, now: Millis) -> Message:
     mark, head = ("🔴", "STORM") if sight.on else ("🟢", "storm over") if not live else ("🟠", "storm over, some open")
     notice = f"{mark} {head}: {count} opened here, {len(live)} still open"
     blocks = [header(f"{mark} {head} · {count}"), section(_standing(sight, len(live)), fields=[*_counts(members)])]
-    gravest = joined(_lines(sight, live), MAX_PART)
+    gravest = joined(_lines(sight, live), MAX_PART, hidden=max(0, len(live) - MAX_LISTED))
     blocks += [section(f"*Still open, the gravest first*\n{gravest}")] if gravest else []
     hint = "/andon incidents"
     blocks.append(context(f"all of them: {code(hint)}  ·  what waits for a decision has a card of its own"))
@@ -75,5 +75,3 @@ def _lines(sight: StormSight, live: Sequence[Brief]) -> Iterator[str]:
         own = ", has a card" if brief.incident in sight.carded else ""
         what = f"{brief.severity} {bold(brief.policy, MAX_NAME)} on {short(brief.shard, MAX_NAME)}"
         yield f"{_state(brief.status)}: {what} since {clock(brief.opened_at)} {code(brief.incident)}{own}"
-    if len(ordered) > MAX_LISTED:
-        yield f"and {len(ordered) - MAX_LISTED} more"

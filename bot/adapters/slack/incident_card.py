@@ -24,7 +24,7 @@ MAX_WHY: Final = 600  # characters; more of one reason is not read at 03:00, and
 MAX_ALERTS: Final = 5
 MAX_LABELS: Final = 160  # characters of one alert's labels
 MAX_SUMMARY: Final = 240
-MAX_RESULTS: Final = 6  # of this episode, newest last
+MAX_RESULTS: Final = 6  # of this episode
 MAX_FINDINGS: Final = 4
 MAX_READINGS: Final = 5
 MAX_COMING: Final = 5
@@ -57,7 +57,7 @@ OUTCOMES: Final[Mapping[StepOutcome, str]] = {
     "branched": "→ the ladder's own action",
 }
 OVER: Final[frozenset[Status]] = frozenset({"resolved", "closed"})
-_QUIET_LABELS: Final = frozenset({"alertname", "severity", "system", "job", "instance"})  # said elsewhere, or no help
+_QUIET_LABELS: Final = frozenset({"alertname", "severity", "system", "job"})  # said elsewhere, or no help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +85,10 @@ def render(view: CardView, now: Millis) -> Message:
     incident = view.incident
     blocks = [header(_title(view)), section(_headline(view), fields=[*_facts(view, now)])]
     parts = {
-        "What fires": joined(_alerts(incident), MAX_PART),
+        "What fires": _alerts(incident),
         "What is known": joined(_known(view, now), MAX_PART),
-        "What Andon did": joined(_done(incident), MAX_PART),
-        "What comes next": joined(_next(incident, now), MAX_PART),
+        "What Andon did, newest first": _done(incident),
+        "What comes next": _next(incident, now),
     }
     blocks += [section(f"*{name}*\n{words}") for name, words in parts.items() if words]
     blocks += [context(small) for small in (joined(_small_print(view), MAX_PART, gap="  ·  "),) if small]
@@ -160,14 +160,11 @@ def _paged(view: CardView) -> Iterator[str]:
         yield link(view.pages.get(service, ""), service[:MAX_TITLE])
 
 
-def _alerts(incident: Incident) -> Iterator[str]:
+def _alerts(incident: Incident) -> str:
     """Those that fire first; what was dismissed or is over is said so."""
     states = sorted(incident.alerts.values(), key=lambda each: (not each.firing, each.alert.fingerprint))
-    for each in states[:MAX_ALERTS]:
-        yield _alert(each)
-    hidden = len(states) - MAX_ALERTS + incident.untracked
-    if hidden > 0:
-        yield f"and {hidden} more"
+    hidden = max(0, len(states) - MAX_ALERTS) + incident.untracked
+    return joined(map(_alert, states[:MAX_ALERTS]), MAX_PART, hidden=hidden)
 
 
 def _alert(each: AlertState) -> str:
@@ -201,14 +198,12 @@ def _known(view: CardView, now: Millis) -> Iterator[str]:
         yield f"{bold(name, MAX_LABELS)}: {short(found_out, MAX_WHY)}"
 
 
-def _done(incident: Incident) -> Iterator[str]:
+def _done(incident: Incident) -> str:
     """Each step of this episode: what became of it, what that changed, and why."""
     actions_by_id = {step.id: step.action for step in (incident.plan.steps if incident.plan is not None else ())}
-    told = [each for each in incident.results if each.episode == incident.episode]
-    if len(told) > MAX_RESULTS:
-        yield f"and {len(told) - MAX_RESULTS} before these"
-    for result in told[-MAX_RESULTS:]:
-        yield _result(result, actions_by_id.get(result.step, result.step))
+    told = [each for each in reversed(incident.results) if each.episode == incident.episode]
+    lines = (_result(each, actions_by_id.get(each.step, each.step)) for each in told[:MAX_RESULTS])
+    return joined(lines, MAX_PART, hidden=max(0, len(told) - MAX_RESULTS))
 
 
 def _result(result: StepResult, action: str) -> str:
@@ -221,17 +216,18 @@ def _result(result: StepResult, action: str) -> str:
     return head + (f", {changed}" if changed else "") + why
 
 
-def _next(incident: Incident, now: Millis) -> Iterator[str]:
+def _next(incident: Incident, now: Millis) -> str:
+    """What it waits for, soonest first; or that it waits for a person."""
     ahead = outlook.coming(incident)
+    lines = []
+    if incident.held_until and holdable(incident):
+        lines.append(f"the ladder's own actions are held until {moment(incident.held_until)}")
     for each in ahead[:MAX_COMING]:
         when = "again every few seconds" if each.due is None else coming(each.due, now)
-        yield f"{when}: {short(each.words, MAX_SUMMARY)}"
-    if len(ahead) > MAX_COMING:
-        yield f"and {len(ahead) - MAX_COMING} more"
-    if incident.held_until and holdable(incident):
-        yield f"the ladder's own actions are held until {moment(incident.held_until)}"
+        lines.append(f"{when}: {short(each.words, MAX_SUMMARY)}")
     if not ahead and incident.status != "closed":
-        yield "*nothing: it waits for a person*"
+        lines.append("*nothing: it waits for a person*")
+    return joined(lines, MAX_PART, hidden=max(0, len(ahead) - MAX_COMING))
 
 
 def _small_print(view: CardView) -> Iterator[str]:

@@ -119,20 +119,23 @@ def short(value: object, limit: int) -> str:
     return clip(escape(str(value)[: limit + 1]), limit)
 
 
-def joined(lines: Iterable[str], limit: int, *, most: int = 0, gap: str = "\n") -> str:
-    """Whole lines as long as they fit (and at most `most`, if that is said), then how many more there are."""
+def joined(lines: Iterable[str], limit: int, *, most: int = 0, hidden: int = 0, gap: str = "\n") -> str:
+    """Whole lines as long as they fit (and at most `most`, if that is said), then how many more there are.
+
+    `hidden`: how many there are besides those that were given.
+    """
     told = [line for line in lines if line]
+    alone = len(told) == 1 and not hidden
+    room = limit if alone else limit - length(gap + _more(len(told) + hidden))
     kept: list[str] = []
-    room = limit - length(gap + _more(len(told))) if len(told) > 1 else limit
     for line in told[: most or None]:
-        shown = clip(line, limit // 2 if len(told) > 1 else limit)
+        shown = clip(line, limit if alone else limit // 2)
         room -= length(shown) + (length(gap) if kept else 0)
         if room < 0:
             break
         kept.append(shown)
-    if len(kept) < len(told):
-        kept.append(_more(len(told) - len(kept)))
-    return gap.join(kept)
+    left = len(told) - len(kept) + hidden
+    return gap.join([*kept, _more(left)] if left else kept)
 
 
 def _more(count: int) -> str:
