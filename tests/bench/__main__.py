@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import commands, ingest, latency, matching, path
+from tests.bench import cards, commands, ingest, latency, matching, path
 from tests.bench.lab import Figure, say
 
 
@@ -22,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="shorter and rougher: under a minute")
     parser.add_argument(
-        "--only", choices=["matching", "ingest", "latency", "commands", "path"], help="one group of figures"
+        "--only", choices=["matching", "ingest", "latency", "commands", "path", "cards"], help="one group of figures"
     )
     chosen = parser.parse_args()
     quick: bool = chosen.quick
@@ -36,6 +36,7 @@ def main() -> int:
             "latency": lambda: latency.figures(folder, quick=quick),
             "commands": lambda: commands.figures(folder, quick=quick),
             "path": lambda: path.figures(folder, quick=quick),
+            "cards": lambda: cards.figures(folder, quick=quick),
         }
         for name, take in groups.items():
             if chosen.only in (None, name):
