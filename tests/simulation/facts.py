@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ AFTER_MS: Millis = 65_000  # how long a trouble may show: what a dead replica ha
 READ_MS: Millis = 3_500  # at the most, of what is read before a decision: the bound is 3 s
 SLOWING = (troubles.Network, troubles.StoreAway, troubles.FollowerAway, troubles.Failover)
 INTENT = "journal an intent "
+UNHEARD = ("reply lost", "answered too late")  # as the wire notes it
 DISK_MS: Millis = 5  # the way of an intent to the disk
 QUICK_MS: Millis = 1_000  # the same, where nothing is wrong: some milliseconds, and a retry or two
 
@@ -72,6 +74,7 @@ class Facts:
     chain_problems: Sequence[str] = ()
     left: tuple[int, int] = (0, 0)  # in the inbox, in the outbox
     journalled: Mapping[tuple[str, str], Sequence[Millis]] = field(default_factory=dict)  # by replica and intent
+    unheard: Mapping[str, int] = field(default_factory=dict)  # what arrived, and how often its sender had no answer
     forgotten: Sequence[Millis] = ()  # failovers that lost what had been answered
     offsets: Sequence[tuple[Millis, str, Millis]] = ()  # when, which replica's clock went how far off
 
@@ -191,6 +194,7 @@ async def gather(world: World) -> Facts:
         chain_problems=problems,
         left=await store.lag(shard),
         journalled=_journalled(world),
+        unheard=Counter(note.more for note in world.trace.notes() if note.what in UNHEARD),
         forgotten=_forgotten(world),
         offsets=_offsets(world),
     )

@@ -5,9 +5,9 @@ Each takes the run's `Facts` and yields a sentence for each breach. Called by `o
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bot.core.incident import Incident
 from bot.core.words import AggregateId
@@ -15,11 +15,16 @@ from tests.simulation.facts import Facts
 from tests.simulation.senders import Firing
 from tests.simulation.world import EPOCH
 
+if TYPE_CHECKING:
+    from tests.simulation.floor import Paged
+
 PROMPT_MS: Final = 2_000  # from an accepted webhook to the chain, where nothing is wrong
 RESTING: Final = frozenset({"closed", "resolved", "parked", "awaiting_approval"})
 AWAY: Final = "Andon was away"  # how the chain begins to say that people have two minutes
 MAX_OPENED: Final = 8  # pages that one firing, order or click may open, ladder and calls anew together
-MAX_SAME: Final = 12  # times that the pager is told of one page
+MAX_HEARD: Final = 5  # times that the pager is told of one page, and says that it has it: kills may come in between
+MAX_SAME: Final = 12  # times that it is told of one page in a short while, answered or not
+SHORT_MS: Final = 10_000
 
 
 def accounted(facts: Facts) -> Iterator[str]:
@@ -127,14 +132,26 @@ def _policy(incident: Incident) -> AggregateId:
 
 
 def no_storm(facts: Facts) -> Iterator[str]:
-    """Pages are few: for each thing that happened, a handful; and one page is not told again and again."""
+    """Pages are few: for each thing that happened, a handful; and one page is not told again and again.
+
+    What was not answered must be told again, be it the page to the pager, or to the outbox (whose copy is one more).
+    """
     happened = len(facts.firings) + len(facts.deeds) + len(facts.poisoned) + 1
     opened = [page for page in facts.paged if page.kind == "page" and page.opened]
     if len(opened) > MAX_OPENED * happened:
         yield f"{len(opened)} pages for {happened} things that happened"
-    for key, count in Counter(page.key for page in facts.paged if page.kind == "page").items():
-        if count > MAX_SAME:
-            yield f"the pager was told {count} times of {key}"
+    told: dict[str, list[Paged]] = defaultdict(list)
+    for page in facts.paged:
+        if page.kind == "page":
+            told[page.key].append(page)
+    for key, pages in told.items():
+        copies = sum(facts.unheard.get(f"commit {effect}", 0) for effect in {page.effect for page in pages})
+        heard = len(pages) - facts.unheard.get(f"page {key}", 0)
+        if heard > MAX_HEARD + copies:
+            yield f"the pager was told {len(pages)} times of {key}, and answered {heard} times"
+        most = max(sum(0 <= other.at - page.at < SHORT_MS for other in pages) for page in pages)
+        if most > MAX_SAME + copies:
+            yield f"the pager was told {most} times of {key} within {SHORT_MS / 1_000:g} s"
 
 
 def _named(firing: Firing) -> str:

@@ -34,6 +34,7 @@ CALM_MS: Final = 3_000  # after everything has ended: the last words on what was
 SLOW_MS: Final = 3_000  # what is unanswered for longer may still be done, who knows when
 TRIES: Final = 60  # a webhook is given up when the next one would tell the same
 WATCHDOG_S: Final = 4.0
+PROMETHEUS: Final = "http://prometheus.invalid/graph"  # whose rules make all that nobody fires by hand
 WATCHDOG: Final = {"alertname": "Watchdog", "severity": "none", "system": policies_floor.SHARD}
 
 
@@ -110,10 +111,10 @@ class Alertmanager:
             self._floor.world.spawn("webhook", self._deliver([firing.told[number % len(firing.told)]]))
 
     def calm(self) -> None:
-        """Everything ends."""
+        """Everything ends. What a person fired, and what was told out of turn, stands in no list that shows its end."""
         for firing in list(self.firings):
             self.ends(firing.labels)
-            if firing.echoes and firing.ended is not None and self.current(firing.labels) is firing:
+            if firing.by and firing.echoes and self.current(firing.labels) is firing:
                 self._floor.world.later(CALM_MS, partial(self._once_more, firing))
         self.watchdog = True
 
@@ -212,7 +213,7 @@ class Alertmanager:
         alert = self._parse(firing.labels, firing.starts_at, ended)
         if not firing.by:
             return alert
-        return replace(alert, source=INJECTED, annotations={"fired_by": firing.by})
+        return replace(alert, source=INJECTED, annotations={"fired_by": firing.by}, generator_url="")
 
     def _parse(self, labels: dict[str, str], starts_at: Millis, ended: Millis | None) -> Alert:
         told = {
@@ -222,6 +223,7 @@ class Alertmanager:
             "startsAt": _when(starts_at),
             "endsAt": _when(ended) if ended is not None else "0001-01-01T00:00:00Z",
             "fingerprint": fingerprint_of(labels),
+            "generatorURL": f"{PROMETHEUS}?g0.expr={labels['alertname']}",
         }
         body = {"version": "4", "groupKey": "{}", "receiver": "andon", "alerts": [told]}
         return alertmanager.salvage(json.dumps(body).encode()).alerts[0]

@@ -204,5 +204,6 @@ def _named(deliveries: list[Any], times: int) -> list[Any]:
 
 def _words(commit: Commit) -> str:
     """What a commit is about, for the trace."""
-    changed = " ".join(change.record.id for change in commit.changes) or "acknowledgements"
+    changed = " ".join(change.record.id for change in commit.changes)
+    changed = changed or " ".join(effect.id for effect in commit.effects) or "acknowledgements"
     return f"commit {changed}, with an intent" if commit.intends else f"commit {changed}"

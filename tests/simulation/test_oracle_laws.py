@@ -281,11 +281,27 @@ def test_nothing_is_left_in_a_queue() -> None:
 
 
 def test_pages_do_not_come_in_storms() -> None:
-    """Hundreds of pages for a handful of things; and one page told over and over."""
+    """Hundreds of pages for a handful of things; and one page told over and over though it was answered."""
     page = Paged(at=1, kind="page", key="x", service="pm", incident="inc-1", effect="e", opened=True)
     run = replace(GOOD, explained=frozenset("e"))
     assert laws(replace(run, paged=tuple(replace(page, key=str(n)) for n in range(60)))) == {"no page storm"}
-    assert laws(replace(run, paged=tuple(replace(page, opened=not n) for n in range(14)))) == {"no page storm"}
+    assert laws(replace(run, paged=tuple(replace(page, at=3_000 * n, opened=not n) for n in range(6)))) == {
+        "no page storm"
+    }
+
+
+def test_a_page_that_is_not_answered_is_told_again_though_not_in_haste() -> None:
+    """Fourteen times in a minute without an answer; the same within ten seconds is a storm. So is one that answers."""
+    page = Paged(at=1, kind="page", key="x", service="pm", incident="inc-1", effect="e", opened=True)
+    slow = tuple(replace(page, at=4_000 * n, opened=not n) for n in range(14))
+    run = replace(GOOD, explained=frozenset("e"), paged=slow)
+    assert laws(replace(run, unheard={"page x": 14})) == set()
+    assert laws(replace(run, unheard={"page y": 14})) == {"no page storm"}
+    assert laws(replace(run, unheard={"commit e": 10})) == set(), (
+        "as often it was written to the outbox, for all it knew"
+    )
+    hasty = tuple(replace(each, at=each.at // 10) for each in slow)
+    assert laws(replace(run, paged=hasty, unheard={"page x": 14})) == {"no page storm"}
 
 
 def test_what_a_failover_lost_excuses_only_what_came_before_it() -> None:

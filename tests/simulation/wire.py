@@ -280,7 +280,8 @@ class _Passing:
             line._wire.trace.note(line.replica, f"dies {self.point.where}", self.what)
             line._wire.crash(self.point)
         elif self.reply.done():
-            line._wire.trace.note(line.replica, "answered too late", self.what)
+            if not self.is_lost:  # else it has been told
+                line._wire.trace.note(line.replica, "answered too late", self.what)
         elif error is not None:
             self.reply.set_exception(error)
         else:
