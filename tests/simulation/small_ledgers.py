@@ -38,9 +38,9 @@ def send(request: str, key: str, at: int, batch: str = "h1", **more: Any) -> Arr
 
 
 def fired(name: str = "Unhedged", batch: str = "h1", at: int = 1_000, **more: Any) -> Firing:
-    """A firing that was accepted."""
+    """A firing that was accepted, and over so soon that nothing is due."""
     labels = {"alertname": name, "severity": more.pop("severity", "critical"), "batch": batch}
-    firing = Firing(labels, f"fp-{batch}", EPOCH + at, at, accepted=at + 5)
+    firing = Firing(labels, f"fp-{batch}", EPOCH + at, at, accepted=at + 5, ended=at + 500)
     for field, value in more.items():
         setattr(firing, field, value)
     return firing
