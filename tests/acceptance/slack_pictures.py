@@ -83,6 +83,10 @@ async def _home(page: Page, folder: Path) -> None:
     await page.picture(folder / "home.png")
     await page.click(".home button", "Run an action …")
     await page.sees("document.querySelector('.modal select')", SOON)
+    option = "[...document.querySelectorAll('.modal option')].find((each) => each.innerText.includes('reduce_kelly'))"
+    await page.choose(".modal select", str(await page.run(f"{option}.value")))
+    await page.click(".modal button", "Next")
+    await page.sees("document.querySelector('.modal input')", SOON)
     await page.picture(folder / "run.png", ".modal")
     await page.click(".modal .close")
     await page.sees("document.querySelector('#modal').hidden")

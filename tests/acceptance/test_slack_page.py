@@ -255,6 +255,20 @@ async def test_threads_are_read_and_written(desk: Desk) -> None:
     assert desk.page.troubles == []
 
 
+async def test_links_to_messages_lead_there(desk: Desk) -> None:
+    """A permalink opens the thread it points into, in the page itself."""
+    target = await desk.open("target")
+    ts = await desk.post(words("The card"))
+    reply = await desk.post(words("a line of the timeline"), thread_ts=ts)
+    address = (await desk.web.chat_getPermalink(channel=target, message_ts=reply))["permalink"]
+    await desk.open("origin")
+    await desk.post(words(f"see <{address}|its thread>"))
+    await desk.page.click(".message a", "its thread")
+    await desk.page.reads("a line of the timeline", "#replies")
+    await desk.page.reads("target", "#place-head")
+    assert desk.page.troubles == []
+
+
 async def test_the_home_tab_is_the_persons_own(desk: Desk) -> None:
     """Looking at it tells the app, and what the app publishes is shown to that person, buttons and all."""
     await desk.open("home")

@@ -182,7 +182,8 @@ class Page:
         clip = {}
         if selector:
             box = await self.run(
-                f"""(() => {{ const box = document.querySelector({json.dumps(selector)}).getBoundingClientRect();
+                f"""(() => {{ const each = document.querySelector({json.dumps(selector)});
+                each.scrollIntoView({{block: "nearest"}}); const box = each.getBoundingClientRect();
                 return {{x: box.x, y: box.y, width: box.width, height: box.height}}; }})()"""
             )
             clip = {"clip": box | {"width": min(box["width"], width or box["width"]), "scale": 1}}

@@ -10,6 +10,7 @@ import { follow, look, perform } from "./wire.js";
 
 const HOME = "home";
 const TROUBLE_MS = 8_000; // long enough to read two lines
+const POINT_OUT_MS = 2_000; // how long a message that a link led to stands out
 
 const at = (id) => document.getElementById(id);
 const asked = new URLSearchParams(location.search);
@@ -83,6 +84,24 @@ function openThread(root) {
   seen.thread = root;
   remember();
   render();
+}
+
+const PERMALINK = /^\/archives\/(\w+)\/p(\d+)(\d{6})$/;
+
+/** A link to a message of this workspace is followed here, as whoever looks. */
+function followed(event) {
+  const address = event.target.closest?.("a[href]")?.href;
+  const there = address && new URL(address);
+  const found = there && there.origin === location.origin && PERMALINK.exec(there.pathname);
+  if (!found) return;
+  event.preventDefault();
+  const ts = `${found[2]}.${found[3]}`;
+  go(found[1]);
+  openThread(there.searchParams.get("thread_ts") ?? ts);
+  for (const message of document.querySelectorAll(`[data-ts="${ts}"]`)) {
+    message.scrollIntoView({ block: "center" });
+    message.animate([{ background: "#f2c74466" }, { background: "transparent" }], POINT_OUT_MS);
+  }
 }
 
 async function become(me) {
@@ -174,6 +193,7 @@ function told(change) {
 }
 
 setClock(asked.get("clock") ?? "");
+document.addEventListener("click", followed);
 at("me").addEventListener("change", (event) => become(event.target.value));
 at("composer").addEventListener("submit", send(at("words"), () => ""));
 at("thread-composer").addEventListener("submit", send(at("thread-words"), () => seen.thread));
