@@ -14,7 +14,7 @@ from typing import Final
 from bot.adapters.slack.blocks import actions, button, context, header, link_button, message, section
 from bot.adapters.slack.phrases import change_words, reading_line, who_has_it
 from bot.adapters.slack.shapes import Block, Message, Ref
-from bot.adapters.slack.text import bold, code, coming, escape, joined, link, moment, short
+from bot.adapters.slack.text import bold, code, coming, escape, joined, link, moment, short, web
 from bot.core.incident import AlertState, Incident, Status, StepOutcome, StepResult
 from bot.core.reading import Reading
 from bot.core.words import Millis
@@ -169,17 +169,18 @@ def _alerts(incident: Incident) -> str:
 
 def _alert(each: AlertState) -> str:
     alert = each.alert
-    word = "dismissed" if each.dismissed else "firing" if each.firing else "no longer fires"
+    since = f"firing since {moment(alert.starts_at)}"
+    if not each.firing or each.dismissed:
+        since = f"{'dismissed' if each.dismissed else 'over'} since {moment(each.changed_at)}"
     labels = ", ".join(f"{name}={value}" for name, value in sorted(alert.labels.items()) if name not in _QUIET_LABELS)
-    figures = ", ".join(
-        f"{name} {alert.annotations[name]}" for name in ("value", "threshold") if name in alert.annotations
-    )
-    told = [f"{bold(alert.name, MAX_LABELS) or '(unnamed)'} {word} since {moment(alert.starts_at)}"]
+    said = alert.annotations
+    figures = ", ".join(f"{name} {said[name]}" for name in ("value", "threshold") if name in said)
+    told = [f"{bold(alert.name, MAX_LABELS) or '(unnamed)'} {since}"]
     told += [short(labels, MAX_LABELS)] if labels else []
     told += [short(figures, MAX_LABELS)] if figures else []
     told += [f"fired by hand by {escape(alert.injected_by)}"] if alert.injected_by else []
-    summary = alert.annotations.get("summary", "")
-    return " · ".join(told) + (f"\n{short(summary, MAX_SUMMARY)}" if summary else "")
+    lines = [" · ".join(told), *(short(said[name], MAX_SUMMARY) for name in ("summary", "fix") if said.get(name))]
+    return "\n".join(lines)
 
 
 def _known(view: CardView, now: Millis) -> Iterator[str]:
@@ -232,10 +233,8 @@ def _next(incident: Incident, now: Millis) -> str:
 
 def _small_print(view: CardView) -> Iterator[str]:
     incident, plan = view.incident, view.incident.plan
-    if plan is not None and plan.runbook:
-        yield link(plan.runbook, "Runbook")
-    if view.dashboard:
-        yield link(view.dashboard, "Dashboard")
+    if plan is not None and plan.runbook and not web(plan.runbook):  # what is no web address has no button
+        yield f"runbook: {code(plan.runbook, MAX_SUMMARY)}"
     if incident.parent:
         yield link(view.parent_card, f"begun by {incident.parent}")
     for branch in incident.branches[:MAX_COMING]:

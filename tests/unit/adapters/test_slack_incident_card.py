@@ -56,7 +56,7 @@ def test_it_says_what_fires_what_was_done_and_what_comes_next_and_when() -> None
         "(in 2 min when this was written): rung 1: page pm (critical), ",
         "run risk.reduce_kelly if evidence.var &gt; 1.8, unless resolved", "*To be mitigated*", "row T2",
         "7 of 10 automatic",
-        "<https://runbooks.example/var-breach|Runbook>", "*nobody yet*",
+        "*nobody yet*",
         "again every few seconds: read the evidence again",
     ):  # fmt: skip
         assert told in shown, told
@@ -116,6 +116,7 @@ def test_addresses_are_those_of_the_configuration() -> None:
     lured = opened(replace(PLAN, runbook="file:///etc/passwd"))
     lured.fire(replace(alert("b", dashboard="https://evil.example"), generator_url="https://evil.example"))
     blocks = card(lured.incident(), dashboard="https://grafana.example/d/1").blocks
+    assert "runbook: `file:///etc/passwd`" in words(Message("", blocks))
     urls = [element["url"] for element in blocks[-1]["elements"] if "url" in element]
     assert urls == ["https://grafana.example/d/1"]
     assert "<https://evil" not in words(Message("", blocks))
@@ -127,6 +128,19 @@ def test_two_renderings_without_a_clock_differ_only_with_the_record() -> None:
     later = replace(ACTING, timers={**ACTING.timers, "verify:again": ACTING.timers["verify"]}, counter=99)
     assert card(ACTING, TIMELESS) == card(later, TIMELESS)
     assert card(ACTING, TIMELESS) != card(replace(ACTING, acknowledged_by="demo-oncall"), TIMELESS)
+
+
+def test_an_alert_that_is_over_says_since_when_it_is_over() -> None:
+    """When it began is no news then; and what its annotations tell to do is told."""
+    (state,) = ACTING.alerts.values()
+    said = {"summary": "VaR is high", "fix": "Look at the book", "value": "2.41", "threshold": "1.8"}
+    told = replace(state, alert=replace(state.alert, annotations=said))
+    shown = words(card(replace(ACTING, alerts={"a": told})))
+    assert "value 2.41, threshold 1.8\nVaR is high\nLook at the book" in shown
+    over = replace(told, firing=False, changed_at=START + MINUTE)
+    assert "*VaRBreach* over since <!date^1700000060^" in words(card(replace(ACTING, alerts={"a": over})))
+    dismissed = replace(told, dismissed=True, changed_at=START + MINUTE)
+    assert "*VaRBreach* dismissed since <!date^1700000060^" in words(card(replace(ACTING, alerts={"a": dismissed})))
 
 
 def test_an_incident_without_a_plan_has_a_card() -> None:
