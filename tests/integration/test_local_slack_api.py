@@ -10,8 +10,10 @@ from aiohttp import ClientError, ClientSession
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.adapters.slack.manifest import SCOPES as MANIFEST_SCOPES
 from bot.sandbox.slack.population import APPROVER, GONE, GUEST, ONCALL, QUIET, STRANGER
 from bot.sandbox.slack.server import LocalSlack
+from bot.sandbox.slack.world import SCOPES
 
 OPS = "C0OPS"
 CARD: dict[str, Any] = {"event_type": "andon_card", "event_payload": {"incident": "I1", "nonce": "n1"}}
@@ -48,6 +50,11 @@ async def slack(clock: Clock) -> AsyncIterator[LocalSlack]:
 async def client(slack: LocalSlack) -> AsyncIterator[AsyncWebClient]:
     async with ClientSession() as session:
         yield AsyncWebClient(slack.world.app.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
+
+
+def test_the_app_has_the_scopes_of_the_manifest() -> None:
+    """Whatever works with the local Slack works with an app that was made from the shipped manifest."""
+    assert set(SCOPES) == set(MANIFEST_SCOPES)
 
 
 async def refused(call: Any) -> Any:
@@ -102,6 +109,7 @@ async def test_history_comes_in_pages(slack: LocalSlack, client: AsyncWebClient)
 async def test_refusals_have_the_names_that_slack_gives_them(slack: LocalSlack, client: AsyncWebClient) -> None:
     """An app that looks at `error` meets here what it would meet at Slack."""
     slack.rates.enforced = False
+    slack.world.app.scopes += ("users:read.email",)
     mine = (await client.chat_postMessage(channel=OPS, text="mine"))["ts"]
     theirs = (await slack.people.say(ONCALL, OPS, "theirs")).ts
     whispered = (await client.chat_postEphemeral(channel=OPS, user=ONCALL, text="psst"))["message_ts"]
@@ -111,6 +119,8 @@ async def test_refusals_have_the_names_that_slack_gives_them(slack: LocalSlack, 
         ("channel_not_found", "chat.postMessage", {"channel": "#nowhere", "text": "x"}),
         ("channel_not_found", "chat.update", {"channel": "#trading-ops-alerts", "ts": mine, "text": "x"}),
         ("no_text", "chat.postMessage", {"channel": OPS}),
+        ("not_in_channel", "chat.postMessage", {"channel": QUIET, "text": "x"}),
+        ("messages_tab_disabled", "chat.postMessage", {"channel": ONCALL, "text": "x"}),
         ("cannot_reply_to_message", "chat.postMessage", {"channel": OPS, "text": "x", "thread_ts": "1.000001"}),
         ("invalid_blocks_format", "chat.postMessage", {"channel": OPS, "text": "x", "blocks": "[{"}),
         ("msg_too_long", "chat.update", {"channel": OPS, "ts": mine, "text": "x" * 4_001}),
@@ -148,8 +158,9 @@ async def test_tokens_and_scopes_count(slack: LocalSlack, client: AsyncWebClient
     assert (await client.auth_test()).headers["x-oauth-scopes"] == "chat:write"
 
 
-async def test_people_are_shown_as_what_they_are(client: AsyncWebClient) -> None:
+async def test_people_are_shown_as_what_they_are(slack: LocalSlack, client: AsyncWebClient) -> None:
     """Guests, deactivated people, strangers and bots can be told from members, and groups list their users."""
+    slack.world.app.scopes += ("users:read.email",)
     seen = {who: (await client.users_info(user=who))["user"] for who in (ONCALL, GUEST, GONE, STRANGER)}
     assert [seen[GUEST]["is_restricted"], seen[GONE]["deleted"], seen[STRANGER]["is_stranger"]] == [True] * 3
     assert seen[STRANGER]["team_id"] != seen[ONCALL]["team_id"]

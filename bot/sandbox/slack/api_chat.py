@@ -70,6 +70,8 @@ def _may_write(state: State, channel: Channel) -> None:
     app = state.world.app
     if channel.archived:
         raise Refused("is_archived")
+    if channel.dm_with and not app.messages_tab:
+        raise Refused("messages_tab_disabled")
     if app.user not in channel.members and "chat:write.public" not in app.scopes:
         raise Refused("not_in_channel")
 

@@ -63,7 +63,7 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
         "conversations.join": Method(api_places.join, ("channels:join",), changes=True),
         "conversations.list": Method(api_places.channels, _READ),
         "conversations.members": Method(api_places.members, _READ),
-        "conversations.open": Method(api_places.open_direct, ("im:write", "chat:write"), changes=True),
+        "conversations.open": Method(api_places.open_direct, ("im:write",), changes=True),
         "conversations.replies": Method(api_places.replies, _HISTORY),
         "files.completeUploadExternal": Method(api_files.complete, ("files:write",), changes=True),
         "files.getUploadURLExternal": Method(api_files.upload_url, ("files:write",), changes=True),

@@ -19,10 +19,9 @@ ChangeKind: TypeAlias = Literal["posted", "updated", "deleted", "reaction", "vie
 
 MAX_MESSAGES: Final = 50_000  # of a channel; the oldest are forgotten. A storm test posts some thousands
 MAX_CHANGES: Final = 10_000  # kept for a page that comes back; older than that, it asks for the state anyway
-SCOPES: Final = (
-    "app_mentions:read", "channels:history", "channels:join", "channels:read", "chat:write", "chat:write.public",
-    "commands", "files:write", "groups:history", "groups:read", "reactions:write", "usergroups:read", "users:read",
-    "users:read.email",
+SCOPES: Final = (  # those of deploy/slack/manifest.yaml: what works here was asked for there
+    "app_mentions:read", "channels:history", "channels:join", "channels:read", "chat:write", "commands", "files:write",
+    "groups:history", "groups:read", "usergroups:read", "users:read",
 )  # fmt: skip
 
 
@@ -127,6 +126,7 @@ class App:
     commands: tuple[str, ...] = ("/andon",)
     shortcuts: tuple[tuple[str, str], ...] = (("andon:about", "Ask Andon about this"),)  # of messages: id, name
     should_escape: bool = True
+    messages_tab: bool = False  # whether people and the app can write to each other directly
     request_url: str = ""  # HTTP mode: where commands, events and interactions are posted; "" is Socket Mode
 
 
