@@ -44,6 +44,7 @@ LISTEN_MS: Final = 1_000  # one wait for nudges of other replicas
 PER_LISTEN: Final = 500
 MAX_TOLD: Final = 10_000  # nudges of this replica on their way; past it the sweep finds the rest
 LOOK_COST_S: Final = 0.005  # pause after each record that was drawn: a fifth of the loop's time at most
+BRIEF_COST_S: Final = 0.00004  # pause for each incident that a round looks at: 40 ms with a thousand open
 SHORTEST_S: Final = 0.005  # between two rounds: others want the loop too
 AGAIN_S: Final = 2.0  # after a store that did not answer
 SKIP_S: Final = 60.0  # a message that cannot be drawn or is refused is tried again after that
@@ -191,6 +192,7 @@ class Board:
                 self._leads.clear()
                 await self._leads.wait()
             self._wake.clear()
+            began = self._seconds()
             try:
                 wait = await self._round()
             except StoreError as error:
@@ -199,6 +201,9 @@ class Board:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(SHORTEST_S, wait)):
                     await self._wake.wait()
+            pause = began + len(self.scenery.briefs) * BRIEF_COST_S - self._seconds()
+            if pause > SHORTEST_S:
+                await asyncio.sleep(pause)
 
     async def _round(self) -> float:
         """Look, and do the most urgent job of each channel. Returns in how many seconds there may be more to do."""
