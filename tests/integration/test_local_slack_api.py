@@ -239,13 +239,28 @@ async def test_a_chart_is_uploaded_into_a_thread(slack: LocalSlack, client: Asyn
     assert [each.files for each in slack.world.replies(OPS, parent)] == [[file]]
     shown = [{"type": "image", "slack_file": {"id": file}, "alt_text": "VaR"}]
     await client.chat_update(channel=OPS, ts=parent, text="card", blocks=shown)
-    shown = [{"type": "image", "slack_file": {"id": "F0NONE"}, "alt_text": "VaR"}]
+    shown = [{"type": "image", "slack_file": {"id": "F0NONEOFIT"}, "alt_text": "VaR"}]
     assert (await refused(client.chat_update(channel=OPS, ts=parent, text="x", blocks=shown)))[
         "error"
     ] == "invalid_blocks"
     assert (await refused(client.files_upload_v2(content=b"x", filename="x", channel="#ops")))[
         "error"
     ] == "channel_not_found"
+
+
+async def test_a_chart_is_refused_until_slack_is_through_with_it(
+    slack: LocalSlack, client: AsyncWebClient, clock: Clock
+) -> None:
+    """An upload that was just completed cannot be shown in a block yet; whoever does not try again loses the card."""
+    slack.faults.files_late_ms = 500
+    done = await client.files_upload_v2(content=b"\x89PNG...", filename="var.png")
+    assert done["files"][0]["mimetype"] == ""
+    shown = [{"type": "image", "slack_file": {"id": done["files"][0]["id"]}, "alt_text": "VaR"}]
+    answer = await refused(client.chat_postMessage(channel=OPS, text="card", blocks=shown))
+    assert (answer["error"], "invalid slack file" in answer["errors"][0]) == ("invalid_blocks", True)
+    clock.at += 500
+    await client.chat_postMessage(channel=OPS, text="card", blocks=shown)
+    assert (await refused(client.files_info(file=done["files"][0]["id"])))["needed"] == "files:read"
 
 
 async def test_a_trigger_opens_one_modal_within_three_seconds(

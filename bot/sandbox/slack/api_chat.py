@@ -45,12 +45,11 @@ def content_of(state: State, args: Args) -> tuple[str, list[Block]]:
 
 
 def pictures(state: State, blocks: list[Block]) -> None:
-    """Uploaded files that blocks show exist and are complete. Raises Refused."""
+    """Uploaded files that blocks show are there, and Slack is through with them. Raises Refused."""
     for at, block in enumerate(blocks):
         wanted = block.get("slack_file", {}) if block.get("type") == "image" else {}
-        known = state.files.get(str(wanted.get("id", "")))
-        if "id" in wanted and (known is None or not known.complete):
-            raise invalid([f"invalid slack file [json-pointer:/blocks/{at}/slack_file/id]"])
+        if "id" in wanted and not state.showable(wanted["id"]):
+            raise invalid([f"invalid slack file [json-pointer:/blocks/{at}/slack_file]"])
 
 
 def _metadata(args: Args) -> dict[str, Any] | None:

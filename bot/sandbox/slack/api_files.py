@@ -14,6 +14,8 @@ from bot.sandbox.slack.state import File, State
 
 MAX_FILE: Final = 20_000_000  # bytes; a chart is well under 100 kB
 
+_ANY: Final = "application/octet-stream"
+
 
 def upload_url(state: State, args: Args) -> dict[str, Any]:
     """`files.getUploadURLExternal`."""
@@ -54,24 +56,25 @@ def complete(state: State, args: Args) -> dict[str, Any]:
         for file in files:
             file.channels.append(channel.id)
     for file, each in zip(files, wanted, strict=True):
-        file.complete, file.title = True, str(each.get("title") or file.name)
+        file.ready_at = state.world.clock() + state.faults.files_late_ms
+        file.title = str(each.get("title") or file.name)
     return {"files": [record(state, file) for file in files]}
 
 
 def info(state: State, args: Args) -> dict[str, Any]:
     """`files.info`."""
     file = state.files.get(args.need("file", "file_not_found"))
-    if file is None or not file.complete:
+    if file is None or file.ready_at is None:
         raise Refused("file_not_found")
     return {"file": record(state, file)}
 
 
 def record(state: State, file: File) -> dict[str, Any]:
-    """A file as Slack shows one."""
-    kind, _ = mimetypes.guess_type(file.name)
+    """A file as Slack shows one: while it is at work on it, of no type."""
+    kind = (mimetypes.guess_type(file.name)[0] or _ANY) if state.showable(file.id) else ""
     address = f"{state.base}/files/{file.id}"
     return {
-        "id": file.id, "name": file.name, "title": file.title, "mimetype": kind or "application/octet-stream",
+        "id": file.id, "name": file.name, "title": file.title, "mimetype": kind,
         "size": file.length, "url_private": address, "permalink": address, "channels": list(file.channels),
         "alt_txt": file.alt,
     }  # fmt: skip

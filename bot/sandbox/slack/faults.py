@@ -23,7 +23,8 @@ class Faults:
     limited_s: every method answers 429 with this Retry-After, until it is 0 again. slow_ms: before every answer.
     lose_replies: so many calls that change something are done, and then the connection is cut.
     failing: methods that answer with this error. duplicates: every delivery to the app comes so many times more.
-    deaf: acknowledgements of the app are not heard. skew_s: how wrong the Date header is.
+    deaf: acknowledgements of the app are not heard. skew_s: how wrong the Date header is. files_late_ms: how long after
+    its upload a file is refused in blocks, as it is at Slack for a moment.
     """
 
     outage: Outage = ""
@@ -34,6 +35,7 @@ class Faults:
     duplicates: int = 0
     deaf: bool = False
     skew_s: int = 0
+    files_late_ms: int = 0
 
     def change(self, wanted: Mapping[str, Any]) -> None:
         """Take over what is named. Raises ValueError for what no fault is called, or what it cannot be."""

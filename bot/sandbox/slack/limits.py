@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from bot.sandbox.slack.limits_elements import ACCESSORIES, CONTEXT_ELEMENTS, IN_ACTIONS, IN_INPUTS
 from bot.sandbox.slack.limits_fields import (
+    FILE_ID,
     Check,
     boolean,
     either,
@@ -47,7 +48,7 @@ def _needs_picture(block: Mapping[str, Any], path: str) -> Iterator[str]:
         yield f"exactly one of image_url and slack_file is needed [json-pointer:{path}]"
 
 
-_SLACK_FILE = shape({}, {"id": string(255), "url": url()})
+_SLACK_FILE = shape({}, {"id": FILE_ID, "url": url()})
 _SECTION = shape(
     {},
     {

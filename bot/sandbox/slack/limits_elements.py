@@ -5,15 +5,16 @@ Used by `limits`. Source: https://docs.slack.dev/reference/block-kit/block-eleme
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from bot.sandbox.slack.limits_fields import (
+    FILE_ID,
     Check,
     boolean,
     either,
     listed,
+    matching,
     number,
     one_of,
     plain,
@@ -56,17 +57,7 @@ def _initial(element: Mapping[str, Any], path: str) -> Iterator[str]:
             yield f"must match one of the options [json-pointer:{path}/initial_option]"
 
 
-def _matching(pattern: str, words: str) -> Check:
-    compiled = re.compile(pattern)
-
-    def check(value: Any, path: str) -> Iterator[str]:
-        if not isinstance(value, str) or not compiled.fullmatch(value):
-            yield f"must be {words} [json-pointer:{path}]"
-
-    return check
-
-
-_NUMBER = _matching(r"-?\d{1,20}(\.\d{1,20})?", "a number written as a string")
+_NUMBER = matching(r"-?\d{1,20}(\.\d{1,20})?", "a number written as a string")
 _CHOICE: Final[Mapping[str, Check]] = {
     "options": listed(_PLAIN_OPTION, most=100), "option_groups": listed(_GROUP, most=100), "confirm": _CONFIRM,
     **_WORDS,
@@ -81,7 +72,7 @@ _BUTTON = shape(
 )  # fmt: skip
 _IMAGE = shape(
     {"alt_text": string(2_000)},
-    {"image_url": url(), "slack_file": shape({}, {"id": string(255), "url": url()})},
+    {"image_url": url(), "slack_file": shape({}, {"id": FILE_ID, "url": url()})},
 )
 _OVERFLOW = shape({"options": listed(_LINK_OPTION, most=5)}, {"confirm": _CONFIRM, **_ACTION})
 _BOXES: Final[Mapping[str, Check]] = {"confirm": _CONFIRM, **_FOCUS, **_ACTION}
@@ -92,10 +83,8 @@ _RADIO = shape({"options": listed(_OPTION, most=10)}, {"initial_option": _OPTION
 _SELECT = shape({}, {"initial_option": _PLAIN_OPTION, **_CHOICE}, also=_has_options)
 _MULTI_SELECT = shape({}, {"initial_options": listed(_PLAIN_OPTION, most=100), **_CHOICE, **_MANY}, also=_has_options)
 _PICKED: Final[Mapping[str, Check]] = {"confirm": _CONFIRM, **_WORDS}
-_DATE = shape({}, {"initial_date": _matching(r"\d{4}-\d{2}-\d{2}", "a date such as 2026-01-31"), **_PICKED})
-_TIME = shape(
-    {}, {"initial_time": _matching(r"\d{2}:\d{2}", "a time such as 23:59"), "timezone": string(50), **_PICKED}
-)
+_DATE = shape({}, {"initial_date": matching(r"\d{4}-\d{2}-\d{2}", "a date such as 2026-01-31"), **_PICKED})
+_TIME = shape({}, {"initial_time": matching(r"\d{2}:\d{2}", "a time such as 23:59"), "timezone": string(50), **_PICKED})
 _DATE_TIME = shape(
     {}, {"initial_date_time": number(1_000_000_000, 9_999_999_999), "confirm": _CONFIRM, **_FOCUS, **_ACTION}
 )

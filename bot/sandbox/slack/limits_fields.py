@@ -5,6 +5,7 @@ Used by `limits` and `limits_elements`. A checker yields what is wrong, with a J
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -84,6 +85,20 @@ def url(most: int = MAX_URL) -> Check:
         yield from wrong
 
     return check
+
+
+def matching(pattern: str, words: str) -> Check:
+    """A string that is wholly like `pattern`; `words` say what that is."""
+    compiled = re.compile(pattern)
+
+    def check(value: Any, path: str) -> Iterator[str]:
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            yield f"must be {words} [json-pointer:{path}]"
+
+    return check
+
+
+FILE_ID: Final = matching(r"F[A-Z0-9]{8,}", "the id of a file, F and 8 or more letters and digits")
 
 
 def listed(check: Check, *, most: int, least: int = 1) -> Check:

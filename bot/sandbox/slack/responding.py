@@ -30,8 +30,7 @@ class Responding:
         try:
             self._say(self._open(request.match_info["key"]), await read(request))
         except Refused as refusal:
-            status = 404 if refusal.name.endswith("_url") else 400
-            return web.json_response({"ok": False, "error": refusal.name, **refusal.extra}, status=status)
+            return web.json_response({"ok": False, "error": refusal.name, **refusal.extra}, status=404)
         return web.Response(text="ok")
 
     def _open(self, key: str) -> Answering:

@@ -44,8 +44,8 @@ class LocalSlack:
         self.world = World(now)
         if not empty:
             populate(self.world)
-        self.state = State(self.world)
         self.faults = Faults()
+        self.state = State(self.world, self.faults)
         self.rates = Rates(now)
         self.sockets = Sockets(self.state, self.faults)
         self._port = port

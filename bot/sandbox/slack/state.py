@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bot.core.words import Millis
 from bot.sandbox.slack.calls import Refused
+from bot.sandbox.slack.faults import Faults
 from bot.sandbox.slack.world import World
 
 TRIGGER_MS: Final = 3_000  # https://docs.slack.dev/interactivity/handling-user-interaction (trigger_id)
@@ -67,7 +68,7 @@ class File:
     title: str = ""
     alt: str = ""
     content: bytes = b""
-    complete: bool = False
+    ready_at: Millis | None = None  # from when on it can be shown; None: it was not completed
     channels: list[str] = field(default_factory=list)
 
 
@@ -102,8 +103,9 @@ class Triggers:
 class State:
     """All of it. One event loop owns it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, faults: Faults) -> None:
         self.world = world
+        self.faults = faults
         self.base = ""  # address of the server, set once it listens
         self.triggers = Triggers(world.clock)
         self.homes: dict[str, View] = {}
@@ -127,6 +129,11 @@ class State:
     def views(self) -> list[View]:
         """All that are open."""
         return [*self.homes.values(), *(view for stack in self.stacks.values() for view in stack)]
+
+    def showable(self, file_id: str) -> bool:
+        """Whether an upload is complete and Slack is through with it, which may take it a moment."""
+        file = self.files.get(file_id)
+        return file is not None and file.ready_at is not None and self.world.clock() >= file.ready_at
 
     def keep(self, file: File) -> None:
         """Remember an upload."""

@@ -67,7 +67,7 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
         "conversations.replies": Method(api_places.replies, _HISTORY),
         "files.completeUploadExternal": Method(api_files.complete, ("files:write",), changes=True),
         "files.getUploadURLExternal": Method(api_files.upload_url, ("files:write",), changes=True),
-        "files.info": Method(api_files.info, ("files:read", "files:write")),
+        "files.info": Method(api_files.info, ("files:read",)),
         "reactions.add": Method(api_chat.react, ("reactions:write",), changes=True),
         "usergroups.list": Method(api_places.groups, ("usergroups:read",)),
         "usergroups.users.list": Method(api_places.group_users, ("usergroups:read",)),

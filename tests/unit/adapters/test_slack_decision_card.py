@@ -85,7 +85,7 @@ def test_buttons_are_bound_to_the_question_that_was_shown() -> None:
 
 def test_a_chart_is_told_in_words_too() -> None:
     """And a card without one is whole."""
-    drawn = card(Extras(chart="F0123", chart_says="VaR rose from 1.2 to 2.4"))
+    drawn = card(Extras(chart="F012345678", chart_says="VaR rose from 1.2 to 2.4"))
     (picture,) = [block for block in drawn.blocks if block["type"] == "image"]
     assert picture["alt_text"] == "VaR rose from 1.2 to 2.4"
     assert problems(list(drawn.blocks)) == problems(list(card().blocks)) == []
