@@ -108,7 +108,15 @@ class House:
         self._replicated = replicated  # what the store says of its replicas; "" when it has none to ask
         self._left_to_newer = left_to_newer  # the shards that a newer Andon works on, and why this one does not
         self._metrics.follow_newer(floor.shards, left_to_newer)
-        setup = floor.loaded.andon
+        self._furnish(floor, store, pager, folder)
+        if slack is not None:
+            self._join(slack, folder)
+        keeper = Keeper(self.alarms, shard=UNROUTED, replica=replica)
+        self.runtime = Runtime(self._hands(chat), self.pager, self._metrics, self._eternal(), keeper)
+
+    def _furnish(self, floor: Floor, store: WitnessedStore, pager: Pager, folder: Path) -> None:
+        """Everything that stands by itself, each made from what stands before it."""
+        clock, replica, setup = self._clock, self._replica, floor.loaded.andon
         self._journal = FileJournal(folder / "journal" / "intents.jsonl", replica=replica)
         self._connectors = Connectors(floor.loaded.targets, os.environ, killed=self._journal.killed)
         self._streams = RedisStreams(floor.loaded.targets, os.environ)
@@ -131,12 +139,8 @@ class House:
             floor, store=store, clock=clock, alarms=self.alarms, metrics=self._metrics, replica=replica,
             prepare=self._prepared, settle=self.arm_configured,
         )  # fmt: skip
-        keeper = Keeper(self.alarms, shard=UNROUTED, replica=replica)
         self._checkpoints, self.witnesses = self._signed(store, folder, replica)
         self._destinations = DestinationLook(self._called, self.alarms, floor.shards)
-        if slack is not None:
-            self._join(slack, folder)
-        self.runtime = Runtime(self._hands(chat, setup), self.pager, self._metrics, self._eternal(), keeper)
 
     def _join(self, slack: SlackFace, folder: Path) -> None:
         silences = Silences(self, lambda: self._alertmanagers)
@@ -153,7 +157,7 @@ class House:
         budget = self._started.loaded.andon.budget
         return Budget(limit=budget.limit, within_ms=budget.within, reserve=budget.reserve)
 
-    def _hands(self, chat: Chat, setup: AndonDocument) -> Hands:
+    def _hands(self, chat: Chat) -> Hands:
         return Hands(
             engine=self.engine,
             toolbox=self._floor.catalogue,

@@ -56,7 +56,7 @@ class Runs:
         key = f"order:{order.id}"
         event = StepOrdered(
             id=order.id, at=self._services.clock.now(), key=key, plan=plan, severity=ORDERED, by=order.person,
-            reason=wanted.reason,
+            via=order.via, reason=wanted.reason,
         )  # fmt: skip
         incident = incident_id(shard, key, order.id)
         return incident, [(shard, incident, await self._services.tell(shard, incident, event))]

@@ -1,7 +1,7 @@
 """Finding what an operator means: incidents by the first letters of their id, systems and policies by name.
 
-Used by `http_api`, `desk` and `desk_runs`. Whatever cannot be found, or could be several things, raises InputError with a
-sentence that says what there is instead.
+Used by `http_api`, `desk` and `desk_runs`. Whatever cannot be found, or could be several things, raises InputError with
+a sentence that says what there is instead.
 """
 
 from __future__ import annotations

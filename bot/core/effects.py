@@ -68,6 +68,7 @@ class RunStep:
     approval: Approval | None = None  # redeemed once, right before sending
     requesters: tuple[str, ...] = ()  # people who brought this step about; none of them approves it
     ordered_by: str = ""  # the person who ordered it; "" when a policy did
+    ordered_via: str = ""  # the account they ordered it through, where the door itself does not know them
     until: Millis = 0  # past it nothing is sent any more: the incident has given the turn up
     committed: bool = False  # of a sequence that has begun: it goes on, whether the alert still fires or not
     left: JsonText = "{}"  # the component's state as this episode's last action left it; a person may have changed it

@@ -100,6 +100,7 @@ class Incident:
     climbed: tuple[int, ...] = ()  # rungs of this episode that have been climbed
     held_until: Millis = 0  # the ladder's own actions wait at least until then
     ordered_by: str = ""  # the person who ordered its one step; "" where a policy opened it
+    ordered_via: str = ""  # the account they ordered it through
     doubt: str = ""  # why the step now due begins only with a person's yes: what came before it failed
     frozen: bool = False
     level: int = 0

@@ -161,6 +161,7 @@ def run_step(draft: Draft, grant: SlotGranted) -> None:
             approval=incident.granted,
             requesters=incident.requesters,
             ordered_by=incident.ordered_by,
+            ordered_via=incident.ordered_via,
             committed=in_midst(draft),
             left=as_left(incident, step),
             leased=grant.left,

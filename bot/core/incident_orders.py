@@ -158,7 +158,7 @@ def ordered(draft: Draft, event: StepOrdered) -> Decision:
     alerts = {a.fingerprint: AlertState(alert=a, firing=True, changed_at=draft.now) for a in event.alerts}
     draft.change(
         plan=plan, opened_at=draft.now, alerts=alerts, parent=event.parent, parent_episode=event.parent_episode,
-        ordered_by=event.by, severity=event.severity, left=event.left,
+        ordered_by=event.by, ordered_via=event.via, severity=event.severity, left=event.left,
     )  # fmt: skip
     action = event.plan.steps[0].action
     person = "" if event.by == BY_LEASE else event.by

@@ -175,6 +175,7 @@ class StepOrdered:
     plan: Plan
     severity: Severity
     by: str = ""
+    via: str = ""
     reason: str = ""
     parent: AggregateId = ""
     parent_episode: int = 0

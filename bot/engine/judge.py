@@ -126,10 +126,14 @@ class Judge:
         return found
 
     async def look_at_voters(self) -> None:
-        """Ask once more who of those that said yes still counts; before anything is weighed."""
-        approval, membership = self._effect.approval, self._hands.membership
-        if approval is not None and membership is not None:
-            self._unfit = await membership.unfit(approval.votes)
+        """Ask once more who of those that said yes, or ordered it, still counts; before anything is weighed."""
+        effect, membership = self._effect, self._hands.membership
+        if membership is None:
+            return
+        votes = effect.approval.votes if effect.approval is not None else ()
+        if effect.ordered_via:
+            votes = (*votes, Vote(by=effect.ordered_by, at=0, verdict="approve", via=effect.ordered_via))
+        self._unfit = await membership.unfit(votes) if votes else {}
 
     async def firing(self) -> tuple[Alert, ...]:
         """For an action that was ordered: what fires now in open incidents whose plan acts on its component.
@@ -164,6 +168,9 @@ class Judge:
         if effect.ordered_by == BY_LEASE:
             return guardrails.Ask("its lease is over, and taking it back needs a person's yes")
         if effect.ordered_by:
+            gone = self._unfit.get(effect.ordered_by, "")
+            if gone:
+                return guardrails.Ask(f"since it was ordered, {gone}")
             return approvals.carried(people, self._shard, self._step, effect.ordered_by)
         hands_on = self._changed_by_hand(inspection)
         if hands_on:
