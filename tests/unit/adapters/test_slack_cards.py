@@ -89,7 +89,7 @@ def _messages(hostile: Hostile) -> Iterator[Message]:
         yield incident_card.render(view, pick((NOW, text.TIMELESS)))
     for _ in range(QUESTIONS):
         extras = Extras(
-            chart=pick(("", "F0123")), chart_says=text_of(), outcomes=tuple(text_of() for _ in range(hostile.many(6))),
+            chart=pick(("", "F012345678")), chart_says=text_of(), outcomes=tuple(text_of() for _ in range(hostile.many(6))),
             card="https://slack.example/p1", runbook="https://runbooks.example/x", editable=True, holdable=True,
         )  # fmt: skip
         yield decision_card.render(hostile.question(), extras, NOW)
