@@ -114,7 +114,8 @@ def message(words: str, blocks: Iterable[Block]) -> Message:
 
     What goes first is words, longest first: buttons and headers stay whole, since a decision must stay possible.
     """
-    kept = list(blocks)[:MAX_BLOCKS]
+    kept = list(blocks)
+    kept = kept if len(kept) <= MAX_BLOCKS else [*kept[: MAX_BLOCKS - 1], kept[-1]]  # the last one has the buttons
     while (over := words_in(kept) - MAX_ALL) > 0:
         longest = max(_texts(kept), key=lambda each: len(each["text"]), default={"text": ""})
         size = length(longest["text"])

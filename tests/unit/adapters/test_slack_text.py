@@ -110,7 +110,7 @@ def test_lines_that_do_not_fit_are_counted() -> None:
 def test_a_message_that_is_too_much_loses_words_and_no_button() -> None:
     """Slack refuses all blocks together past a length; a decision must stay possible."""
     buttons = blocks.actions([blocks.button("Approve", "approve", Ref("inc-1", "dec-1", "d"))])
-    made = blocks.message("x" * 9_000, [*(blocks.section("é" * 9_000) for _ in range(49)), buttons])
+    made = blocks.message("x" * 9_000, [*(blocks.section("é" * 9_000) for _ in range(60)), buttons])
     assert problems(list(made.blocks)) == []
     assert made.blocks[-1] == buttons
     assert text_length(made.blocks) <= MAX_ALL_BLOCKS
