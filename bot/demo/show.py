@@ -43,6 +43,7 @@ class Show:
         self._effects = 0
         self._requests = 0
         self._frozen = False
+        self._slack_down = False
         self._trading = True
         self._waiting: tuple[Waiting, ...] = ()
         self._bot = "running"
@@ -63,6 +64,7 @@ class Show:
             "t": self.take,
             "c": self.calm,
             "f": self.freeze_or_not,
+            "o": self.break_slack_or_not,
             "k": self.kill,
             "b": self.break_audit,
         }
@@ -91,6 +93,7 @@ class Show:
             waiting=self._waiting,
             socket=str(self._stage.place.socket),
             slack=self._stage.slack_page,
+            slack_down=self._slack_down,
             notes=tuple(self._notes),
         )
 
@@ -221,6 +224,17 @@ class Show:
             reason = "demo: what happens while automation is off"
             await self._stage.api("POST", "/freeze", {"system": SYSTEM, "reason": reason})
             self._note(f"frozen by {PERSON}: alerts are taken in, nothing is done, people are paged")
+
+    async def break_slack_or_not(self) -> None:
+        """[o]: Slack is down, or back."""
+        down = not self._slack_down
+        await self._stage.slack("/control/faults", {"outage": "cut" if down else ""})
+        self._slack_down = down
+        self._note(
+            "Slack is down: Andon acts, asks and pages all the same; approve with a, or from another terminal"
+            if down
+            else "Slack is back: its cards will show what is, each in its own message, nothing twice"
+        )
 
     async def kill(self) -> None:
         """[k]: kill -9, a moment of silence, and a new process on the same data."""

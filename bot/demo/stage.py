@@ -192,9 +192,10 @@ class Stage:
         self.slack_page = chat.page
         self.place = replace(self.place, slack=chat.section, members=chat.members)
 
-    async def slack(self, path: str) -> Any:
-        """What the local Slack's control API answers to a look."""
-        async with self._web.get(self.slack_page.partition("/?")[0] + path) as response:
+    async def slack(self, path: str, body: object = None) -> Any:
+        """One request to the local Slack's control API; without a body, a look."""
+        url = self.slack_page.partition("/?")[0] + path
+        async with self._web.request("GET" if body is None else "POST", url, json=body) as response:
             response.raise_for_status()
             return await response.json()
 

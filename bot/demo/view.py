@@ -120,6 +120,7 @@ class Scene:
     waiting: tuple[Waiting, ...] = ()
     socket: str = ""  # of the operators' API, for commands typed in another terminal
     slack: str = ""  # the page of the local Slack
+    slack_down: bool = False
     notes: tuple[str, ...] = ()  # what the keys did, newest last
 
 
@@ -164,8 +165,9 @@ def _header(scene: Scene) -> RenderableType:
         if scene.alerts_by == "sandbox"
         else "alerts come from a real Alertmanager"
     )
-    slack = Text.assemble("Slack in your browser: ", (scene.slack, f"bold link {scene.slack}")) if scene.slack else None
-    return Group(line, Text(by, style="dim"), *([slack] if slack else []))
+    chat = Text.assemble("Slack in your browser: ", (scene.slack, f"bold link {scene.slack}"))
+    chat.append("  DOWN" if scene.slack_down else "", style="bold red")
+    return Group(line, Text(by, style="dim"), *([chat] if scene.slack else []))
 
 
 def _system(scene: Scene) -> RenderableType:
@@ -275,8 +277,9 @@ def _keys(scene: Scene) -> RenderableType:
 def _deciding(scene: Scene) -> RenderableType:
     """What people can do about an incident, and how from another terminal."""
     keys = _with_keys(
-        Text(), ("w", "VaR badly"), ("a", "approve"), ("d", "deny"), ("t", "take"), ("c", "desk calms it")
-    )
+        Text(), ("w", "VaR badly"), ("a", "approve"), ("d", "deny"), ("t", "take"), ("c", "desk calms it"),
+        ("o", "Slack back" if scene.slack_down else "Slack down"),
+    )  # fmt: skip
     return Group(Text(f"in another terminal: export ANDON_SOCKET={scene.socket}", style="dim"), keys)
 
 

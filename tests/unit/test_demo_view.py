@@ -93,6 +93,18 @@ def test_freeze_and_a_dead_bot_are_written_out() -> None:
     assert text.splitlines()[-1].rstrip().endswith("quit"), "the keys stay on one line"
 
 
+def test_the_page_of_slack_is_named_and_its_outage_written_out() -> None:
+    """A newcomer finds the address whole on one line, and sees that Slack is down without colours."""
+    address = "http://127.0.0.1:43211/?clock=15@1767225600000"
+    lines = _drawn(replace(SCENE, cards=(CARD,), slack=address))
+    assert any(address in line for line in lines)
+    assert "DOWN" not in "\n".join(lines)
+    assert len(lines) <= 33
+    text = "\n".join(_drawn(replace(SCENE, slack=address, slack_down=True)))
+    assert f"{address}  DOWN" in text
+    assert "Slack back" in text
+
+
 def test_readings_over_the_threshold_are_red_and_the_line_has_an_end() -> None:
     """The bars' colour changes exactly over 1.8 %, and old readings fall out."""
     bars = sparkline([1.8, 1.81])
