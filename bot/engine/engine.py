@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 
@@ -32,6 +32,7 @@ MAX_RACES = 50  # lost races in a row before giving the batch back; more means s
 MAX_LETTERS = 512  # letters per commit: about 10 ms of fold, and one script stays well below Redis' slow-script limit
 LETTERS_MS: Millis = 60_000  # dead letters of one queue closer together than this are one page
 MAX_DELIVERIES = 20  # an entry that was in hand when the process died this often is taken for the cause
+_NOTHING: Final = Commit()
 
 log = structlog.get_logger(__name__)
 
@@ -184,7 +185,7 @@ class Engine:
         raise StoreContended(f"{shard}: lost {MAX_RACES} races for the same records in a row")
 
     async def _write(self, shard: str, commit: Commit) -> object:
-        if commit == Commit():
+        if commit == _NOTHING:
             return None  # only copies of what is known: nothing to write
         return await self.store.commit(shard, commit)
 

@@ -14,9 +14,11 @@ once it is confirmed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+from bot.engine.bell import Bell
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class Mark:
 
     total: int = 0
     own: int = 0
+
+
+_NOTHING: Final = Mark()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +72,30 @@ class HighWater:
         self._marks: dict[str, Mark] = {}
         self._losses: dict[str, Loss] = {}
         self._times: dict[str, int] = {}
-        self._noticed = asyncio.Event()
+        self._noticed = Bell()
 
     def before(self, shard: str) -> Sent:
         """What is acknowledged now; to be handed to `saw` with the reply to a question sent after this."""
-        return Sent(self._marks.get(shard, Mark()), self.times(shard))
+        return Sent(self._marks.get(shard, _NOTHING), self.times(shard))
 
     def saw(self, shard: str, before: Sent, now: Mark, *, wrote: bool = True) -> None:
         """The store says it stands at `now`; `wrote`: after a confirmed write of this replica, which counted."""
         if before.times != self.times(shard):
             return  # sent before a loss was found: it tells of the same one
-        least = Mark(before.mark.total + wrote, before.mark.own + wrote)
-        if now.total < least.total or now.own < least.own:
+        if now.total < before.mark.total + wrote or now.own < before.mark.own + wrote:
             self._marks[shard] = now  # from here on it counts from there
             self._found(shard, Loss(before.mark, now))
         elif wrote or self.reads_prove:
-            known = self._marks.get(shard, Mark())
-            self._marks[shard] = Mark(max(known.total, now.total), max(known.own, now.own))
+            known = self._marks.get(shard)
+            if known is None or now.total > known.total or now.own > known.own:
+                known = known or _NOTHING
+                self._marks[shard] = Mark(max(known.total, now.total), max(known.own, now.own))
 
     def forgot(self, shard: str, seen: str) -> None:
         """A record stands behind what was seen of it (`bot.engine.shelf`): lost, or put back from an older copy."""
         if shard in self._losses:
             return
-        mark = self._marks.pop(shard, Mark())  # what the counts show of the same loss is no second one
+        mark = self._marks.pop(shard, _NOTHING)  # what the counts show of the same loss is no second one
         self._found(shard, Loss(mark, mark, seen))
 
     def times(self, shard: str) -> int:
@@ -99,7 +105,7 @@ class HighWater:
     def _found(self, shard: str, loss: Loss) -> None:
         self._losses[shard] = loss
         self._times[shard] = self.times(shard) + 1
-        self._noticed.set()
+        self._noticed.ring()
 
     def restore(self, marks: Mapping[str, Mark]) -> None:
         """What the journal remembers of a predecessor. Called once, before anything is written."""
@@ -124,7 +130,6 @@ class HighWater:
         if self._losses.get(shard) == loss:
             del self._losses[shard]
 
-    async def noticed(self) -> None:
-        """Returns when a loss was found since the last call."""
-        await self._noticed.wait()
-        self._noticed.clear()
+    async def noticed(self, within_seconds: float) -> None:
+        """Returns when a loss was found since the last call, or after so long."""
+        await self._noticed.heard(within_seconds)

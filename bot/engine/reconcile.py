@@ -109,9 +109,7 @@ class Reconciler:
             if clock() - noted_at >= NOTE_SECONDS:
                 await self._note()
                 noted_at = clock()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._marks.noticed()
+            await self._marks.noticed(LOOK_SECONDS)
 
     async def _look(self, shard: str) -> None:
         before = self._marks.before(shard)

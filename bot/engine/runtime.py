@@ -8,10 +8,9 @@ and whatever is left stays in the store for the next start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -65,21 +64,21 @@ class Runtime:
     async def run(self) -> None:
         """Run until `stop`; then read nothing more, and finish what is under way within `DRAIN_SECONDS`."""
         async with asyncio.TaskGroup() as tasks:
-            readers = [tasks.create_task(_eternal("sweeper", self._sweeper.run()))]
+            readers = [tasks.create_task(_eternal("sweeper", self._sweeper.run))]
             readers += [
                 tasks.create_task(_eternal(name, self._kept(name, begin))) for name, begin in self._beside.items()
             ]
             speakers = []
             for shard, dispatch in self._dispatch.items():
-                speakers.append(tasks.create_task(_eternal("chat", dispatch.chat_forever())))
-                speakers.append(tasks.create_task(_eternal("pager", dispatch.page_forever())))
+                speakers.append(tasks.create_task(_eternal("chat", dispatch.chat_forever)))
+                speakers.append(tasks.create_task(_eternal("pager", dispatch.page_forever)))
                 with suppress(RecordForged, StoreNewer):  # its loops say so, and the other shards go on
                     await self._reclaim(shard, 0, tasks, starting=True)
                 own = partial(self._reclaim, shard, 0, tasks)  # given to us on a connection that broke meanwhile
-                folding = fold_forever(self._engine, shard, self.heartbeat, own)
+                folding = partial(fold_forever, self._engine, shard, self.heartbeat, own)
                 readers.append(tasks.create_task(_eternal("inbox", folding)))
-                readers.append(tasks.create_task(_eternal("outbox", dispatch.read_forever(tasks))))
-                readers.append(tasks.create_task(_eternal("reclaim", self._reclaim_forever(shard, tasks))))
+                readers.append(tasks.create_task(_eternal("outbox", partial(dispatch.read_forever, tasks))))
+                readers.append(tasks.create_task(_eternal("reclaim", partial(self._reclaim_forever, shard, tasks))))
             await self._stopping.wait()
             for reader in readers:
                 reader.cancel()
@@ -95,8 +94,8 @@ class Runtime:
             for speaker in speakers:
                 speaker.cancel()
 
-    def _kept(self, name: str, begin: Eternal) -> Coroutine[Any, Any, None]:
-        return self._keeper.keep(name, begin) if self._keeper is not None else begin()
+    def _kept(self, name: str, begin: Eternal) -> Eternal:
+        return partial(self._keeper.keep, name, begin) if self._keeper is not None else begin
 
     async def _reclaim_forever(self, shard: str, tasks: asyncio.TaskGroup) -> None:
         left = self._dispatch[shard].left
@@ -122,6 +121,7 @@ class Runtime:
         self._dispatch[shard].take(outbox, tasks)
 
 
-async def _eternal(name: str, work: Coroutine[Any, Any, None]) -> None:
-    await work
+async def _eternal(name: str, begin: Eternal) -> None:
+    """Begun here and not where it is asked for: a task that is cancelled before its first step leaves nothing begun."""
+    await begin()
     raise AssertionError(f"the {name} task returned; it must run for ever")

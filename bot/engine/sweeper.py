@@ -7,12 +7,12 @@ by `bot.engine.runtime`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import structlog
 
 from bot.core.words import Millis
+from bot.engine.bell import Bell
 from bot.engine.loop import Heartbeat
 from bot.engine.ports import Clock, Store, Telemetry
 from bot.engine.wakeup import SchedulerWakeup, Wakeup
@@ -42,7 +42,7 @@ class Sweeper:
         self._shards = shards
         self._heartbeat = heartbeat
         self._wakeup = wakeup or SchedulerWakeup()
-        self._wake = asyncio.Event()
+        self._wake = Bell()
         self._next: Millis | None = None  # what the wake-up is set for
 
     def expect(self, due: Millis) -> None:
@@ -57,7 +57,7 @@ class Sweeper:
             self._heartbeat.beat(f"sweeper:{shard}")  # it begins now; from here on only a sweep that worked counts
         try:
             while True:
-                self._wake.clear()
+                self._wake.hush()
                 self._next = None
                 await self._sweep_or_wait()
         finally:
@@ -91,13 +91,9 @@ class Sweeper:
         await self.sweep()
         if self._next is not None:
             self._set_alarm(self._next)
-        try:
-            async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                await self._wake.wait()
-        except TimeoutError:
-            pass  # nothing due that we know of: look whether another replica set something
+        await self._wake.heard(LOOK_AGAIN_SECONDS)  # or nothing is due that we know of: another replica may have set it
 
     def _set_alarm(self, due: Millis) -> None:
         self._next = due
         delay = max(0.0, self._clock.real_seconds(due - self._clock.now()))
-        self._wakeup.set(delay, self._wake.set)
+        self._wakeup.set(delay, self._wake.ring)
