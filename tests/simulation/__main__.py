@@ -20,10 +20,12 @@ from typing import Final, Never
 
 HASH_SEED: Final = "0"  # sets of text are walked in the same order in every process
 CHUNK: Final = 20  # seeds handed to a process at a time
-COLLECT_EVERY: Final = 10  # seeds; a run leaves a few thousand objects that point at each other
+COLLECT_EVERY: Final = 10
 TOLD: Final = 3  # failing seeds that are shrunk and told; the others are named
 MOST_CHARACTERS: Final = 400  # of a violation in a line; the story has all of it
 SAY_SECONDS: Final = 2.0  # between two lines of progress
+
+_frozen: list[int] = []  # in a process of many seeds: the first of them
 
 
 def main() -> int:
@@ -117,12 +119,13 @@ def some(first: int, end: int) -> list[tuple[int, int, int, list[tuple[str, str]
 
     results = []
     for seed in range(first, end):
-        verdict = run(draw(seed))
+        verdict = run(draw(seed), digest=False)
         results.append((seed, verdict.events, verdict.calls, [(each.law, each.words) for each in verdict.violations]))
-        if seed % COLLECT_EVERY == 0 or not gc.get_freeze_count():
+        if seed % COLLECT_EVERY == 0 or not _frozen:
             gc.collect()
-        if not gc.get_freeze_count():
+        if not _frozen:
             gc.freeze()  # what all runs share is looked at no more
+            _frozen.append(seed)  # to ask the collector itself takes it a walk through all of that
     return results
 
 

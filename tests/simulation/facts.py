@@ -23,6 +23,7 @@ from tests.simulation.senders import Firing
 if TYPE_CHECKING:
     from tests.simulation.floor import Paged
     from tests.simulation.servers import Heard
+    from tests.simulation.trace import Note
     from tests.simulation.world import World
 
 SLOW_MS: Millis = 12_000  # from looking at people and policies to the first byte: two looks of 3 s, 5 s to declare
@@ -159,7 +160,7 @@ class Facts:
 async def gather(world: World) -> Facts:
     """Read everything. Called once, after the run has settled."""
     floor, store, steps = world.floor, world.servers.truth, world.script.steps
-    shard = floor.shards[0]
+    shard, notes = floor.shards[0], world.trace.notes()
     lines, explained, problems, incidents = [], set[str](), [], {}
     for aggregate in await store.aggregates(shard):
         stored = (await store.load(shard, [aggregate]))[aggregate]
@@ -193,33 +194,33 @@ async def gather(world: World) -> Facts:
         incidents=incidents,
         chain_problems=problems,
         left=await store.lag(shard),
-        journalled=_journalled(world),
-        unheard=Counter(note.more for note in world.trace.notes() if note.what in UNHEARD),
-        forgotten=_forgotten(world),
-        offsets=_offsets(world),
+        journalled=_journalled(notes),
+        unheard=Counter(note.more for note in notes if note.what in UNHEARD),
+        forgotten=_forgotten(notes),
+        offsets=_offsets(notes),
     )
 
 
-def _journalled(world: World) -> Mapping[tuple[str, str], Sequence[Millis]]:
+def _journalled(notes: Sequence[Note]) -> Mapping[tuple[str, str], Sequence[Millis]]:
     """When each replica's disk took which intent."""
     found: dict[tuple[str, str], list[Millis]] = {}
-    for note in world.trace.notes():
+    for note in notes:
         if note.what.startswith(INTENT) and not note.more:
             found.setdefault((note.who, note.what.removeprefix(INTENT)), []).append(int(note.at * 1_000))
     return found
 
 
-def _forgotten(world: World) -> list[Millis]:
+def _forgotten(notes: Sequence[Note]) -> list[Millis]:
     """When failovers lost something."""
-    told = [note for note in world.trace.notes() if (note.who, note.what) == ("servers", "failover")]
+    told = [note for note in notes if (note.who, note.what) == ("servers", "failover")]
     return [int(note.at * 1_000) for note in told if not note.more.startswith("0 ")]
 
 
-def _offsets(world: World) -> list[tuple[Millis, str, Millis]]:
+def _offsets(notes: Sequence[Note]) -> list[tuple[Millis, str, Millis]]:
     """How far each replica's clock was off, from when on; all are right again when everything is mended."""
     found: list[tuple[Millis, str, Millis]] = []
     off: dict[str, Millis] = {}
-    for note in world.trace.notes():
+    for note in notes:
         if note.what == "clock jumps":
             off[note.who] = off.get(note.who, 0) + int(float(note.more.removesuffix(" s")) * 1_000)
             found.append((int(note.at * 1_000), note.who, off[note.who]))

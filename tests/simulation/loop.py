@@ -11,10 +11,10 @@ sets of them are the same in every process.
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any, Final
 
@@ -55,30 +55,25 @@ class _Task(asyncio.Task[Any]):
         return self is other
 
 
-class _Handle:
-    """A callback that is to run; what `asyncio.Handle` is, and no more."""
+class _Handle(list[Any]):
+    """A callback that is to run; what `asyncio.Handle` is, and no more: [when due, number, callback, args, context].
 
-    __slots__ = ("args", "callback", "context", "is_cancelled", "when_due")
+    A list, since a run makes thousands of them, and compares those of timers: no two have the same number.
+    """
 
-    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, when: float) -> None:
-        self.callback = callback
-        self.args = args
-        self.context = context
-        self.is_cancelled = False
-        self.when_due = when
+    __slots__ = ()
 
     def cancel(self) -> None:
         """It does not run."""
-        self.is_cancelled = True
-        self.args = ()
+        self[2] = self[3] = None
 
     def cancelled(self) -> bool:
         """Whether it does not."""
-        return self.is_cancelled
+        return self[2] is None
 
     def when(self) -> float:
         """When it is due."""
-        return self.when_due
+        return self[0]  # type: ignore[no-any-return]
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -89,9 +84,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._virtual = 0.0
         self._number = 0  # of tasks and timers, so that nothing is ordered by chance
         self._next: deque[_Handle] = deque()
-        self._timers: list[tuple[float, int, _Handle]] = []
+        self._timers: list[_Handle] = []
         self._tasks: list[_Task] = []  # nobody else holds what a dead process left, and it must not be ended
         self.callbacks = 0  # run so far
+        # What is asked most often is answered without a Python function.
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
+        self.get_debug = bool  # type: ignore[method-assign]  # no
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -106,23 +104,23 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """After what is to run already."""
-        handle = _Handle(callback, args, copy_context() if context is None else context, self._virtual)
+        handle = _Handle((0.0, 0, callback, args, copy_context() if context is None else context))
         self._next.append(handle)
         return handle
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """At a virtual time; of two that are due at once, the one that was asked for first comes first."""
-        handle = _Handle(callback, args, copy_context() if context is None else context, when)
-        self._number += 1
-        heappush(self._timers, (when, self._number, handle))
+        self._number = number = self._number + 1
+        handle = _Handle((when, number, callback, args, copy_context() if context is None else context))
+        heappush(self._timers, handle)
         return handle
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """After so many virtual seconds."""
-        when = self._virtual + delay
-        handle = _Handle(callback, args, copy_context() if context is None else context, when)
-        self._number += 1
-        heappush(self._timers, (when, self._number, handle))
+        self._number = number = self._number + 1
+        context = copy_context() if context is None else context
+        handle = _Handle((self._virtual + delay, number, callback, args, context))
+        heappush(self._timers, handle)
         return handle
 
     def resume(self, owner: Owner) -> None:
@@ -133,13 +131,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def dispose(self) -> None:
         """End every task where it stands, and the loop: what is left would be ended later, by the garbage collector."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # work that was handed over and had not begun
-            for task in self._tasks:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own gather does the same
-                for _ in range(0 if task.done() else MAX_REFUSALS):
-                    if _closes(task.get_coro()):
-                        break
+        for task in self._tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own gather does the same
+            for _ in range(0 if task.done() else MAX_REFUSALS):
+                if _closes(task.get_coro()):
+                    break
         self._tasks.clear()
         self._next.clear()
         self._timers.clear()
@@ -150,36 +146,29 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Until somebody stops the loop, in place of BaseEventLoop's rounds: no selector, no waiting."""
-        waiting = self._next
+        waiting, timers, owner_of = self._next, self._timers, OWNER
         while not self._stopping:
-            if not waiting:
-                self._jump()
-            handle = waiting.popleft()
-            if handle.is_cancelled:
-                continue
-            context = handle.context
-            owner = context.get(OWNER)
+            if waiting:
+                _, _, callback, args, context = handle = waiting.popleft()
+                if callback is None:
+                    continue
+            elif timers:  # nothing is ready: to the next timer
+                when, _, callback, args, context = handle = heappop(timers)
+                if callback is None:
+                    continue
+                if when > self._virtual:
+                    self._virtual = when
+            else:
+                raise EndlessRun("nothing is left that could ever happen")
+            owner = context.get(owner_of)
             if owner is not None and (owner.is_dead or owner.is_paused):
                 if not owner.is_dead:
                     owner.held.append(handle)
                 continue
-            self.callbacks += 1
-            context.run(handle.callback, *handle.args)
-            if self.callbacks > MAX_CALLBACKS:
-                raise EndlessRun(f"{self.callbacks} callbacks at {self._virtual:.3f} s")
-
-    def _jump(self) -> None:
-        """To the next timer."""
-        timers = self._timers
-        while timers:
-            when, _, handle = heappop(timers)
-            if handle.is_cancelled:
-                continue
-            if when > self._virtual:
-                self._virtual = when
-            self._next.append(handle)
-            return
-        raise EndlessRun("nothing is left that could ever happen")
+            self.callbacks = callbacks = self.callbacks + 1
+            context.run(callback, *args)
+            if callbacks > MAX_CALLBACKS:
+                raise EndlessRun(f"{callbacks} callbacks at {self._virtual:.3f} s")
 
     def _process_events(self, event_list: object) -> None:
         raise AssertionError("a simulated loop has no files to wait for")

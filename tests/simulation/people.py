@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -134,7 +135,7 @@ class Desk:
             self._decide(person, incident, mood)
         elif mood.random() < 0.12:
             verb: Verb = mood.choice(("ack", "ack", "take", "escalate", "hold", "resolve"))
-            self.later(mood.uniform(0.5, 6), self.say(person, verb, incident.id))
+            self.later(mood.uniform(0.5, 6), partial(self.say, person, verb, incident.id))
 
     def _decide(self, person: str, incident: Incident, mood: Random) -> None:
         shown, at = shown_by(incident), self._floor.now
@@ -147,18 +148,18 @@ class Desk:
         verb: Verb = "deny" if kind == "no" else "approve"
         glass = kind == "glass"
         if kind != "nothing":
-            self.later(soon, self.vote(person, verb, shown, at, glass=glass, twice=kind == "twice"))
+            self.later(soon, partial(self.vote, person, verb, shown, at, glass=glass, twice=kind == "twice"))
         if kind == "again":
-            self.later(soon + mood.uniform(0.2, 3.0), self.vote(person, verb, shown, at))
+            self.later(soon + mood.uniform(0.2, 3.0), partial(self.vote, person, verb, shown, at))
         if kind == "regret":
-            self.later(soon + mood.uniform(0.5, 3.0), self.vote(person, "deny", shown, at))
+            self.later(soon + mood.uniform(0.5, 3.0), partial(self.vote, person, "deny", shown, at))
 
-    def later(self, seconds: float, work: Awaitable[None]) -> None:
+    def later(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do it after so many seconds."""
 
         async def wait() -> None:
             await asyncio.sleep(seconds)
-            await work
+            await work()
 
         self._floor.world.spawn("person", wait())
 

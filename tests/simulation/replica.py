@@ -57,13 +57,13 @@ class Unreachable(Exception):
 class ReplicaClock:
     """This machine's wall clock: true time, and how far it is off."""
 
-    def __init__(self, true: Callable[[], Millis]) -> None:
-        self._true = true
+    def __init__(self, world: World) -> None:
+        self._world = world
         self.off: Millis = 0
 
     def now(self) -> Millis:
         """Milliseconds since the Unix epoch, as this machine has it."""
-        return self._true() + self.off
+        return self._world.wall + self.off
 
     def real_seconds(self, duration_ms: Millis) -> float:
         """As many as on a real clock."""
@@ -162,7 +162,7 @@ class Replica:
         self._world = world
         self.name = name
         self.journal = MemoryJournal()
-        self.clock = ReplicaClock(lambda: world.wall)
+        self.clock = ReplicaClock(world)
         self.seat: Seat | None = None
         self.incarnations = 0
         self.is_wanted = False  # whether its supervisor starts it again

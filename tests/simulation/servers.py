@@ -99,8 +99,9 @@ class Servers:
 
     def ask(self, replica: str, call: str, *arguments: Any, **options: Any) -> Any:
         """A read."""
-        self._reachable()
-        return at_once(getattr(self._view(replica), call)(*arguments, **options))
+        if self.down:
+            raise StoreUnavailable(self.down)
+        return at_once(getattr(self._views.get(replica) or self._view(replica), call)(*arguments, **options))
 
     def change(self, replica: str, call: str, *arguments: Any, **options: Any) -> Any:
         """A write: done whole, and on its way to the follower."""

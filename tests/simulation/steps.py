@@ -6,6 +6,7 @@ Drawn by `script`; the troubles (crashes, pauses, clocks, network, store) are in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from bot.core.words import Millis
@@ -100,7 +101,7 @@ class PersonOrders(_Mild):
 
     async def apply(self, world: World) -> None:
         desk = world.floor.desk
-        desk.later(0.0, desk.order(self.person, self.action, self.component, dict(self.arguments)))
+        desk.later(0.0, partial(desk.order, self.person, self.action, self.component, dict(self.arguments)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ class PersonFreezes(_Mild):
 
     async def apply(self, world: World) -> None:
         desk = world.floor.desk
-        desk.later(0.0, desk.freeze(self.person, self.component, lift=self.lift))
+        desk.later(0.0, partial(desk.freeze, self.person, self.component, lift=self.lift))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,7 @@ class PersonDisarms(_Mild):
 
     async def apply(self, world: World) -> None:
         desk = world.floor.desk
-        desk.later(0.0, desk.arm(self.person, self.policy, lift=self.lift))
+        desk.later(0.0, partial(desk.arm, self.person, self.policy, lift=self.lift))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ The same contract suite runs on this as on a real Valkey (`tests/contract/test_s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -44,15 +44,13 @@ class SimulatedStore:
         self._line = line
         self._servers = servers
 
-    async def _ask(self, call: str, *arguments: Any, **options: Any) -> Any:
+    def _ask(self, call: str, *arguments: Any, **options: Any) -> Coroutine[Any, Any, Any]:
         servers, replica = self._servers, self.replica
-        return await self._line.call(
-            STORE, call, lambda: servers.ask(replica, call, *arguments, **options), only_looks=True
-        )
+        return self._line.call(STORE, call, lambda: servers.ask(replica, call, *arguments, **options), only_looks=True)
 
-    async def _change(self, call: str, *arguments: Any, **options: Any) -> Any:
+    def _change(self, call: str, *arguments: Any, **options: Any) -> Coroutine[Any, Any, Any]:
         servers, replica = self._servers, self.replica
-        return await self._line.call(STORE, call, lambda: servers.change(replica, call, *arguments, **options))
+        return self._line.call(STORE, call, lambda: servers.change(replica, call, *arguments, **options))
 
     async def _write(self, shard: str, call: str, what: str, argument: Any, *, counts: bool, intends: bool) -> Any:
         """A write that somebody is answered for: counted, and confirmed by the follower where that is asked."""

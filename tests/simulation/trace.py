@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """At this virtual second, this one (r1, servers, alertmanager, demo-oncall …) did or met that."""
 
     at: float
@@ -26,19 +25,19 @@ class Trace:
 
     def __init__(self, time: Callable[[], float]) -> None:
         self._time = time
-        self._notes: list[tuple[float, str, str, str]] = []
+        self._notes: list[Note] = []
 
     def note(self, who: str, what: str, more: str = "") -> None:
         """Keep it."""
-        self._notes.append((self._time(), who, what, more))
+        self._notes.append(Note(self._time(), who, what, more))
 
     def __len__(self) -> int:
         return len(self._notes)
 
     def notes(self) -> list[Note]:
         """All of it, oldest first."""
-        return [Note(*each) for each in self._notes]
+        return list(self._notes)
 
     def digest(self, callbacks: int) -> str:
         """The same for two runs exactly when the same things happened at the same times, in as many callbacks."""
-        return hashlib.sha256(repr((callbacks, self._notes)).encode()).hexdigest()
+        return hashlib.sha256(repr((callbacks, [tuple(note) for note in self._notes])).encode()).hexdigest()

@@ -30,11 +30,11 @@ request, lost reply or a reply later than `patience_s`; the work may have been d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import Context
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, Never, TypeVar
 
 from bot.errors import AndonError
 from tests.simulation.loop import VirtualLoop
@@ -175,15 +175,15 @@ class Line:
         point = wire.reached(self.replica, port.name) if wire.crash_points else None
         if point is not None and point.where == "before":
             await self._die(point, what)
-        draw, (least, most) = wire.chance.uniform, port.delay_ms
-        there, back = draw(least, most) / 1_000, draw(least, most) / 1_000
+        draw, (least, most) = wire.chance.random, port.delay_ms
+        there, back = (least + (most - least) * draw()) / 1_000, (least + (most - least) * draw()) / 1_000
         if point is None and not wire.troubles and not wire.gates:
             if only_looks:  # what it sees is as old as its answer took: the request was quick, the answer slow
                 try:
                     result = work()
                 finally:
-                    await asyncio.sleep(there + back)
-                return cast(T, result)
+                    await _Moment(loop, there + back)
+                return result  # type: ignore[return-value]  # who only looks is not kept waiting
             reply: asyncio.Future[T] = loop.create_future()
             loop.call_later(there, _Passing(self, port, what, work, reply, back).land, context=_NEUTRAL)
             return await reply
@@ -220,6 +220,53 @@ class Line:
         self._wire.trace.note(self.replica, f"dies {point.where}", what)
         self._wire.crash(point)
         await self._loop.create_future()
+
+
+class _Moment:
+    """So many seconds, awaited by one task: what `asyncio.sleep` does, in one callback in place of two.
+
+    A future as tasks know one: they ask for `add_done_callback` once, and the timer is the callback.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_loop", "_seconds", "_timer", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._asyncio_future_blocking = False
+        self._loop = loop
+        self._seconds = seconds
+
+    def __await__(self) -> Generator[_Moment, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Whose it is."""
+        return self._loop
+
+    def add_done_callback(self, waiter: Callable[[_Moment], None], *, context: Context) -> None:
+        """Call this when it is over."""
+        self._waiter = waiter, context
+        self._timer = self._loop.call_later(self._seconds, waiter, self, context=context)
+
+    def cancel(self, msg: object = None) -> bool:
+        """The task that waits is cancelled: it learns that next. A second time it is not, as with any future."""
+        if self._timer.cancelled():
+            return False
+        self._timer.cancel()
+        waiter, context = self._waiter
+        self._loop.call_soon(waiter, _Cut(), context=context)
+        return True
+
+    def result(self) -> None:
+        """It is over."""
+
+
+class _Cut:
+    """What a task hears in place of a `_Moment` that was cut short."""
+
+    def result(self) -> Never:
+        """It was cancelled."""
+        raise asyncio.CancelledError
 
 
 @dataclass(slots=True)
