@@ -101,6 +101,8 @@ async def test_a_line_waits_in_order_until_it_is_said_and_is_kept_once(bench: Be
     assert [await bench.shelf.say(a_line(number)) for number in (1, 2, 1)] == [True, True, False]
     first, second = await bench.other.lines(10)
     assert (replace(first, delivery=""), replace(second, delivery="")) == (a_line(1), a_line(2))
+    assert [line.id for line in await bench.other.lines(10, first.delivery)] == ["effect-2"]
+    assert await bench.other.lines(10, second.delivery) == []
     await bench.other.said([first.delivery])
     await bench.other.said([first.delivery])
     assert [line.id for line in await bench.shelf.lines(10)] == ["effect-2"]

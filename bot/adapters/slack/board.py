@@ -40,11 +40,12 @@ LEASE_MS: Final[Millis] = 10_000
 RENEW_S: Final = 3.0  # three tries within a lease
 SWEEP_S: Final = 15.0  # between looks at everything that is open
 PROBE_S: Final = 60.0  # a Slack that took nothing for so long is asked whether it is there
+SWEEP_SHARE: Final = 50  # a sweep that took a second is not repeated before so many
 LISTEN_MS: Final = 1_000  # one wait for nudges of other replicas
 PER_LISTEN: Final = 500
 MAX_TOLD: Final = 10_000  # nudges of this replica on their way; past it the sweep finds the rest
 LOOK_COST_S: Final = 0.005  # pause after each record that was drawn: a fifth of the loop's time at most
-BRIEF_COST_S: Final = 0.00004  # pause for each incident that a round looks at: 40 ms with a thousand open
+BRIEF_COST_S: Final = 0.00004  # pause for each incident and line that a round weighs: 40 ms with a thousand
 SHORTEST_S: Final = 0.005  # between two rounds: others want the loop too
 AGAIN_S: Final = 2.0  # after a store that did not answer
 SKIP_S: Final = 60.0  # a message that cannot be drawn or is refused is tried again after that
@@ -86,6 +87,7 @@ class Board:
         self.scenery = Scenery(
             store=store, shards=shards, shelf=shelf, drawing=drawing, channels=self.channels,
             outcomes=Outcomes(store, clock), links=self._link,
+            carded=lambda one: self._has_card(*one),
         )  # fmt: skip
         self._show = Show(
             Hands(
@@ -201,7 +203,7 @@ class Board:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(SHORTEST_S, wait)):
                     await self._wake.wait()
-            pause = began + len(self.scenery.briefs) * BRIEF_COST_S - self._seconds()
+            pause = began + (len(self.scenery.briefs) + len(self.scenery.lines)) * BRIEF_COST_S - self._seconds()
             if pause > SHORTEST_S:
                 await asyncio.sleep(pause)
 
@@ -237,9 +239,11 @@ class Board:
             await self.placer.recall()
             self._sweep_at = now
         if now >= self._sweep_at:
-            self._sweep_at = now + self._manner.sweep_s
             await self._ask_slack(now)
-            await self.scenery.sweep(self.placer.places, now)
+            began = self._seconds()
+            await self.scenery.sweep(self.placer.places)
+            took = self._seconds() - began
+            self._sweep_at = now + max(self._manner.sweep_s, took * SWEEP_SHARE)
             self._lines_due = True
             await tidy(self.placer, self.scenery, self._tells, self._clock.now())
             self._skipped = {name: until for name, until in self._skipped.items() if until > now}
@@ -274,7 +278,7 @@ class Board:
         scene = Scene(
             briefs=self.scenery.briefs, places=places, lines=self.scenery.lines, storms=storms,
             home=self.channels.home(), channel_of=lambda line: self.channels.of(line.channel, now),
-            due=self.placer.due,
+            due=self.placer.due, pending=self.scenery.is_pending,
             digest_looks={channel: self._show.digest_look(storm) for channel, storm in storms.items()},
             tells=self._tells,
         )  # fmt: skip
@@ -295,7 +299,10 @@ class Board:
         return found
 
     def _carded(self, brief: Brief) -> bool:
-        placed = self.placer.places.get(card_name(brief.shard, brief.incident))
+        return self._has_card(brief.shard, brief.incident)
+
+    def _has_card(self, shard: str, incident: AggregateId) -> bool:
+        placed = self.placer.places.get(card_name(shard, incident))
         return placed is not None and bool(placed.ts)
 
     def _tells(self, brief: Brief, card: Placed) -> bool:

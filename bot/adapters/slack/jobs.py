@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from bot.adapters.slack.pacing import POST, UPDATE
@@ -55,6 +55,7 @@ class Scene:
     home: str
     channel_of: Callable[[Line], str]
     due: Callable[[str], Millis]
+    pending: Callable[[Subject], bool]
     digest_looks: Mapping[str, str]  # by channel
     tells: Callable[[Brief, Placed], bool]  # whether the thread has something to say that no line says
 
@@ -67,12 +68,10 @@ def jobs(scene: Scene) -> list[Job]:
     for subject, brief in scene.briefs.items():
         if subject not in held:
             found += _about(scene, subject, brief, threads.get(subject, ()))
-        elif held[subject].on or not (lines := threads.get(subject, ())):
-            continue
-        else:
-            found += _below_digest(scene, held[subject], lines)
+    for storm in scene.storms.values():
+        found += _digest(scene, storm)
+        found += _below_digest(scene, storm)
     found += _ended_questions(scene)
-    found += [job for storm in scene.storms.values() for job in _digest(scene, storm)]
     found += _words(scene, elsewhere)
     found += _unfinished(scene, {job.name for job in found})
     return sorted(found, key=lambda job: job.rank)
@@ -84,6 +83,8 @@ def _sorted_lines(scene: Scene) -> tuple[dict[Subject, tuple[Line, ...]], list[L
     elsewhere: list[Line] = []
     for line in scene.lines:
         brief = scene.briefs.get((line.shard, line.incident))
+        if scene.pending((line.shard, line.incident)):
+            continue  # where it belongs is known at the next round
         if brief is None or (line.channel and scene.channel_of(line) != brief.channel):
             elsewhere.append(line)
         else:
@@ -102,13 +103,13 @@ def _about(scene: Scene, subject: Subject, brief: Brief, lines: tuple[Line, ...]
             kind="card", name=name, channel=brief.channel, method=POST, rank=rank, subject=subject, due=scene.due(name)
         )
         return
-    if placed.look != brief.look:
+    if placed.look != brief.look or not brief.look:
         yield Job(
             kind="edit", name=name, channel=placed.channel, method=UPDATE, rank=(EDIT, placed.shown_at), subject=subject
         )
     if brief.question:
         yield from _question(scene, subject, brief, placed)
-    if lines or scene.tells(brief, placed):
+    if lines or (brief.facts and scene.tells(brief, placed)):
         thread = thread_name(*subject)
         at = lines[0].at if lines else placed.shown_at
         yield Job(
@@ -168,10 +169,17 @@ def _digest(scene: Scene, storm: Storm) -> Iterable[Job]:
         )
 
 
-def _below_digest(scene: Scene, storm: Storm, lines: tuple[Line, ...]) -> Iterable[Job]:
-    """What was said of an incident that never got a card: below the digest that stood for it."""
+def _below_digest(scene: Scene, storm: Storm) -> Iterable[Job]:
+    """What was said of incidents that never got a card: below the digest that stood for them, when it is calm again."""
     placed = scene.places.get(digest_name(storm.channel))
-    if placed is not None and placed.ts and not storm.fresh:
+    if storm.on or storm.fresh or placed is None or not placed.ts:
+        return
+    lines = tuple(
+        replace(line, text=f"{line.incident}: {line.text}")
+        for line in scene.lines
+        if (line.shard, line.incident) in storm.held and (not line.channel or scene.channel_of(line) == storm.channel)
+    )
+    if lines:
         yield _said(scene, storm.channel, lines, storm)
 
 

@@ -78,8 +78,9 @@ class RedisShelf:
         keys = [self._keys.known, self._keys.lines]
         return bool(await self._run("shelf_say", keys, line.id, now, now - REMEMBERED_MS, MAX_LINES, sealed))
 
-    async def lines(self, limit: int) -> list[Line]:
-        rows = await self._ask("lines", b"XRANGE", self._keys.lines, b"-", b"+", b"COUNT", limit)
+    async def lines(self, limit: int, after: str = "") -> list[Line]:
+        since = f"({after}" if after else "-"
+        rows = await self._ask("lines", b"XRANGE", self._keys.lines, since, b"+", b"COUNT", limit)
         found, forged = [], []
         for delivery, fields in rows:
             try:

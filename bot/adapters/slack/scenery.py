@@ -6,6 +6,7 @@ what no nudge told. Holds no records: a picture is drawn of what the store says 
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -23,9 +24,9 @@ from bot.core.words import AggregateId
 from bot.engine.ports import Store
 from bot.errors import AndonError, RecordForged
 
-PER_LOOK: Final = 200  # records read again before a round: a fifth of a second; the rest at the next
+PER_LOOK: Final = 200  # records read again before a round, in one go; the rest at the next
 MAX_OPEN: Final = 10_000  # open incidents of one system on the board
-LINES_READ: Final = 2_000  # lines in hand at once, about 1 MB; the others wait on the shelf, in order
+PER_READ: Final = 500  # lines of one read; all that wait are in hand, `shelf.MAX_LINES` at most
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ class Scenery:
 
     def __init__(
         self, *, store: Store, shards: Sequence[str], shelf: Shelf, drawing: Drawing, channels: Channels,
-        outcomes: Outcomes, links: Callable[[str], str],
+        outcomes: Outcomes, links: Callable[[str], str], carded: Callable[[Subject], bool],
     ) -> None:  # fmt: skip
         self._store = store
         self._shards = shards
@@ -44,9 +45,15 @@ class Scenery:
         self._channels = channels
         self._outcomes = outcomes
         self._links = links  # a message's address by its name; "" while it is not known
+        self._carded = carded  # whether it has a card: of others nobody asks how they look
         self.briefs: dict[Subject, Brief] = {}
         self.lines: list[Line] = []
+        self._read_to = ""  # the newest line in hand
         self._nudged: dict[Subject, None] = {}
+
+    def is_pending(self, subject: Subject) -> bool:
+        """Whether nothing is known of it yet: it waits to be read."""
+        return subject in self._nudged and subject not in self.briefs
 
     @property
     def unseen(self) -> bool:
@@ -55,7 +62,7 @@ class Scenery:
 
     def forget(self) -> None:
         """Somebody else leads now."""
-        self.briefs, self.lines, self._nudged = {}, [], {}
+        self.briefs, self.lines, self._nudged, self._read_to = {}, [], {}, ""
 
     def nudge(self, names: Iterable[str]) -> None:
         """Read these again before the next round."""
@@ -66,10 +73,17 @@ class Scenery:
 
     async def read_lines(self) -> None:
         """What waits to be said; and look at whom it is about. StoreUnavailable."""
-        self.lines = await self._shelf.lines(LINES_READ)
-        self._nudge_unknown((line.shard, line.incident) for line in self.lines)
+        after = self._read_to
+        while True:
+            new = await self._shelf.lines(PER_READ, after)
+            self.lines += new
+            self._nudge_unknown((line.shard, line.incident) for line in new)
+            if new:
+                after = self._read_to = new[-1].delivery
+            if len(new) < PER_READ:
+                return
 
-    async def sweep(self, places: Mapping[str, Placed], now: float) -> None:
+    async def sweep(self, places: Mapping[str, Placed]) -> None:
         """Look at all that is open, and at all that is on the board and not over. StoreUnavailable."""
         for shard in self._shards:
             try:
@@ -80,7 +94,7 @@ class Scenery:
             for line in found:
                 brief = self.briefs.get((shard, line.incident.id))
                 if brief is None or brief.version != line.version or brief.question:
-                    await self._seen(shard, line.incident, line.version, now)
+                    self._nudged[(shard, line.incident.id)] = None
             there = {line.incident.id for line in found}
             self._nudged |= {  # closed meanwhile; what is known to be closed never changes
                 s: None for s, brief in self.briefs.items() if s[0] == shard and s[1] not in there and not brief.closed
@@ -95,7 +109,8 @@ class Scenery:
                 self._nudged[subject] = None
 
     async def look(self, now: float) -> int:
-        """Read again what was nudged, a bounded number at a time; how many. StoreUnavailable."""
+        """Read again what was nudged, a bounded number at a time; how many were drawn. StoreUnavailable."""
+        drawn = 0
         subjects = list(self._nudged)[:PER_LOOK]
         for subject in subjects:
             del self._nudged[subject]
@@ -108,7 +123,10 @@ class Scenery:
                     self.briefs.pop((shard, name), None)
                 else:
                     await self._seen(shard, record, version, now)
-        return len(subjects)
+                if (brief := self.briefs.get((shard, name))) is not None and brief.look:
+                    drawn += 1
+                    await asyncio.sleep(0)  # drawing takes a while, and others want the loop
+        return drawn
 
     async def _seen(self, shard: str, incident: Incident, version: int, now: float) -> None:
         try:
@@ -155,14 +173,16 @@ class Scenery:
 
     def _note(self, sight: Sight, version: int, now: float) -> None:
         incident, shard = sight.incident, sight.shard
-        plan = incident.plan
+        plan, asked = incident.plan, incident.approval
+        drawn = self._carded((shard, incident.id))
         self.briefs[(shard, incident.id)] = Brief(
             shard=shard, incident=incident.id, version=version,
             channel=self._channels.of(plan.channel if plan is not None else "", now),
             policy=plan.policy if plan is not None else "", severity=incident.severity, status=incident.status,
             opened_at=incident.opened_at, ended=incident.status in ("resolved", "closed"),
             closed=incident.status == "closed",
-            question=incident.approval.id if incident.approval is not None else "",
-            look=look_of(self._drawing.card(sight, TIMELESS)),
-            question_look=look_of(self._drawing.question(sight, TIMELESS)), facts=self._drawing.facts(sight),
+            question=asked.id if asked is not None else "",
+            look=look_of(self._drawing.card(sight, TIMELESS)) if drawn else "",
+            question_look=look_of(self._drawing.question(sight, TIMELESS)) if drawn and asked is not None else "",
+            facts=self._drawing.facts(sight) if drawn else "",
         )  # fmt: skip

@@ -97,8 +97,8 @@ class Shelf(Protocol):
         """Keep a line until it is `said`. False when one of this id was kept before (said since or not)."""
         ...
 
-    async def lines(self, limit: int) -> list[Line]:
-        """What waits to be said, oldest first, each with its `delivery`."""
+    async def lines(self, limit: int, after: str = "") -> list[Line]:
+        """What waits to be said, oldest first, each with its `delivery`; `after` one of them, or from the oldest."""
         ...
 
     async def said(self, deliveries: Sequence[str]) -> None:

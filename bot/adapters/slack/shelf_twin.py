@@ -86,9 +86,9 @@ class MemoryShelf:
             del self._lines[next(iter(self._lines))]
         return True
 
-    async def lines(self, limit: int) -> list[Line]:
+    async def lines(self, limit: int, after: str = "") -> list[Line]:
         self._reach()
-        return list(self._lines.values())[:limit]
+        return [line for line in self._lines.values() if int(line.delivery) > int(after or 0)][:limit]
 
     async def said(self, deliveries: Sequence[str]) -> None:
         self._reach()

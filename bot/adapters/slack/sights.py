@@ -25,7 +25,7 @@ class Sight:
     """One incident, as it is to be shown. `link`: where its decision is asked, "" where none is.
 
     `outcomes`: what became of the same policy's last incidents, newest first, in plain words. `readings`: the newest of
-    each name. `chart`: id of a picture uploaded to Slack, and `chart_says` what it shows in words.
+    each name.
     """
 
     shard: str
@@ -33,8 +33,6 @@ class Sight:
     link: str = ""
     outcomes: tuple[str, ...] = ()
     readings: tuple[Reading, ...] = ()
-    chart: str = ""
-    chart_says: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,7 @@ class Brief:
     """What the board keeps in mind of an incident: where it belongs, and how it looks now.
 
     `channel` is an id. `question`: the approval that is asked for, "" while none is. `ended`: resolved or closed.
-    `facts`: what the thread tells about (whoever draws reads it).
+    `facts`: what the thread tells about (whoever draws reads it). Looks and facts are "" while it has no card.
     """
 
     shard: str

@@ -14,7 +14,7 @@ from bot.adapters.slack.shelf import Placed, card_name, incident_of
 from bot.adapters.slack.sights import Brief
 from bot.core.words import Millis
 
-KEPT_MS: Final[Millis] = 7 * 86_400_000  # a closed incident's place: what is said later still finds its thread
+KEPT_MS: Final[Millis] = 2 * 86_400_000  # a closed incident's place: what is said later still finds its thread
 PER_TIDY: Final = 200  # places written in one go; a sweep later come the next
 
 

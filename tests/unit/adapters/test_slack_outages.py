@@ -111,7 +111,7 @@ async def test_a_storm_of_a_thousand_is_one_digest_and_what_needs_people_stands_
         await stage.commit(
             *(replace(incident(f"inc-{n:04}"), status="resolved", why="over") for n in range(1_000) if n % 50)
         )
-        await asyncio.sleep(600)
+        await asyncio.sleep(150)
         stage.end()
     (digest,) = stage.wall.named("digest:")
     assert digest.text == "storm over: 1000 opened, 980 over"
@@ -121,7 +121,7 @@ async def test_a_storm_of_a_thousand_is_one_digest_and_what_needs_people_stands_
     assert late == sorted(late)
     below = [text for one in stage.wall.named("words:") if one.thread == digest.ts for text in one.text.split("\n")]
     carded = {int(name.partition("-")[2]) for name in cards}
-    assert sorted(below) == sorted(f"said {n}" for n in range(0, 1_000, 10) if n not in carded)
+    assert below == [f"inc-{n:04}: said {n}" for n in range(0, 1_000, 10) if n not in carded]
     assert await stage.shelf.lines(10) == []
     assert stage.wall.closest() >= 1.0
 
