@@ -24,17 +24,20 @@ from bot.adapters.desk import Desk
 from bot.adapters.desk_kill import KillLever
 from bot.adapters.desk_runs import Runs
 from bot.adapters.desk_silences import Silences
+from bot.adapters.evidence_history import Histories
 from bot.adapters.http_services import Check, Services
 from bot.adapters.kill_switch import KillSwitch
 from bot.adapters.slack import editing
 from bot.adapters.slack.api import SlackApi
 from bot.adapters.slack.board import Board, Manner
+from bot.adapters.slack.charts import Charts
 from bot.adapters.slack.chat import SlackChat
 from bot.adapters.slack.clicks import Clicks
 from bot.adapters.slack.commands import Commands, Counter
 from bot.adapters.slack.door import PATH, Reply, SignedDoor
 from bot.adapters.slack.drawing import Pictures
 from bot.adapters.slack.enquiries import Enquiries
+from bot.adapters.slack.gallery import Gallery
 from bot.adapters.slack.homes import Homes
 from bot.adapters.slack.listeners import Listeners
 from bot.adapters.slack.members import Members
@@ -102,7 +105,11 @@ class SlackFace:
         self._neighbours = neighbours
         services, engine = neighbours.services, neighbours.engine
         storm = self._setup.storm
-        pictures = Pictures(services, editable=lambda incident: editing.is_editable(services, incident))
+        charts = Charts(Histories(neighbours.connectors))
+        self._gallery = Gallery(charts, self.api, self._clock, self._nudge)
+        pictures = Pictures(
+            services, editable=lambda incident: editing.is_editable(services, incident), chart=self._gallery.of
+        )
         self._board = Board(
             shelf=self._shelf, slack=self.api, store=services.store, shards=services.shards, clock=self._clock,
             alarms=neighbours.alarms, drawing=pictures, pace=self.api.pace, channel=self._setup.channel, home=UNROUTED,
@@ -138,6 +145,7 @@ class SlackFace:
             "slack board": self._board.run,
             "slack listeners": self._listeners.run,
             "slack homes": self._homes.run,
+            "slack charts": self._gallery.run,
         }
         if self._setup.mode == "socket":
             tasks["slack line"] = self._line

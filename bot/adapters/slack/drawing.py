@@ -25,7 +25,8 @@ class Pictures:
     """Draws what the board asks for.
 
     `dashboard`: the address to look at for a policy of a system, "" where none is configured. `editable`: whether
-    people may ask for a safer value than the one a question names.
+    people may ask for a safer value than the one a question names. `chart`: the picture of a question (its file's id, and
+    what it shows in words), ("", "") while there is none.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class Pictures:
         services: Services,
         dashboard: Callable[[str, str], str] = lambda system, policy: "",
         editable: Callable[[Incident], bool] = lambda incident: False,
+        chart: Callable[[Sight], tuple[str, str]] = lambda sight: ("", ""),
     ) -> None:
         self._services = services
         self._dashboard = dashboard
         self._editable = editable
+        self._chart = chart
 
     def card(self, sight: Sight, now: Millis) -> Message:
         """The incident's card."""
@@ -55,9 +58,10 @@ class Pictures:
         told = http_cards.card(self._services, sight.shard, sight.incident, "")
         if told is None or sight.incident.plan is None:
             return None
+        chart, words = self._chart(sight)
         extras = Extras(
-            chart=sight.chart,
-            chart_says=sight.chart_says,
+            chart=chart,
+            chart_says=words,
             outcomes=sight.outcomes,
             runbook=sight.incident.plan.runbook,
             editable=self._editable(sight.incident),
@@ -83,7 +87,7 @@ class Pictures:
 
     def told(self, before: JsonText, after: JsonText, now: Millis) -> tuple[str, ...]:
         """What the thread is to say because the facts changed."""
-        return timeline.told(before, after, now)
+        return timeline.told(before, after)
 
     def line(self, line: Line) -> str:
         """A line of the engine's as mrkdwn."""

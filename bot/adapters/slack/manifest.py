@@ -23,6 +23,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "channels:read": "finds public channels by their names",
     "chat:write": "posts and edits cards",
     "commands": f"answers {COMMAND} and the message shortcut",
+    "files:read": "sees when an uploaded chart can be shown",
     "files:write": "puts the chart of the evidence on a decision card",
     "groups:history": "finds its own cards again after an outage, in private channels",
     "groups:read": "finds private channels by their names",

@@ -20,8 +20,8 @@ ChangeKind: TypeAlias = Literal["posted", "updated", "deleted", "reaction", "vie
 MAX_MESSAGES: Final = 50_000  # of a channel; the oldest are forgotten. A storm test posts some thousands
 MAX_CHANGES: Final = 10_000  # kept for a page that comes back; older than that, it asks for the state anyway
 SCOPES: Final = (  # those of deploy/slack/manifest.yaml: what works here was asked for there
-    "app_mentions:read", "channels:history", "channels:join", "channels:read", "chat:write", "commands", "files:write",
-    "groups:history", "groups:read", "usergroups:read", "users:read",
+    "app_mentions:read", "channels:history", "channels:join", "channels:read", "chat:write", "commands", "files:read",
+    "files:write", "groups:history", "groups:read", "usergroups:read", "users:read",
 )  # fmt: skip
 
 

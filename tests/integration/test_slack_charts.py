@@ -1,0 +1,106 @@
+"""The chart on a decision card: from a real Prometheus's history to a picture that Slack shows."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Sequence
+
+import pytest
+from pydantic import SecretStr
+
+from bot.adapters.evidence_history import Histories, History, Line, limit_in
+from bot.adapters.slack.api import SlackApi
+from bot.adapters.slack.charts import Charts, described, draw
+from bot.adapters.slack.gallery import Gallery
+from bot.adapters.slack.sights import Sight
+from bot.core.alert import Alert
+from bot.core.approval import PendingApproval, Terms
+from bot.core.incident import Incident
+from bot.core.plan import Plan, Step
+from bot.core.words import Millis
+from bot.sandbox.slack.server import LocalSlack
+from bot.testing.clock import FakeClock
+
+NOW: Millis = 1_767_225_600_000
+HOUR: Millis = 3_600_000
+
+
+def history(name: str = "var", label: str = "symbol=BTC-USD") -> History:
+    points = tuple((NOW - HOUR + at * 60_000, 1.2 + at / 40) for at in range(60))
+    return History(name, "var_pct", (Line(label, points), Line("flat", points[:1])), 1.8, NOW - HOUR, NOW)
+
+
+class Known(Histories):
+    """Knows one history, whatever is asked."""
+
+    def __init__(self, found: History | None) -> None:
+        self._found = found
+
+    async def read(self, plan: Plan, guard: str, alerts: Sequence[Alert], now: Millis) -> History | None:
+        return self._found
+
+
+def asking(approval: str = "dec-1") -> Sight:
+    """An incident that asks a question."""
+    step = Step(
+        id="1", action="risk.reduce_kelly", component="risk", arguments="{}", risk="risky", direction="lowers",
+        delivery="absolute", automatic=False, guard="evidence.var > 1.8",
+    )  # fmt: skip
+    terms = Terms(
+        digest="d", pins="{}", wanted="{}", policy_hash="", current_hash="", quorum=1, asked_at=0, expires_at=1
+    )
+    asked = PendingApproval(id=approval, step="1", why="", arguments="{}", before="{}", terms=terms)
+    plan = Plan(policy="var-breach", system="trading-core", policy_hash="h", mode="auto", steps=(step,))
+    return Sight(shard="trading-core", incident=Incident(id="inc-1", key="k", system="s", plan=plan, approval=asked))
+
+
+@pytest.mark.parametrize("label", ["symbol=BTC-USD", r"$\frac{1}{0}$", "日本\x00\n<!channel>", "x" * 5_000, "_^{}%"])
+def test_whatever_a_label_holds_is_drawn_and_never_interpreted(label: str) -> None:
+    """`$` would begin mathematics, a glyph may be missing, a name may be long: there is a picture all the same."""
+    png = draw(history(name=label, label=label), [(NOW - 600_000, label)])
+    assert png.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", png[16:24])
+    assert (600 <= width <= 900, 200 <= height <= 400) == (True, True)
+
+
+def test_the_picture_is_told_in_words() -> None:
+    """For whoever cannot see it."""
+    assert described(history()) == "var over the last hour: from 1.2 to 2.675, now 2.675, limit 1.8"
+    assert limit_in("evidence.var > 1.8 && evidence.other < 3", "other") == 3.0
+    assert limit_in("evidence.variance > 9", "var") is None
+
+
+async def test_a_question_gets_its_picture_once_slack_has_it() -> None:
+    """Nothing is shown before Slack can show it; then the board is nudged, and the same picture stays."""
+    nudged: list[str] = []
+    came = asyncio.Event()
+
+    def changed(names: Sequence[str]) -> None:
+        nudged.extend(names)
+        came.set()
+
+    async with LocalSlack() as slack:
+        slack.faults.files_late_ms = 700
+        api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token))
+        gallery = Gallery(Charts(Known(history())), api, FakeClock(), changed)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                hanging = tasks.create_task(gallery.run())
+                assert gallery.of(asking()) == ("", "")
+                async with asyncio.timeout(20):
+                    await came.wait()
+                file, words = gallery.of(asking())
+                hanging.cancel()
+        finally:
+            await api.close()
+        assert nudged == ["trading-core|inc-1"]
+        assert slack.state.showable(file)
+        assert words.startswith("var over the last hour")
+        assert slack.state.files[file].content.startswith(b"\x89PNG")
+
+
+async def test_without_a_history_there_is_no_picture_and_no_upload() -> None:
+    """Most policies ask no Prometheus; their cards are simply without."""
+    assert await Charts(Known(None)).picture(asking().incident.plan or Plan(
+        policy="p", system="s", policy_hash="", mode="auto"), "", (), (), NOW) is None  # fmt: skip
