@@ -24,20 +24,17 @@ from bot.core.words import JsonText, Millis
 class Pictures:
     """Draws what the board asks for.
 
-    `dashboard`: the address to look at for a policy of a system, "" where none is configured. `editable`: whether
-    people may ask for a safer value than the one a question names. `chart`: the picture of a question (its file's id, and
-    what it shows in words), ("", "") while there is none.
+    `editable`: whether people may ask for a safer value than the one a question names. `chart`: the picture of a
+    question (its file's id, and what it shows in words), ("", "") while there is none.
     """
 
     def __init__(
         self,
         services: Services,
-        dashboard: Callable[[str, str], str] = lambda system, policy: "",
         editable: Callable[[Incident], bool] = lambda incident: False,
         chart: Callable[[Sight], tuple[str, str]] = lambda sight: ("", ""),
     ) -> None:
         self._services = services
-        self._dashboard = dashboard
         self._editable = editable
         self._chart = chart
 
@@ -47,7 +44,7 @@ class Pictures:
         view = CardView(
             incident=sight.incident,
             shard=sight.shard,
-            dashboard=self._dashboard(sight.shard, plan.policy) if plan is not None else "",
+            dashboard=plan.dashboard if plan is not None else "",
             decision=sight.link,
             readings=sight.readings,
         )
