@@ -233,7 +233,7 @@ class Show:
         self._note(
             "Slack is down: Andon acts, asks and pages all the same; approve with a, or from another terminal"
             if down
-            else "Slack is back: its cards will show what is, each in its own message, nothing twice"
+            else "Slack is back: within ten seconds its cards show what is, nothing twice"
         )
 
     async def kill(self) -> None:
