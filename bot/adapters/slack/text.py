@@ -4,7 +4,7 @@ Used by everything here that renders; `blocks` puts the words into blocks. Whate
 person or a policy goes through `escape` (or `literal`, for plain text), and only this module writes ``<…>``: so a label
 can mention nobody, link nowhere, format nothing and draw no emoji (law 11).
 
-Countdowns ("in 2 min when this was written") change with every rendering. Whoever asks whether a message looks
+Countdowns ("in 2 min when written") change with every rendering. Whoever asks whether a message looks
 different now renders it at `TIMELESS`, where there are none.
 Sources: https://docs.slack.dev/messaging/formatting-message-text and https://docs.slack.dev/reference/block-kit
 """
@@ -163,23 +163,24 @@ def _date(at: Millis, form: str) -> str:
 
 
 def coming(due: Millis, now: Millis) -> str:
-    """When something happens: ``at 14:07:10 (in 2 min when this was written)``."""
+    """When something happens: ``at 14:07:10 (in 2 min when written)``."""
     if now == TIMELESS:
         return f"at {clock(due)}"
     left = f"in {span(_rounded(due - now))}" if due > now else f"due {span(_rounded(now - due))} ago"
-    return f"at {clock(due)} ({left} when this was written)"
+    return f"at {clock(due)} ({left} when written)"
 
 
 def aged(taken: Millis, now: Millis) -> str:
-    """When something was read: ``at 14:05:09 (12 s old when this was written)``."""
+    """When something was read: ``at 14:05:09 (12 s old when written)``."""
     if now == TIMELESS or taken > now:
         return f"at {clock(taken)}"
-    return f"at {clock(taken)} ({span(_rounded(now - taken))} old when this was written)"
+    return f"at {clock(taken)} ({span(_rounded(now - taken))} old when written)"
 
 
 def _rounded(duration_ms: Millis) -> Millis:
-    """To whole seconds: a card is not read with a stopwatch."""
-    return max(1_000, round(duration_ms, -3))
+    """To whole seconds, and from two minutes on to whole minutes: the exact time stands beside it."""
+    size = 60_000 if duration_ms >= 120_000 else 1_000
+    return max(1_000, duration_ms // size * size)
 
 
 def web(url: str) -> str:

@@ -17,7 +17,7 @@ from bot.adapters.slack.shelf import Line
 from bot.adapters.slack.text import MAX_FALLBACK, bold, clip, clock, escape, length, link, moment, short
 from bot.core.effects import Topic
 from bot.core.incident import Incident
-from bot.core.words import JsonText, Millis
+from bot.core.words import JsonText
 from bot.engine.figures import parsed
 
 MAX_LINES: Final = 40  # sections of one message; a message takes 50 blocks
@@ -69,12 +69,15 @@ def facts(incident: Incident) -> JsonText:
     return json.dumps(kept, sort_keys=True, separators=(",", ":"))
 
 
-def told(before: JsonText, after: JsonText, now: Millis) -> tuple[str, ...]:
-    """What to say because the facts changed, a line each; nothing about the first facts, which the card shows."""
+def told(before: JsonText, after: JsonText) -> tuple[str, ...]:
+    """What to say because the facts changed, a line each; nothing about the first facts, which the card shows.
+
+    Without a time where none is known: when it was noticed is not when it happened.
+    """
     old, new = parsed(before), parsed(after)
     if not old:
         return ()
-    return tuple(clip(f"{clock(now)} {words}", MAX_SECTION) for words in [*_news(old, new)][:MAX_TOLD])
+    return tuple(clip(words, MAX_SECTION) for words in [*_news(old, new)][:MAX_TOLD])
 
 
 def _news(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -89,8 +89,8 @@ def _messages(hostile: Hostile) -> Iterator[Message]:
         yield incident_card.render(view, pick((NOW, text.TIMELESS)))
     for _ in range(QUESTIONS):
         extras = Extras(
-            chart=pick(("", "F012345678")), chart_says=text_of(), outcomes=tuple(text_of() for _ in range(hostile.many(6))),
-            card="https://slack.example/p1", runbook="https://runbooks.example/x", editable=True, holdable=True,
+            chart=pick(("", "F012345678")), chart_says=text_of(), card="https://slack.example/p1", runbook="https://runbooks.example/x",
+            outcomes=tuple(text_of() for _ in range(hostile.many(6))), editable=True, holdable=True,
         )  # fmt: skip
         yield decision_card.render(hostile.question(), extras, NOW)
     kept = "{}"
@@ -120,7 +120,7 @@ def _threads(hostile: Hostile) -> Iterator[Message]:
             for _ in range(hostile.many(25))
         ]
         new = timeline.facts(hostile.incident()) if pick((True, False, False)) else old
-        lines += timeline.told(old, new, NOW)
+        lines += timeline.told(old, new)
         message, used = timeline.thread(lines, pick(("", "https://slack.example/p1")))
         assert used >= min(1, len(lines))
         old = new

@@ -53,7 +53,7 @@ def test_it_says_what_fires_what_was_done_and_what_comes_next_and_when() -> None
         "*var* = 1.93 (metrics:var_pct:BTC)",
         "runs only if `evidence.var &gt; 1.8`, then waits for `evidence.var &lt; 1.6`",
         "*risk.reduce_kelly* ✓ done: kelly 0.25 -&gt; 0.1",
-        "(in 2 min when this was written): rung 1: page pm (critical), ",
+        "(in 2 min when written): rung 1: page pm (critical), ",
         "run risk.reduce_kelly if evidence.var &gt; 1.8, unless resolved", "*To be mitigated*", "row T2",
         "7 of 10 automatic",
         "*nobody yet*",

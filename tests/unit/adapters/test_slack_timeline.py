@@ -24,7 +24,7 @@ INCIDENT = Incident(
 def told(**changes: Any) -> str:
     """What is said when an incident changes like this."""
     old, new = timeline.facts(INCIDENT), timeline.facts(replace(INCIDENT, **changes))
-    return "\n".join(timeline.told(old, new, NOW))
+    return "\n".join(timeline.told(old, new))
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_what_was_told_is_not_told_again() -> None:
     """Neither what stays as it is, nor what the engine says itself; and a first look tells nothing."""
     assert told() == ""
     assert told(taken_by="demo-oncall", why="something else", status="parked", counter=7) == ""
-    assert timeline.told("{}", timeline.facts(INCIDENT), NOW) == ()
+    assert timeline.told("{}", timeline.facts(INCIDENT)) == ()
 
 
 def test_pages_that_are_taken_back_are_told() -> None:
     """Whoever was woken may read that it is over."""
     paged = timeline.facts(replace(INCIDENT, paged={"pm": "k", "cro": "k"}))
-    (line,) = timeline.told(paged, timeline.facts(INCIDENT), NOW)
+    (line,) = timeline.told(paged, timeline.facts(INCIDENT))
     assert "*Pages taken back*: cro, pm" in line
 
 
@@ -65,7 +65,7 @@ def test_a_new_episode_is_told_anew() -> None:
     """The same person who sees it again has seen it again."""
     seen = replace(INCIDENT, acknowledged_by="demo-oncall", acknowledged_at=NOW)
     again = replace(seen, episode=2)
-    lines = timeline.told(timeline.facts(seen), timeline.facts(again), NOW)
+    lines = timeline.told(timeline.facts(seen), timeline.facts(again))
     assert any("*Seen* by *demo-oncall*" in line for line in lines)
 
 
