@@ -260,6 +260,8 @@ async def test_a_chart_is_refused_until_slack_is_through_with_it(
     assert (answer["error"], "invalid slack file" in answer["errors"][0]) == ("invalid_blocks", True)
     clock.at += 500
     await client.chat_postMessage(channel=OPS, text="card", blocks=shown)
+    assert (await client.files_info(file=done["files"][0]["id"]))["file"]["mimetype"] == "image/png"
+    slack.world.app.scopes = ("files:write",)
     assert (await refused(client.files_info(file=done["files"][0]["id"])))["needed"] == "files:read"
 
 

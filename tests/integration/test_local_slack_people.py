@@ -87,6 +87,13 @@ async def app(slack: LocalSlack, client: AsyncWebClient) -> AsyncIterator[App]:
     await socket.close()
 
 
+async def status(call: Any) -> int:
+    """Of a request that is made now, its answer read to the end."""
+    async with call as answer:
+        await answer.read()
+        return int(answer.status)
+
+
 async def opened(slack: LocalSlack, client: AsyncWebClient, view: dict[str, Any]) -> str:
     return str((await client.views_open(trigger_id=slack.state.triggers.give(ONCALL), view=view))["view"]["id"])
 
@@ -268,15 +275,26 @@ async def test_the_control_api_acts_for_the_page(slack: LocalSlack, client: Asyn
         assert [(each["ts"], each["text"]) for each in seen["messages"]] == [(ts, "card")]
         click = {"user": ONCALL, "channel": OPS, "ts": ts, "action_id": "andon:ack"}
         async with page.get("/control/events") as events:
-            assert (await page.post("/control/click", json=click)).status == 200
+            assert await status(page.post("/control/click", json=click)) == 200
             assert (await app.next()).payload["actions"][0]["action_id"] == "andon:ack"
             await client.chat_update(channel=OPS, ts=ts, text="acked")
             assert b'"updated"' in await asyncio.wait_for(events.content.readuntil(b"\n\n"), SOON)
         answer = await page.post("/control/click", json=click)
         assert (answer.status, "nothing called 'andon:ack'" in (await answer.json())["error"]) == (400, True)
-        assert (await page.post("/control/faults", json={"outage": "sometimes"})).status == 400
+        assert await status(page.post("/control/faults", json={"outage": "sometimes"})) == 400
         shown = (await (await page.get("/control/shown")).json())["messages"]
         assert [each["text"] for each in shown[0]["versions"]] == ["card", "acked"]
+
+
+async def test_other_sites_in_the_browser_play_no_role(slack: LocalSlack) -> None:
+    """A page from elsewhere can send neither JSON without being asked first, nor anything under a name of its own."""
+    command = b'{"user": "U0ONCALL", "channel": "C0OPS", "text": "/andon status"}'
+    async with ClientSession(slack.url) as page:
+        text = {"Content-Type": "text/plain"}
+        assert await status(page.post("/control/command", data=command, headers=text)) == 415
+        assert await status(page.get("/control/state", headers={"Host": "rebound.example"})) == 403
+        assert await status(page.get("/control/state", headers={"Host": "localhost:1"})) == 200
+    assert not slack.world.changes or slack.world.changes[-1].kind != "notice"
 
 
 def test_a_message_says_whether_it_is_a_reply() -> None:

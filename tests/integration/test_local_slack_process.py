@@ -27,8 +27,9 @@ async def test_it_says_where_it_is_and_ends_with_its_parent() -> None:
             assert (await client.auth_test())["team_id"] == "T0DESK"
             page = await (await session.get(f"{ready['url']}/")).text()
             assert "<!doctype html>" in page
-            script = await session.get(f"{ready['url']}/page/app.js")
-            assert script.content_type.endswith("/javascript")
+            async with session.get(f"{ready['url']}/page/app.js") as script:
+                assert script.content_type.endswith("/javascript")
+                await script.read()
     finally:
         process.stdin.close()
         assert await asyncio.wait_for(process.wait(), SOON) == 0

@@ -2,19 +2,22 @@
 
 Used by the demo (a browser page shows it), by tests and by the bench; an app reaches it with the real slack-sdk by
 `base_url`. It never talks to slack.com. `python -m bot.sandbox.slack` runs it as a process of its own; tests use
-`server.LocalSlack`. What is in it: `world` (what exists and was ever shown), `limits` (Block Kit), `web_api` and its
-methods, `sockets` (Socket Mode), `pushes` (HTTP mode), `people` (what users do), `faults`.
+`server.LocalSlack`. What is in it: `world` (what exists and was ever shown), `limits` (Block Kit), `web_api` and the
+`api_…` methods, `rates` (429), `acts` (what people do), `courier` with `sockets` (Socket Mode) and `pushes` (HTTP
+mode), `responding` (response_url), `faults`, `mentions` (whom something shown would have disturbed), `control`.
 
-Control API (JSON, for the page and for tests of a process of its own; errors are 400 with `{"error": words}`):
+Control API (JSON, for the page and for tests of a process of its own). An act answers `{}`, `{"said": error}` where
+Slack would tell the person that something failed, or `{"errors": {block_id: words}}`; 400 with `{"error": words}` is
+what cannot be done at all, such as a click on a button that is not there.
 
 | request | what it does |
 |---|---|
-| `GET /control/state?user=U…` | everything that user sees: `me, users, channels, groups, messages, home, modals, seq` |
+| `GET /control/state?user=U…` | everything that user sees: `me, app, users, channels, messages, home, modals, …` |
 | `GET /control/events?after=SEQ` | server-sent events: `{seq, kind, channel, ts, user}`, then ask for the state again |
 | `POST /control/click` | `{user, channel, ts, action_id, block_id?, chosen?}`; a view's: `view_id` for channel, ts |
-| `POST /control/submit` | `{user, view_id, values: {block_id: value}}`; answers `{errors: {block_id: words}}` or `{}` |
+| `POST /control/submit` | `{user, view_id, values: {block_id: value}}`; a value is text, an option's, or a list |
 | `POST /control/close` | `{user, view_id}` |
-| `POST /control/command` | `{user, channel, text: "/andon status"}`; answers what Slack says to a command that failed |
+| `POST /control/command` | `{user, channel, text: "/andon status"}` |
 | `POST /control/say` | `{user, channel, text, thread_ts?}`; `<@BOT>` in it is a mention |
 | `POST /control/shortcut` | `{user, channel, ts, callback_id}` |
 | `POST /control/home` | `{user}` opens the app's Home tab |

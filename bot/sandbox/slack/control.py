@@ -1,7 +1,8 @@
 """The control API: what the page shows and does, and tests of a local Slack in a process of its own.
 
 Served by `server`; the requests are listed in the package's docstring. It listens on loopback only, and asks nobody who
-they are: the local Slack is a toy that everybody may play any role in.
+they are: the local Slack is a toy that everybody at this machine may play any role in. Pages of other sites in the same
+browser may not: acts are JSON by their type, which such a page cannot send, and only a loopback name is answered.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from bot.sandbox.slack.acts import Outcome, People
 from bot.sandbox.slack.api_views import payload
@@ -24,9 +27,11 @@ from bot.sandbox.slack.web_api import WebApi
 from bot.sandbox.slack.world import MAX_CHANGES, Change, Posted
 
 Act: TypeAlias = Callable[[dict[str, Any]], Awaitable[Outcome]]
+Handle: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
 MAX_SEEN: Final = 500  # messages of a channel that the page gets: the newest
 BEAT_S: Final = 15.0  # a comment on a quiet line, so that a page that is gone is noticed
+HOME: Final = ("127.0.0.1", "localhost", "::1")
 PAGE: Final = Path(__file__).with_name("page")
 
 
@@ -51,12 +56,12 @@ class Control:
             page.append(web.static("/page", PAGE))
         return [
             *page,
-            *(web.post(f"/control/{name}", _acting(act)) for name, act in acts.items()),
+            *(web.post(f"/control/{name}", _json_only(_acting(act))) for name, act in acts.items()),
             web.get("/control/state", self._look),
             web.get("/control/events", self._events),
             web.get("/control/shown", self._shown),
             web.get("/control/calls", self._calls),
-            web.post("/control/faults", self._fail),
+            web.post("/control/faults", _json_only(self._fail)),
             web.get("/files/{id}", self._file),
         ]
 
@@ -189,7 +194,24 @@ class Control:
         return f"id: {change.seq}\ndata: {json.dumps(asdict(change))}\n\n".encode()
 
 
-def _acting(act: Act) -> Callable[[web.Request], Awaitable[web.Response]]:
+@web.middleware
+async def at_home(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer only whoever calls this machine by a loopback name: another name is a page that rebound its own."""
+    if urlsplit(f"//{request.host}").hostname not in HOME:
+        return web.json_response({"error": "the local Slack answers on loopback only"}, status=403)
+    return await handler(request)
+
+
+def _json_only(handle: Handle) -> Handle:
+    async def checked(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.json_response({"error": "send application/json"}, status=415)
+        return await handle(request)
+
+    return checked
+
+
+def _acting(act: Act) -> Handle:
     async def handle(request: web.Request) -> web.Response:
         try:
             wanted = await request.json()

@@ -17,7 +17,7 @@ from bot.core.words import Millis
 from bot.sandbox.slack import api_files
 from bot.sandbox.slack.acts import People
 from bot.sandbox.slack.calls import Call
-from bot.sandbox.slack.control import Control
+from bot.sandbox.slack.control import Control, at_home
 from bot.sandbox.slack.courier import Courier
 from bot.sandbox.slack.faults import Faults, Outage
 from bot.sandbox.slack.mentions import links, pings
@@ -124,7 +124,7 @@ class LocalSlack:
             self.sockets.cut()
 
     def _application(self, control: Control) -> web.Application:
-        app = web.Application(client_max_size=api_files.MAX_FILE)
+        app = web.Application(client_max_size=api_files.MAX_FILE, middlewares=[at_home])
         app.add_routes(
             [
                 *self._api.routes(),
