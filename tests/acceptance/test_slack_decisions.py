@@ -45,6 +45,14 @@ class SlackDesk(Desk):
     def more_setup(self) -> Json:
         return {"slack": self.screen.section(self.folder)}
 
+    def surroundings(self) -> dict[str, str]:
+        """What makes slack-bolt and slack-sdk forget the token they were given, or leave the machine."""
+        nowhere = "http://127.0.0.1:9"
+        return {
+            "SLACK_CLIENT_ID": "1.2", "SLACK_CLIENT_SECRET": "x", "SLACK_BOT_TOKEN": "xoxb-another",
+            "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "http_proxy": nowhere, "https_proxy": nowhere,
+        }  # fmt: skip
+
     def known_as(self, person: str) -> Json:
         return {"slack": {"team": self.screen.slack.world.team, "user": MEMBERS[person]}}
 

@@ -244,7 +244,7 @@ class Desk:
         return {
             "ANDON_CONFIG": str(self.folder / "configs" / "andon.yaml"), "ANDON_DATA_DIR": str(self.folder / "data"),
             "ANDON_SOCKET": str(self.folder / "data" / "andon.sock"), "ANDON_LOG_FORMAT": "json",
-            "ANDON_CLOCK": self._clock,
+            "ANDON_CLOCK": self._clock, **self.surroundings(),
         }  # fmt: skip
 
     async def open(self) -> None:
@@ -308,6 +308,10 @@ class Desk:
 
     def more_setup(self) -> Json:
         """More of andon.yaml; for a desk with more than this."""
+        return {}
+
+    def surroundings(self) -> dict[str, str]:
+        """More environment for `andon serve`."""
         return {}
 
     def known_as(self, person: str) -> Json:
