@@ -12,7 +12,6 @@ from typing import Final
 from bot.adapters.slack.shelf import Line, Shelf
 from bot.core.effects import PostMessage
 from bot.engine.ports import Clock
-from bot.errors import DeliveryError, StoreError
 
 SAID: Final = "said|"  # nudged when a line was kept
 
@@ -26,14 +25,15 @@ class SlackChat:
         self._nudge = nudge
 
     async def post(self, message: PostMessage, shard: str) -> str:
-        """Keep the words until they are said. DeliveryError when the shelf does not take them."""
+        """Keep the words until they are said.
+
+        StoreUnavailable when the shelf does not take them: no other way would, so they are not given up as what chat
+        refuses is, but stay in the outbox and are handed out again.
+        """
         line = Line(
             id=message.id, shard=shard, incident=message.incident, channel=message.channel, topic=message.topic,
             text=message.text, at=self._clock.now(),
         )  # fmt: skip
-        try:
-            await self._shelf.say(line)
-        except StoreError as error:
-            raise DeliveryError(f"the store did not keep what is to be said in Slack: {error}") from error
+        await self._shelf.say(line)
         self._nudge([SAID])
         return f"slack:{message.id}"

@@ -9,7 +9,7 @@ import pytest
 
 from bot.core.approval import PendingApproval, Terms, Vote
 from bot.core.incident import Incident
-from bot.errors import DeliveryError
+from bot.errors import StoreUnavailable
 from tests.unit.adapters.slack_wall import Stage, incident
 
 pytestmark = pytest.mark.looptime
@@ -191,7 +191,7 @@ async def test_a_shelf_that_is_away_is_told_to_the_engine_and_loses_nothing_late
         await asyncio.sleep(1)
         stage.shelf.down = True
         await stage.commit(incident())
-        with pytest.raises(DeliveryError):
+        with pytest.raises(StoreUnavailable):
             await stage.say("words")
         await asyncio.sleep(5)
         stage.shelf.down = False
