@@ -181,7 +181,12 @@ async def test_a_modal_is_filled_in_refused_and_taken(desk: Desk) -> None:
     opened = await desk.told("interactive")
     reason = {"type": "plain_text_input", "action_id": "value", "multiline": True}
     kelly = {"type": "number_input", "action_id": "value", "is_decimal_allowed": True, "initial_value": "0.1"}
+    options = [{"text": plain(name), "value": name} for name in ("15m", "1h")]
+    lasting = {"type": "static_select", "action_id": "value", "options": options, "initial_option": options[0]}
+    ticks = {"type": "checkboxes", "action_id": "value", "options": options}
     blocks = [
+        {"type": "input", "block_id": "for", "label": plain("For"), "element": lasting},
+        {"type": "input", "block_id": "ticks", "label": plain("Also"), "element": ticks, "optional": True},
         {"type": "input", "block_id": "reason", "label": plain("Reason"), "element": reason},
         {"type": "input", "block_id": "kelly", "label": plain("Kelly"), "element": kelly},
     ]
@@ -189,10 +194,13 @@ async def test_a_modal_is_filled_in_refused_and_taken(desk: Desk) -> None:
     await desk.web.views_open(trigger_id=opened["trigger_id"], view=view | {"blocks": blocks})
     desk.answers["interactive"] = {"response_action": "errors", "errors": {"reason": "say a little more"}}
     await desk.page.type("[data-field=reason] textarea", "no")
+    await desk.page.choose("[data-field=for] select", "1h")
+    await desk.page.click("[data-field=ticks] input")
     await desk.page.click(".modal button", "Deny it")
-    sent = await desk.told("interactive")
-    assert sent["view"]["state"]["values"]["reason"]["value"]["value"] == "no"
-    assert sent["view"]["state"]["values"]["kelly"]["value"]["value"] == "0.1"
+    sent = {name: each["value"] for name, each in (await desk.told("interactive"))["view"]["state"]["values"].items()}
+    assert (sent["reason"]["value"], sent["kelly"]["value"]) == ("no", "0.1")
+    assert sent["for"]["selected_option"]["value"] == "1h"
+    assert [option["value"] for option in sent["ticks"]["selected_options"]] == ["15m"]
     await desk.page.reads("say a little more", "[data-field=reason]")
     assert await desk.page.run("document.querySelector('[data-field=reason] textarea').value") == "no"
     desk.answers.clear()
