@@ -211,7 +211,7 @@ class Board:
         """Look, and do the most urgent job of each channel. Returns in how many seconds there may be more to do."""
         now = self._seconds()
         await self._look(now)
-        todo = [job for job in self._jobs(now) if job.channel and self._skipped.get(job.name, 0.0) <= now]
+        todo = [job for job in self._jobs(now) if job.channel]
         now = self._seconds()
         soon = self._sweep_at - now
         if self.scenery.unseen:
@@ -220,7 +220,10 @@ class Board:
             return min(soon, self.reach.until - now)
         picked: dict[str, Job] = {}
         for job in todo:
-            wait = max(self._pace.wait(job.method, job.channel, now), (job.due - self._clock.now()) / 1000)
+            wait = max(
+                self._pace.wait(job.method, job.channel, now), (job.due - self._clock.now()) / 1000,
+                self._skipped.get(job.name, 0.0) - now,
+            )  # fmt: skip
             if wait > 0:
                 soon = min(soon, wait)
             elif job.channel not in picked:
@@ -317,6 +320,7 @@ class Board:
             await self.reach.worked(self._seconds())
         except SlackThrottledError as error:
             log.info("slack_throttled", kind=job.kind, seconds=error.seconds)
+            self._skipped[job.name] = self._seconds() + min(error.seconds, SKIP_S)  # look-ups have no pace of their own
         except SlackRefusedError as error:
             await self._refused(job, error)
         except DeliveryError as error:

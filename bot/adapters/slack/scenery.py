@@ -68,7 +68,7 @@ class Scenery:
         """Read these again before the next round."""
         for name in names:
             subject = read_subject(name)
-            if subject[1].startswith("inc-"):
+            if subject[0] in self._shards and subject[1].startswith("inc-"):
                 self._nudged[subject] = None
 
     async def read_lines(self) -> None:
@@ -93,7 +93,7 @@ class Scenery:
                 continue
             for line in found:
                 brief = self.briefs.get((shard, line.incident.id))
-                if brief is None or brief.version != line.version or brief.question:
+                if brief is None or brief.version != line.version or brief.question or not brief.channel:
                     self._nudged[(shard, line.incident.id)] = None
             there = {line.incident.id for line in found}
             self._nudged |= {  # closed meanwhile; what is known to be closed never changes

@@ -223,3 +223,53 @@ async def test_a_storm_with_faults_of_every_kind_ends_with_the_truth() -> None:
     everything = [text for one in stage.wall.named("thread:") for text in one.text.split("\n")]
     assert len(everything) == 200
     assert stage.wall.closest() >= 1.0
+
+
+async def test_a_slack_that_is_away_when_andon_starts_shows_everything_when_it_comes() -> None:
+    """Nothing of it was known yet, not even its channels."""
+    stage = Stage()
+    stage.wall.down = True
+    async with asyncio.TaskGroup() as group:
+        stage.begin(group)
+        await asyncio.sleep(1)
+        await stage.commit(incident())
+        await stage.say("words")
+        await asyncio.sleep(50)
+        assert set(await alarms(stage)) == {(NAME, "firing")}
+        stage.wall.down = False
+        await asyncio.sleep(30)
+        stage.end()
+    assert [one.text for one in stage.wall.messages.values()] == ["inc-1 open", "words"]
+    assert await alarms(stage) == [(NAME, "resolved")]
+
+
+async def test_a_look_up_that_is_throttled_waits_too() -> None:
+    """Whether the card stands there cannot be asked for a while: it is neither posted again nor asked for at once."""
+    stage = Stage(manner=Manner(settle_ms=1_000))
+    async with asyncio.TaskGroup() as group:
+        stage.begin(group)
+        await asyncio.sleep(1)
+        stage.wall.lose, stage.wall.throttle = 1, {"conversations.history": 20.0}
+        await stage.commit(incident())
+        await asyncio.sleep(90)
+        assert stage.wall.throttled <= 6
+        stage.wall.throttle = {}
+        await asyncio.sleep(60)
+        await stage.commit(replace(incident(), why="more"))
+        await asyncio.sleep(5)
+        stage.end()
+    assert [one.text for one in stage.wall.named("card:")] == ["inc-1 open more"]
+
+
+async def test_what_is_said_of_an_incident_not_read_yet_waits_for_its_card() -> None:
+    """With hundreds to read at once, words of the last are not taken for words of nobody."""
+    stage = Stage(manner=Manner(storm_cards=1_000))
+    async with asyncio.TaskGroup() as group:
+        stage.begin(group)
+        await asyncio.sleep(1)
+        await stage.say("words", "inc-399")
+        await stage.commit(*(incident(f"inc-{number:03}") for number in range(400)))
+        await asyncio.sleep(5)
+        stage.end()
+    assert stage.wall.named("words:") == []
+    assert len(stage.wall.named("card:")) == 5
