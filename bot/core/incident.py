@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from bot.core.alert import Alert
 from bot.core.approval import Approval, PendingApproval
 from bot.core.plan import Plan
+from bot.core.reading import Reading
 from bot.core.record import Timer
 from bot.core.words import AggregateId, JsonText, Millis, Severity
 
@@ -105,6 +106,7 @@ class Incident:
     frozen: bool = False
     level: int = 0
     paged: dict[str, str] = field(default_factory=dict)  # service -> dedup key of its open page, taken back on resolve
+    readings: tuple[Reading, ...] = ()  # what this episode's evidence said last, for people to see
     heard: tuple[str, ...] = ()  # ids of people's newest requests, so that a copy changes nothing again
 
     @property

@@ -32,6 +32,7 @@ from bot.core.events import (
     SlotGranted,
     SlotQueued,
     StepNotSent,
+    StepReport,
     StepShadowed,
     StepSucceeded,
     StepUnknown,
@@ -174,6 +175,8 @@ def _fold(incident: Incident, event: IncidentEvent, now: Millis) -> Transition[I
     draft = Draft(incident, now)
     decision = row.fold(draft, event)
     if isinstance(decision, Applied):
+        if isinstance(event, StepReport | EvidenceObserved) and event.readings:
+            draft.change(readings=event.readings)
         if draft.incident.status not in row.to:
             raise AssertionError(f"{incident.status} + {event.kind} led to {draft.incident.status}, not in the table")
         return Transition(draft.incident, tuple(draft.effects), decision)

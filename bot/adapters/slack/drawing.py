@@ -17,6 +17,7 @@ from bot.adapters.slack.incident_card import CardView
 from bot.adapters.slack.shapes import Message
 from bot.adapters.slack.shelf import Line
 from bot.adapters.slack.sights import Sight, StormSight
+from bot.adapters.slack.text import TIMELESS
 from bot.core.incident import Incident
 from bot.core.words import JsonText, Millis
 
@@ -46,7 +47,8 @@ class Pictures:
             shard=sight.shard,
             dashboard=plan.dashboard if plan is not None else "",
             decision=sight.link,
-            readings=sight.readings,
+            # A figure that moves is no reason to edit a card: it is shown with whatever else changed.
+            readings=sight.incident.readings if now != TIMELESS else (),
         )
         return incident_card.render(view, now)
 

@@ -15,7 +15,7 @@ import structlog
 
 from bot.adapters.http_services import Services
 from bot.adapters.slack import home, overview
-from bot.adapters.slack.members import Members, Stranger
+from bot.adapters.slack.members import Known, Members, Stranger
 from bot.adapters.slack.speaking import Speaking
 from bot.core.events import Budget
 from bot.core.words import AggregateId
@@ -52,10 +52,11 @@ class Homes:
     async def opened(self, team: str, user: str) -> None:
         """Publish this person's tab, and keep it fresh for a while."""
         self._open.pop((team, user), None)
+        if not await self._publish(team, user):
+            return  # a crowd of strangers puts nobody's tab out of date
         self._open[team, user] = asyncio.get_running_loop().time()
         while len(self._open) > MAX_OPEN:
             self._open.popitem(last=False)
-        await self._publish(team, user)
 
     async def run(self) -> None:
         """Keep open tabs fresh, for ever."""
@@ -72,7 +73,8 @@ class Homes:
                     log.warning("home_not_published", user=user, error=str(error))
             await asyncio.sleep(EVERY_SECONDS if self._open else 0)
 
-    async def _publish(self, team: str, user: str) -> None:
+    async def _publish(self, team: str, user: str) -> bool:
+        """Show it; whether it is the tab of somebody known."""
         who = await self._members.who(team, user)
         if isinstance(who, Stranger):
             view = home.stranger(who.why)
@@ -80,3 +82,4 @@ class Homes:
             links = await self._links() if self._links is not None else {}
             view = home.render(await overview.look(self._services, who.person, self._budget), links)
         await self._speaking.publish(user, view)
+        return isinstance(who, Known)

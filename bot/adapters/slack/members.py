@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from bot.adapters.slack.api import SlackApi
+from bot.adapters.slack.api import SlackApi, SlackRefusedError
 from bot.core.approval import Vote
 from bot.errors import DeliveryError
 from policies.people import PeopleDocument
@@ -27,6 +27,9 @@ GROUPS_SECONDS: Final = 60.0  # usergroups.users.list allows 20 a minute
 GROUPS_STALE_SECONDS: Final = 3_600.0  # a roster nobody could read for an hour is no roster
 MAX_KNOWN: Final = 1_000  # members looked up and remembered
 VIA: Final = "slack:"
+# Slack's words for what is not there: an answer, and no reason to go by what was so before.
+NOBODY: Final = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
+NO_GROUP: Final = frozenset({"no_such_subteam", "subteam_disabled", "subteam_not_found"})
 
 log = structlog.get_logger(__name__)
 
@@ -122,6 +125,9 @@ class Members:
             looked = self._api.client.users_info(user=user)
             answer = await self._api.ask("users.info", looked, seconds=ASK_SECONDS)
         except DeliveryError as error:
+            if isinstance(error, SlackRefusedError) and error.code in NOBODY:
+                self._well.pop(user, None)
+                return _against(None, self._team())
             if well is not None and self._now() - well < STALE_SECONDS:
                 return ""
             log.warning("member_not_told", user=user, error=str(error))
@@ -151,7 +157,7 @@ class Members:
                 answer = await self._api.ask("usergroups.users.list", looked)
             except DeliveryError as error:
                 problems[group] = str(error)
-                self._outdate(group)
+                self._outdate(group, gone=isinstance(error, SlackRefusedError) and error.code in NO_GROUP)
                 log.warning("user_group_not_read", group=group, error=str(error))
                 continue
             self._keep(group, tuple(str(user) for user in answer.get("users", ())))
@@ -165,9 +171,9 @@ class Members:
             self._revision += 1
         self._groups[group] = (users, self._now())
 
-    def _outdate(self, group: str) -> None:
+    def _outdate(self, group: str, *, gone: bool) -> None:
         known = self._groups.get(group)
-        if known is not None and self._now() - known[1] > GROUPS_STALE_SECONDS:
+        if known is not None and (gone or self._now() - known[1] > GROUPS_STALE_SECONDS):
             del self._groups[group]
             self._revision += 1
 

@@ -167,9 +167,9 @@ def words_name(line: str) -> str:
 
 
 def incident_of(name: str) -> tuple[str, AggregateId] | None:
-    """(shard, incident) that a message's name is about; None for a digest or words."""
+    """(shard, incident) that a message's name is about; None for a digest, words, or what no board wrote."""
     kind, _, rest = name.partition(":")
-    if kind not in ("card", "question", "thread"):
+    shard, bar, about = rest.partition("|")
+    if kind not in ("card", "question", "thread") or not bar:
         return None
-    shard, incident, *_ = rest.split("|")
-    return shard, incident
+    return shard, about.partition("|")[0]

@@ -168,15 +168,18 @@ class Show:
             return
         facts = self._drawing.facts(sight)
         told = self._drawing.told(card.facts, facts, self._now())
-        words = [*told, *(self._drawing.line(line) for line in job.lines)]
+        words = [
+            *(self._drawing.line(line) for line in job.lines),
+            *told,
+        ]  # what was noticed is newer than what was said
         if not words:
             await self._placer.note(card, look=card.look, facts=facts)
             return
         message, used = self._drawing.thread(words)
         want = Want(
             name=job.name, channel=card.channel, message=message, thread=card.ts,
-            lines=tuple(line.delivery for line in job.lines[: max(0, used - len(told))]),
-            facts=facts if used >= len(told) else card.facts,
+            lines=tuple(line.delivery for line in job.lines[:used]),
+            facts=facts if used == len(words) else card.facts,
         )  # fmt: skip
         if await self._post(want) is not None:
             await self._note_said(job.name)

@@ -16,7 +16,6 @@ from typing import Protocol
 from bot.adapters.slack.shapes import Message
 from bot.adapters.slack.shelf import Line
 from bot.core.incident import Incident
-from bot.core.reading import Reading
 from bot.core.words import AggregateId, JsonText, Millis, Severity
 
 
@@ -24,15 +23,13 @@ from bot.core.words import AggregateId, JsonText, Millis, Severity
 class Sight:
     """One incident, as it is to be shown. `link`: where its decision is asked, "" where none is.
 
-    `outcomes`: what became of the same policy's last incidents, newest first, in plain words. `readings`: the newest of
-    each name.
+    `outcomes`: what became of the same policy's last incidents, newest first, in plain words.
     """
 
     shard: str
     incident: Incident
     link: str = ""
     outcomes: tuple[str, ...] = ()
-    readings: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
