@@ -116,7 +116,7 @@ class PeopleDocument(StrictModel):
             if roster.system in {system, EVERY} and risk_rank(roster.risk) >= risk_rank(risk)
             for person in roster.people
         ]
-        return tuple(dict.fromkeys(person for person in named if self.by_id(person) is not None))
+        return tuple(dict.fromkeys(person for person in named if self._may_act(person)))
 
     def slack_groups(self) -> tuple[str, ...]:
         """Every Slack user group a roster names."""
@@ -145,7 +145,12 @@ class PeopleDocument(StrictModel):
     def may_break_glass(self, system: str, person: str) -> bool:
         """Whether this person may act alone on this system, where a policy's step names them."""
         listed = any(r.system in {system, EVERY} and person in r.people for r in self.rosters.break_glass)
-        return listed and self.by_id(person) is not None
+        return listed and self._may_act(person)
+
+    def _may_act(self, person: str) -> bool:
+        """Whether this is somebody, and not a viewer: a roster makes nobody more than their role does."""
+        known = self.by_id(person)
+        return known is not None and VIEWER not in known.roles
 
     def contact(self, service: str) -> ContactDoc | None:
         """Who answers for a paged service."""

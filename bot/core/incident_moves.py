@@ -47,8 +47,8 @@ def start_episode(draft: Draft) -> None:
     claimed = max((alert.severity for alert in incident.firing), key=severity_rank, default=incident.severity)
     draft.change(
         status="open", episode=incident.episode + 1, cursor=0, episode_at=draft.now, fence=0, run="", tries=0, level=0,
-        findings={}, readings=(), mitigated_at=None, resolved_at=None, acknowledged_by="", acknowledged_at=None, taken_by="",
-        frozen=False, timers={}, severity=plan.severity or claimed, approval=None, granted=None, climbed=(),
+        findings={}, mitigated_at=None, resolved_at=None, acknowledged_by="", acknowledged_at=None, taken_by="",
+        frozen=False, timers={}, readings=(), severity=plan.severity or claimed, approval=None, granted=None, climbed=(),
         held_until=0, doubt="", requesters=tuple(sorted({alert.injected_by for alert in incident.firing} - {""})),
     )  # fmt: skip
     arm_ladder(draft)

@@ -33,7 +33,6 @@ async def take_all(folder: Path) -> None:
         await page.resize(WIDE, TALL)
         await page.go(stage.slack_page)
         await _breach(stage, page, folder)
-        await _home(page, folder)
         await _commands(page, folder)
         await _storm(stage, page, folder)
         assert page.troubles == [], page.troubles
@@ -47,6 +46,7 @@ async def _breach(stage: Stage, page: Page, folder: Path) -> None:
     await page.picture(folder / "card.png", CARD, width=COLUMN)
     await page.sees(f"document.querySelector({QUESTION!r})?.innerText.includes('trading.halt')", ASKED_WITHIN)
     await page.picture(folder / "decision.png", QUESTION, width=COLUMN)
+    await _home(page, folder)
     await page.click(f"{QUESTION} button", "Deny…")
     await page.sees("document.querySelector('.modal textarea, .modal input')", SOON)
     await page.picture(folder / "deny.png", ".modal")
@@ -61,7 +61,6 @@ async def _breach(stage: Stage, page: Page, folder: Path) -> None:
     await page.picture(folder / "decided.png", "#messages article:has(.note):not(.ephemeral)", width=COLUMN)
     await page.click("#messages .thread-door:not(.quiet)")
     await page.sees("!document.querySelector('#thread').hidden")
-    await page.point_away()
     await page.picture(folder / "thread.png")
     await page.click("#thread .close")
 
@@ -77,9 +76,9 @@ async def _approve(page: Page) -> None:
 
 
 async def _home(page: Page, folder: Path) -> None:
-    await _as(page, PERSON)
+    """The Home tab while a question waits, and the form of an action."""
     await page.click("[data-place=home]")
-    await page.sees("document.querySelector('.home .block')", SOON)
+    await page.reads("trading.halt", ".home", SOON)
     await page.picture(folder / "home.png")
     await page.click(".home button", "Run an action …")
     await page.sees("document.querySelector('.modal select')", SOON)
@@ -90,10 +89,13 @@ async def _home(page: Page, folder: Path) -> None:
     await page.picture(folder / "run.png", ".modal")
     await page.click(".modal .close")
     await page.sees("document.querySelector('#modal').hidden")
+    await page.click("[data-place=C0OPS]")
+    await page.sees(f"document.querySelector({QUESTION!r})", SOON)
 
 
 async def _commands(page: Page, folder: Path) -> None:
     """What `/andon` answers, to the person alone."""
+    await _as(page, PERSON)
     await page.click("[data-place=C0QUANT]")
     for number, command in enumerate(("/andon frezze all", "/andon help"), 1):
         await page.type("#words", command)

@@ -6,11 +6,15 @@
 -- ARGV[1] replica
 -- ARGV[2] for how long, in ms; 0 gives it back
 --
--- Returns 1 when the lease is this replica's now, else 0.
+-- Returns 1 when the lease is this replica's now, else 0. What is no lease is taken over: one that never ends, or later
+-- than any of ours, or that is no string. No board wrote it, and nobody would say anything in Slack for as long.
 
-local holder = redis.call('GET', KEYS[1])
+local holder = redis.call('TYPE', KEYS[1])['ok'] == 'string' and redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
-  return 0
+  local left = redis.call('PTTL', KEYS[1])
+  if ARGV[2] == '0' or (left >= 0 and left <= tonumber(ARGV[2])) then
+    return 0
+  end
 end
 if ARGV[2] == '0' then
   redis.call('DEL', KEYS[1])

@@ -173,12 +173,9 @@ class Page:
             box.dispatchEvent(new Event("change", {{bubbles: true}})); }})()"""
         )
 
-    async def point_away(self) -> None:
-        """Move the pointer where it highlights nothing."""
-        await self.ask("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
-
     async def picture(self, file: Path, selector: str = "", *, width: int = 0) -> None:
         """A PNG of the tab, or of one element of it, at most `width` CSS pixels of it."""
+        await self.ask("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)  # where it highlights nothing
         clip = {}
         if selector:
             box = await self.run(
