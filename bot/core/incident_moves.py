@@ -48,8 +48,9 @@ def start_episode(draft: Draft) -> None:
     draft.change(
         status="open", episode=incident.episode + 1, cursor=0, episode_at=draft.now, fence=0, run="", tries=0, level=0,
         findings={}, mitigated_at=None, resolved_at=None, acknowledged_by="", acknowledged_at=None, taken_by="",
-        frozen=False, timers={}, readings=(), severity=plan.severity or claimed, approval=None, granted=None, climbed=(),
-        held_until=0, doubt="", requesters=tuple(sorted({alert.injected_by for alert in incident.firing} - {""})),
+        frozen=False, timers={}, severity=plan.severity or claimed, approval=None, granted=None, climbed=(),
+        held_until=0, doubt="", readings=(),
+        requesters=tuple(sorted({alert.injected_by for alert in incident.firing} - {""})),
     )  # fmt: skip
     arm_ladder(draft)
     if plan.page_on_open is not None:
