@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from bot.adapters.slack.jobs import Scene, jobs
 from bot.adapters.slack.pacing import BUDGETS, LEAST_WAIT_S, LONGEST_WAIT_S, MESSAGE_GAP_S, POST, UPDATE, Pace
-from bot.adapters.slack.shelf import Placed
+from bot.adapters.slack.shelf import Line, Placed
 from bot.adapters.slack.sights import Brief
 from bot.adapters.slack.storm import Storm, weather
 
@@ -97,3 +98,18 @@ def test_another_storm_has_a_digest_of_its_own() -> None:
     flickering = judged([brief(n, 100_001 + n) for n in range(4)], 101_000, replace(old, over=False))
     assert flickering is not None
     assert (flickering.fresh, flickering.began) == (False, 100_000)
+
+
+def test_words_about_an_incident_not_read_yet_wait_and_those_about_nobody_do_not() -> None:
+    """Where a line belongs is not guessed: below its card, or, when there is no such incident, in the channel."""
+    line = Line(id="m1", shard="s", incident="inc-001", channel="", topic="acted", text="words", at=1, delivery="1")
+
+    def found(pending: bool) -> list[str]:
+        scene = Scene(
+            briefs={}, places={}, lines=[line], storms={}, home="C1", channel_of=lambda line: "C1", due=lambda name: 0,
+            pending=lambda subject: pending, digest_looks={}, tells=lambda brief, card: False,
+        )  # fmt: skip
+        return [job.name for job in jobs(scene)]
+
+    assert found(True) == []
+    assert found(False) == ["words:m1"]
