@@ -112,7 +112,9 @@ class Show:
         if placed is None:
             return
         if not placed.ts:
-            placed = await self._placer.settled(placed)
+            card = self._placer.places.get(card_name(*job.subject))
+            thread = placed.thread or (card.ts if card is not None else "")
+            placed = await self._placer.settled(replace(placed, channel=placed.channel or job.channel, thread=thread))
             if placed is None:
                 return
         sight = await self._sight(job.subject)
@@ -168,10 +170,8 @@ class Show:
             return
         facts = self._drawing.facts(sight)
         told = self._drawing.told(card.facts, facts, self._now())
-        words = [
-            *(self._drawing.line(line) for line in job.lines),
-            *told,
-        ]  # what was noticed is newer than what was said
+        words = [self._drawing.line(line) for line in job.lines]
+        words += told  # what is noticed now is newer than what was said before
         if not words:
             await self._placer.note(card, look=card.look, facts=facts)
             return
