@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from bot.adapters.slack.api import MAX_PAGES, PAGE, SlackApi, SlackRefusedError
 from bot.adapters.slack.manifest import SCOPES
+from bot.adapters.slack.members import against
 from bot.core.words import Millis
 from bot.errors import DeliveryError
 from policies.people import PeopleDocument
@@ -215,21 +216,12 @@ async def _people(api: SlackApi, wanted: Wanted, team: str) -> list[Finding]:
         except DeliveryError as error:
             return [Finding("people", "untold", str(error))]
         else:
-            against = _against(answer.get("user") or {})
-            problems |= {person.id: against} if against else {}
+            problem = against(answer.get("user"), person.slack.team)
+            problems |= {person.id: problem} if problem else {}
     if problems:
         told = "; ".join(f"{who}: {why}" for who, why in list(problems.items())[:MAX_NAMED])
         return [Finding("people", "wrong", told, "correct slack: in people.yaml; they decide nothing from Slack")]
     return [Finding("people", "ok", f"{len(here)} of {len(wanted.people.people)} people are members in good standing")]
-
-
-def _against(user: Mapping[str, Any]) -> str:
-    """Why a member could decide nothing, as `members` sees it."""
-    marks = {
-        "deleted": "is deactivated", "is_bot": "is a bot", "is_restricted": "is a guest",
-        "is_ultra_restricted": "is a guest", "is_stranger": "is of another workspace",
-    }  # fmt: skip
-    return next((why for mark, why in marks.items() if user.get(mark)), "")
 
 
 # --- the way in -----------------------------------------------------------------------------------------------------

@@ -127,12 +127,12 @@ class Members:
         except DeliveryError as error:
             if isinstance(error, SlackRefusedError) and error.code in NOBODY:
                 self._well.pop(user, None)
-                return _against(None, self._team())
+                return against(None, self._team())
             if well is not None and self._now() - well < STALE_SECONDS:
                 return ""
             log.warning("member_not_told", user=user, error=str(error))
             return "Slack cannot be asked who you are now; use `andon` on the command line"
-        problem = _against(answer.get("user"), self._team())
+        problem = against(answer.get("user"), self._team())
         self._well.pop(user, None)
         if problem:  # asked anew each time: whoever is put right may act at once
             return problem
@@ -178,8 +178,8 @@ class Members:
             self._revision += 1
 
 
-def _against(user: object, team: str) -> str:
-    """What speaks against letting this member decide, in one sentence; "" for nothing."""
+def against(user: object, team: str) -> str:
+    """What speaks against letting this member of `team` decide, in one sentence; "" for nothing."""
     if not isinstance(user, Mapping):
         return "Slack does not know you"
     if user.get("deleted"):
