@@ -166,5 +166,5 @@ def _duration(text: str) -> Millis | None:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second: brackets by the thousand
         return text

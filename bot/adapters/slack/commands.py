@@ -66,7 +66,8 @@ class Commands:
             return Tell(answers.wrong(str(error), f"type it like: /andon {grammar.VERBS[command.verb].usage}"))
         if isinstance(found, Show) and not forms:
             return Tell(answers.wrong("this asks for a form, and a mention cannot open one", f"type /andon {text}"))
-        return Tell(found.message, command.aloud) if isinstance(found, Tell) else found
+        aloud = command.aloud and not isinstance(command.ask, asks.Approve)  # nobody would take its buttons away again
+        return Tell(found.message, aloud) if isinstance(found, Tell) else found
 
     async def _do(self, order: Order, ask: asks.Ask) -> Tell | Show:
         """Whatever changes something, or leads to it. Raises Unwelcome for whoever may only look."""

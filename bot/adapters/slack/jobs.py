@@ -143,8 +143,10 @@ def _ended_questions(scene: Scene) -> Iterable[Job]:
         if brief is not None and name == question_name(*subject, brief.question):
             continue
         if placed.look.partition("@")[2] != ended_look(brief, "").partition("@")[2]:
+            card = scene.places.get(card_name(*subject))  # a place that did not open tells no channel; it is its card's
             yield Job(
-                kind="question_end", name=name, channel=placed.channel, method=UPDATE if placed.ts else POST,
+                kind="question_end", name=name, channel=placed.channel or (card.channel if card is not None else ""),
+                method=UPDATE if placed.ts else POST,
                 rank=(DECISION, 0), subject=subject, due=scene.due(name),
             )  # fmt: skip
 

@@ -129,7 +129,7 @@ def carried(metadata: str) -> Mapping[str, Any]:
     """What a modal carries as JSON. Raises InputError."""
     try:
         found = json.loads(metadata)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise InputError("private_metadata", "is not what Andon put there; open the form again")

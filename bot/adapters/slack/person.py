@@ -80,6 +80,11 @@ def refused(outcomes: Sequence[Outcome]) -> bool:
     return all(isinstance(decision, Denied) for _, _, decision in outcomes)
 
 
+def changed(outcomes: Sequence[Outcome]) -> bool:
+    """Whether anything is different now."""
+    return any(isinstance(decision, Applied) for _, _, decision in outcomes)
+
+
 def _word(outcome: Outcome, *, several: bool) -> str:
     shard, _, decision = outcome
     match decision:

@@ -95,7 +95,9 @@ class Placer:
         if kept.ts:
             return kept
         if kept.posting is not None:
-            standing = await self.settled(kept if kept.channel else replace(kept, channel=want.channel))
+            standing = await self.settled(
+                kept if kept.channel else replace(kept, channel=want.channel, thread=want.thread)
+            )
             if standing is not None or want.name in self.places:
                 return standing
             kept = Placed(name=want.name)

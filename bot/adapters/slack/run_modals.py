@@ -218,6 +218,6 @@ def _json(field: str, seen: Typed) -> Any:
         return None
     try:
         return json.loads(said)
-    except ValueError:
+    except (ValueError, RecursionError):
         seen.problems[field] = 'This is not JSON. Write it like {"name": "value"} or "text".'
         return None

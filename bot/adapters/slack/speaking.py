@@ -7,6 +7,7 @@ go into the channel for their eyes only, and from the Home tab, which has no cha
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -17,7 +18,7 @@ from yarl import URL
 from bot.adapters.slack import modals
 from bot.adapters.slack.api import SlackApi
 from bot.adapters.slack.person import Deed, Show, Tell
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, DeliveryUncertain
 
 RESPOND_SECONDS: Final = 5.0
 HOOKS: Final = "hooks.slack.com"  # where every response_url of Slack's leads
@@ -68,10 +69,9 @@ class Speaking:
 
     async def _tell(self, deed: Deed, words: Tell) -> None:
         body: dict[str, Any] = {"text": words.message.text, "blocks": list(words.message.blocks)}
-        if deed.response_url and URL(deed.response_url).host in self._hosts:
-            kind = "in_channel" if words.in_channel else "ephemeral"
-            await self._respond(deed.response_url, {**body, "response_type": kind, "replace_original": False})
-        elif deed.channel and words.in_channel:
+        if self._is_slack_s(deed.response_url) and await self._responded(deed, body, aloud=words.in_channel):
+            return
+        if deed.channel and words.in_channel:
             await self._api.post(deed.channel, words.message, thread=deed.thread)
         elif deed.channel:
             said = self.client.chat_postEphemeral(
@@ -80,6 +80,26 @@ class Speaking:
             await self._api.ask("chat.postEphemeral", said)
         else:
             await self._show(deed, modals.answer(words.message))
+
+    def _is_slack_s(self, url: str) -> bool:
+        """Whether an address leads to Slack and nowhere else."""
+        try:
+            return bool(url) and URL(url).host in self._hosts
+        except ValueError:
+            return False
+
+    async def _responded(self, deed: Deed, body: Mapping[str, Any], *, aloud: bool) -> bool:
+        """By response_url. False: it is used up or too old, and there is a channel to say it in."""
+        kind = "in_channel" if aloud else "ephemeral"
+        try:
+            await self._respond(deed.response_url, {**body, "response_type": kind, "replace_original": False})
+        except DeliveryUncertain:
+            raise
+        except DeliveryError:
+            if not deed.channel:
+                raise
+            return False
+        return True
 
     async def _respond(self, url: str, body: dict[str, Any]) -> None:
         session = self.client.session
@@ -91,5 +111,7 @@ class Speaking:
             ):
                 if response.status != 200:
                     raise DeliveryError(f"response_url: Slack answered HTTP {response.status}")
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except aiohttp.ClientConnectorError as error:
             raise DeliveryError(f"response_url: {type(error).__name__}") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise DeliveryUncertain(f"response_url: {type(error).__name__}") from error

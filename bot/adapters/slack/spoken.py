@@ -27,7 +27,7 @@ class Spoken:
         """Show the incident that this message is about."""
         for name, placed in (await self._shelf.places()).items():
             subject = incident_of(name)
-            if subject is not None and placed.channel == channel and ts in (placed.ts, placed.thread):
+            if subject is not None and ts and placed.channel == channel and ts in (placed.ts, placed.thread):
                 return await self._commands.answer(deed.order(who), f"show {subject[1]}")
         words = "this message is none of Andon's cards"
         return Tell(answers.wrong(words, "use it on a card, or `/andon incidents` to find one"))

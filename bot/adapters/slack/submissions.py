@@ -14,11 +14,12 @@ from bot.adapters import http_cards
 from bot.adapters.desk import Desk, Outcome
 from bot.adapters.desk_runs import Runs, Wanted
 from bot.adapters.desk_silences import Silences, Wish
+from bot.adapters.http_cards import Card
 from bot.adapters.http_lookup import find_incident
 from bot.adapters.http_services import Services
-from bot.adapters.slack import forms, modals, run_modals
+from bot.adapters.slack import editing, forms, modals, run_modals
 from bot.adapters.slack.members import Known
-from bot.adapters.slack.person import Answer, Deed, Errors, Show, refused, said, told
+from bot.adapters.slack.person import Answer, Deed, Errors, Show, changed, refused, said, told
 from bot.core.action import Catalogue
 from bot.errors import InputError
 
@@ -53,7 +54,9 @@ class Submissions:
                 return await self._edit(who, form, deed)
         outcomes = await self._outcomes(who, form, deed)
         words = said(outcomes)
-        return Show(modals.told("Not done", words)) if refused(outcomes) else told(words)
+        if refused(outcomes):
+            return Show(modals.told("Not done", words))
+        return told(words) if changed(outcomes) else Show(modals.told(_DONE, words))  # a form that closes says: done
 
     async def _outcomes(self, who: Known, form: forms.Form, deed: Deed) -> list[Outcome]:
         order, desk = deed.order(who), self._desk
@@ -110,6 +113,7 @@ class Submissions:
             raise InputError("decision", "is over; its card says who decided, or what is asked now")
         if card["you"]["not_deny"] or card["you"]["not_approve"]:
             return Show(modals.told("Not done", card["you"]["not_approve"] or card["you"]["not_deny"]))
+        self._must_be_safer(found.shard, card, form.arguments)
         wanted = Wanted(
             action=card["action"], system=found.shard, component=card["component"],
             arguments={**json.loads(card["arguments"]), **form.arguments}, reason=form.reason,
@@ -123,6 +127,16 @@ class Submissions:
             approval=ref.approval, digest=ref.digest, reason=f"instead {instead} was ordered ({incident})",
         )  # fmt: skip
         return Show(modals.told(_DONE, f"{said(outcomes)} ({incident}). {said(no)}"))
+
+    def _must_be_safer(self, shard: str, card: Card, arguments: Mapping[str, float]) -> None:
+        """Each figure within the bounds of now, whatever the form was opened with. Raises InputError."""
+        bounds = {
+            each.name: each for each in editing.bounds(self._services, shard, card["component"], card["arguments"])
+        }
+        for name, value in arguments.items():
+            bound = bounds.get(name)
+            if bound is None or not bound.least <= value <= bound.most:
+                raise InputError(name, f"cannot be {value:g} here; ask for a safer value on the card again")
 
     async def _silence(self, who: Known, form: forms.SilenceForm, deed: Deed) -> Answer:
         wish = Wish(matchers=form.matchers, for_ms=form.for_ms, comment=form.comment)
