@@ -24,7 +24,7 @@ from bot.adapters.slack.jobs import Job, Scene, jobs
 from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.pacing import Pace
 from bot.adapters.slack.placing import SETTLE_MS, Placer, Slack
-from bot.adapters.slack.reach import Reach
+from bot.adapters.slack.reach import ALARM_S, ASIDE_S, Reach
 from bot.adapters.slack.scenery import Scenery
 from bot.adapters.slack.shelf import Placed, Shelf, card_name, digest_name, subject
 from bot.adapters.slack.showing import Hands, Show
@@ -100,6 +100,7 @@ class Board:
         self._wake = asyncio.Event()
         self._leads = asyncio.Event()
         self._leads_until = 0.0
+        self._aside_until = 0.0  # until then another replica may lead
         self._fresh = True  # the next round as leader begins by reading everything
         self._lines_due = False
         self._sweep_at = 0.0
@@ -141,7 +142,8 @@ class Board:
         while True:
             asked = self._seconds()
             try:
-                if await self._shelf.lead(self._replica, self._manner.lease_ms):
+                await self._stand_aside(asked)
+                if asked >= self._aside_until and await self._shelf.lead(self._replica, self._manner.lease_ms):
                     self._leads_until = asked + self._manner.lease_ms / 1000
                     if not self._leads.is_set():
                         self._fresh = True
@@ -152,6 +154,14 @@ class Board:
             if not self.leading:
                 self._leads.clear()
             await asyncio.sleep(self._manner.renew_s)
+
+    async def _stand_aside(self, now: float) -> None:
+        """Slack may be away for this replica alone: for a lease's time another one may try; then this one again."""
+        if self.leading and self.reach.away(now, ASIDE_S) and now >= self._aside_until + ALARM_S:
+            log.warning("slack_board_stands_aside", replica=self._replica, standing=self.reach.standing)
+            self._leads_until = 0.0
+            self._aside_until = now + self._manner.lease_ms / 1000
+            await self._shelf.resign(self._replica)
 
     async def _forward(self) -> None:
         """What this replica committed goes to whoever leads."""
@@ -240,6 +250,8 @@ class Board:
             self._fresh = False
             self.scenery.forget()
             await self.placer.recall()
+            if self.placer.places:  # somebody else led before
+                self._pace.begin(now)
             self._sweep_at = now
         if now >= self._sweep_at:
             await self._ask_slack(now)

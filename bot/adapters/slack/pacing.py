@@ -45,13 +45,18 @@ class Pace:
     """What was sent when, and what Slack said to wait."""
 
     gap_s: float = MESSAGE_GAP_S
+    _begun: float = 0.0
     _free: dict[str, float] = field(default_factory=dict)  # channel -> when it takes the next message
     _blocked: dict[str, float] = field(default_factory=dict)  # method -> when Slack takes it again
     _buckets: dict[str, _Bucket] = field(default_factory=dict)
 
+    def begin(self, now: float) -> None:
+        """Another replica may have sent just now: every channel waits a gap."""
+        self._begun = now + self.gap_s
+
     def wait(self, method: str, channel: str, now: float) -> float:
         """Seconds until this call may go out; 0: now."""
-        until = max(self._free.get(channel, 0.0), self._blocked.get(method, 0.0))
+        until = max(self._begun, self._free.get(channel, 0.0), self._blocked.get(method, 0.0))
         wait = max(until - now, self._short(method, now))
         return wait if wait > NEARLY_S else 0.0
 

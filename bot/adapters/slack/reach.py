@@ -12,6 +12,7 @@ from bot.engine.alarms import Alarms
 
 NAME: Final = "AndonSlackUnreachable"
 ALARM_S: Final = 30.0  # without a call that worked, before anybody is told
+ASIDE_S: Final = 15.0  # before another replica may try, so that nobody is paged for one that is cut off alone
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 10.0  # between two tries while it is away: how late the cards are when it is back
 FIX: Final = (
@@ -55,9 +56,13 @@ class Reach:
             self._told = False
             await self._alarms.clear(self._shard, NAME)
 
+    def away(self, now: float, seconds: float) -> bool:
+        """Whether it has taken nothing for so long."""
+        return self._failing_since is not None and now - self._failing_since >= seconds
+
     async def judge(self, now: float) -> bool:
         """Whether it has been away for long; then people are told."""
-        if self._failing_since is None or now - self._failing_since < ALARM_S:
+        if not self.away(now, ALARM_S):
             return False
         self._told = True
         await self._alarms.raise_(

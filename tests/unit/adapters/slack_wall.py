@@ -155,6 +155,7 @@ class Hand:
 
     wall: Wall
     pace: Pace = field(default_factory=Pace)
+    cut: bool = False  # this replica alone does not reach it
 
     async def post(
         self, channel: str, message: Message, *, name: str = "", nonce: str = "", thread: str = "", aloud: bool = False
@@ -169,6 +170,8 @@ class Hand:
     @contextmanager
     def _paced(self, method: str, channel: str) -> Iterator[None]:
         seconds = asyncio.get_running_loop().time
+        if self.cut:
+            raise DeliveryError("Slack cannot be reached from here")
         self.pace.take(method, channel, seconds())
         try:
             yield
@@ -249,6 +252,7 @@ class Stage:
     manner: Manner = field(default_factory=Manner)
     clock: LoopClock = field(default_factory=LoopClock)
     boards: dict[str, Board] = field(default_factory=dict)
+    hands: dict[str, Hand] = field(default_factory=dict)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _nonces: count[int] = field(default_factory=count)
 
@@ -259,7 +263,7 @@ class Stage:
     def begin(self, group: asyncio.TaskGroup, replica: str = "a") -> Board:
         """A replica starts."""
         store: Store = self.store
-        hand = Hand(self.wall)
+        hand = self.hands[replica] = Hand(self.wall)
         board = Board(
             shelf=self.shelf, slack=hand, store=store, shards=[SHARD], clock=self.clock, alarms=self.alarms,
             drawing=self.drawing, pace=hand.pace, channel="#ops", home=SHARD, replica=replica,

@@ -273,3 +273,18 @@ async def test_what_is_said_of_an_incident_not_read_yet_waits_for_its_card() -> 
         stage.end()
     assert stage.wall.named("words:") == []
     assert len(stage.wall.named("card:")) == 5
+
+
+async def test_a_replica_that_alone_does_not_reach_slack_leaves_the_board_to_another() -> None:
+    """A quarter of a minute without Slack, and the other replica shows what this one could not; nobody is paged."""
+    stage = Stage()
+    async with asyncio.TaskGroup() as group:
+        stage.begin(group, "a")
+        await asyncio.sleep(1)
+        stage.begin(group, "b")
+        stage.hands["a"].cut = True
+        await stage.commit(incident(), by="a")
+        await asyncio.sleep(40)
+        stage.end()
+    assert [one.nonce.partition("-")[0] for one in stage.wall.named("card:")] == ["b"]
+    assert (NAME, "firing") not in await alarms(stage)
