@@ -118,7 +118,9 @@ class House:
         """Everything that stands by itself, each made from what stands before it."""
         clock, replica, setup = self._clock, self._replica, floor.loaded.andon
         self._journal = FileJournal(folder / "journal" / "intents.jsonl", replica=replica)
-        self._connectors = Connectors(floor.loaded.targets, os.environ, killed=self._journal.killed)
+        self._connectors = Connectors(
+            floor.loaded.targets, os.environ, killed=self._journal.killed, clock=clock.now
+        )  # fmt: skip
         self._streams = RedisStreams(floor.loaded.targets, os.environ)
         self._sources, self._tokens = webhook_sources(setup.listen.auth), person_tokens(floor.loaded.people)
         self._routes = routes_of(setup)
@@ -162,7 +164,7 @@ class House:
             engine=self.engine,
             toolbox=self._floor.catalogue,
             targets=self._connectors,
-            evidence=Evidence(self._connectors),
+            evidence=Evidence(self._connectors, self._clock.now),
             journal=self._journal,
             budget=self._budget,
             chat=chat,

@@ -201,7 +201,21 @@ class SlackFace:
         return self._bolt
 
     async def _line(self) -> None:
-        await SocketLine(self._application(), self._second).run()
+        """Keep the line. While all of Slack is away, the board says so; a line that fails alone is for the keeper."""
+        while True:
+            try:
+                await SocketLine(self._application(), self._second).run()
+            except DeliveryError:
+                if await self._answers():
+                    raise
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+    async def _answers(self) -> bool:
+        try:
+            await self.api.probe()
+        except DeliveryError:
+            return False
+        return True
 
     async def _dispatch(self, payload: Mapping[str, Any]) -> Reply:
         """A verified request in HTTP mode, as Socket Mode would have brought it."""

@@ -65,11 +65,14 @@ class Connectors:
         *,
         send_seconds: float = SEND_SECONDS,
         killed: Callable[[], str] = lambda: "",
+        clock: Callable[[], Millis] = lambda: 0,
     ) -> None:
-        """`killed`: who stopped every action and why, or "" (`Journal.killed`); then nothing is sent."""
+        """`killed`: who stopped every action and why, or "" (`Journal.killed`); then nothing is sent. `clock`: what the
+        time is when an answer is there."""
         self._environment = environment
         self._send_seconds = send_seconds
         self._killed = killed
+        self._clock = clock
         self._parts: Mapping[Place, _Part] = {}
         self._retired: deque[tuple[float, Connector]] = deque()
         self._some_retired = asyncio.Event()
@@ -187,7 +190,7 @@ class Connectors:
             return Reading(name=field, value=None, source=name, error=str(error))
         source = f"{point.component}: {point.path} {point.field}"
         if taken_at is not None:
-            problem = evidence_values.age_error(value, taken_at, now, point.max_age_ms)
+            problem = evidence_values.age_error(value, taken_at, max(now, self._clock()), point.max_age_ms)
             if problem:
                 return Reading(name=field, value=None, taken_at=taken_at, source=source, error=problem)
         return Reading(name=field, value=value, taken_at=taken_at, source=source)

@@ -9,7 +9,7 @@ reading with an error: nothing here raises, and nothing here decides.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -29,10 +29,15 @@ MAX_ERROR = 300  # characters of an error shown to a person
 
 
 class Evidence:
-    """The reader over the connectors; keeps nothing between reads."""
+    """The reader over the connectors; keeps nothing between reads.
 
-    def __init__(self, connectors: Connectors) -> None:
+    `clock`: what the time is when an answer is there. A reading that took a second is judged by the end of that second,
+    or whatever was measured meanwhile would be from the future.
+    """
+
+    def __init__(self, connectors: Connectors, clock: Callable[[], Millis] = lambda: 0) -> None:
         self._connectors = connectors
+        self._clock = clock
         self._log = structlog.get_logger("andon.evidence")
 
     async def read(
@@ -59,7 +64,7 @@ class Evidence:
             return Reading(
                 name=decl.name, value=None, source=source, error="reading it failed inside Andon; see its log"
             )
-        problem = _short(evidence_values.age_error(value, taken_at, now, decl.max_age_ms))
+        problem = _short(evidence_values.age_error(value, taken_at, max(now, self._clock()), decl.max_age_ms))
         return Reading(
             name=decl.name, value=None if problem else value, taken_at=taken_at, source=source, error=problem
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from bot.adapters.clock import wall_ms
 from bot.adapters.connectors import Connectors
 from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.evidence import MAX_PARTS, READ_SECONDS, Evidence
+from bot.adapters.evidence_history import Histories
 from bot.core.alert import Alert
-from bot.core.plan import EvidenceDecl
+from bot.core.plan import EvidenceDecl, Plan
 from bot.core.reading import Reading
 from bot.engine.action_ports import ActionContext
 from bot.sandbox.children import until
@@ -352,3 +354,29 @@ async def test_prometheus_is_asked_and_dated_by_its_samples(prometheus: Evidence
     assert "cannot be proved fresh" in (await ask("vector(1)")).error
     assert "answered 400" in (await ask("var_pct[")).error
     assert "answers with a" in (await ask("var_pct[5m]")).error
+
+
+async def test_what_was_taken_while_it_was_read_is_not_from_the_future(shop: Shop) -> None:
+    """A look that took long is judged by its end; and by its beginning it is no younger."""
+    await shop.put("BTC-USD", 2.31, NOW / 1_000 + 9)
+    assert "9.0 s in the future" in (await one(shop.evidence, hash_decl(), "BTC-USD")).error
+    late = Evidence(shop.evidence._connectors, clock=lambda: NOW + 10_000)
+    assert (await one(late, hash_decl(), "BTC-USD")).value == 2.31
+    assert "old (at most" in (await one(late, hash_decl(max_age_ms=900), "BTC-USD")).error
+
+
+@pytest.mark.slow
+async def test_the_last_hour_of_a_figure_is_read_for_its_picture(prometheus: Evidence) -> None:
+    """The series with their labels, and the limit the guard names; what asks no Prometheus has no history."""
+    histories, now = Histories(prometheus._connectors), wall_ms()
+    decl = promql('var_pct{symbol="BTC-USD"}')
+    plan = Plan(
+        policy="p", system="trading-core", policy_hash="", mode="auto",
+        evidence={"v": hash_decl(), "p": decl},
+    )  # fmt: skip
+    found = await histories.read(plan, "evidence.p > 1.8", (), now)
+    assert found is not None
+    assert (found.name, found.limit, found.since) == ("p", 1.8, now - 3_600_000)
+    assert "symbol=BTC-USD" in found.lines[0].name
+    assert found.lines[0].points[-1][1] == 2.5
+    assert await histories.read(replace(plan, evidence={"v": hash_decl()}), "", (), now) is None
