@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Final
 
 from pydantic import SecretStr
@@ -21,6 +22,7 @@ CONNECT_SECONDS: Final = 15.0  # the SDK would try a wrong token for ever
 LOOK_SECONDS: Final = 1.0  # nothing announces a line that is gone
 AWAY_SECONDS: Final = 30.0  # the SDK opens it again within a few
 PING_SECONDS: Final = 5.0
+_TICKET: Final = re.compile(r"(?<=[?&]ticket=)[^&\s'\"]+")
 
 
 class SocketLine:
@@ -35,7 +37,7 @@ class SocketLine:
     async def run(self) -> None:
         """Keep the line until cancelled. Raises DeliveryError when it cannot be had."""
         handler = AsyncSocketModeHandler(
-            self._app, self._token.get_secret_value(), logger=logging.getLogger("andon.slack_sdk"),
+            self._app, self._token.get_secret_value(), logger=_discreet(),
             ping_interval=PING_SECONDS,
         )  # fmt: skip
         handler.client.proxy = None  # the SDK takes HTTP(S)_PROXY of the environment, for loopback too
@@ -68,3 +70,23 @@ class SocketLine:
                 raise DeliveryError(f"the Socket Mode line has been gone for {AWAY_SECONDS:g} s")
             else:
                 self.standing = "the line broke; opening it again"
+
+
+class _Discreet(logging.Filter):
+    """What the SDK logs, without the line's one-time ticket: an address that was refused can still be used by others.
+
+    Its tracebacks quote the address too; what went wrong stands in the message.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _TICKET.sub("…", record.getMessage()), ()
+        record.exc_info = record.exc_text = None
+        return True
+
+
+def _discreet() -> logging.Logger:
+    found = logging.getLogger("andon.slack_socket")
+    found.setLevel(logging.WARNING)  # at DEBUG it writes whole messages
+    if not found.filters:
+        found.addFilter(_Discreet())
+    return found
