@@ -62,14 +62,15 @@ async def run(notes: Notes, pager_url: str) -> None:
     make_folder(folder)
     warm_up()
     replica = environment.replica or REPLICA
-    async with open_store(environment, floor, folder, replica) as (store, server), AsyncExitStack() as stack:
+    async with open_store(environment, floor, folder, replica) as own, AsyncExitStack() as stack:
+        store, server = own.store, own.server
         pager = WebhookPager(pager_url)
         stack.push_async_callback(pager.close)
         house = NotedHouse(
             notes, floor=floor, store=NotedStore(store, notes), clock=clock, folder=folder, replica=replica,
             chat=TerminalChat(), pager=pager,
             archive=open_archive(setup, folder), replicated=lambda: store.standing,
-            left_to_newer=lambda: store.left_to_newer,
+            left_to_newer=lambda: store.left_to_newer, slack=None,
         )  # fmt: skip
         stack.push_async_callback(house.close)
         await house.begin()

@@ -99,7 +99,8 @@ async def test_the_store_is_opened_with_the_user_and_credentials_of_the_configur
     store = f"store: {{url: 'redis://127.0.0.1:{guarded}/0', username: andon, credentials: 'env:STORE_PASSWORD'}}\n"
     settings = configuration(tmp_path, andon=store)
     floor = read_floor(settings, FakeClock())
-    async with open_store(settings, floor, tmp_path, "a") as (opened, server):
+    async with open_store(settings, floor, tmp_path, "a") as own:
+        opened, server = own.store, own.server
         assert server is None
         await opened.check_writable()
     elsewhere = Settings(config=settings.config, store_url=f"redis://127.0.0.1:{guarded}")
