@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bot.adapters.clock import wall_ms
 from tests.bench.house import andon
 from tests.bench.lab import ROOT, Figure, say
 from tests.bench.load import percentile
@@ -48,7 +49,7 @@ def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
             _until(url, 1)
             for number in range(count):
                 seq = f"card-{number:04d}"
-                sent[seq] = time.time() * 1_000
+                sent[seq] = float(wall_ms())
                 _post(house.port, webhook(shape, number % len(CHANNELS), seq))
                 time.sleep(EVERY_S)
             shown = _until(url, count + 1)

@@ -138,7 +138,12 @@ async def test_who_could_not_decide_is_told(slack: LocalSlack) -> None:
     )
     told = await found(slack, replace(WELL, people=listed))
     assert told["people"].verdict == "wrong"
-    for words in ("demo-a: guests of the workspace", "demo-b: this Slack account is deactivated", "demo-c: ", "demo-d: U0NOBODY: user_not_found"):
+    for words in (
+        "demo-a: guests of the workspace",
+        "demo-b: this Slack account is deactivated",
+        "demo-c: ",
+        "demo-d: U0NOBODY: user_not_found",
+    ):
         assert words in told["people"].told
     assert "demo-e" not in told["people"].told
     assert told["group S0NOWHERE"].verdict == "wrong"

@@ -131,7 +131,7 @@ class Screen:
 
 
 def words(posted: Posted) -> str:
-    """Everything that stands on a message, buttons too."""
+    """Everything that stands on a message, buttons and where they lead too."""
     return f"{posted.now.text}\n{_text(list(posted.now.blocks))}"
 
 
@@ -152,7 +152,7 @@ def _name(posted: Posted) -> str:
 
 def _text(part: Any) -> str:
     if isinstance(part, dict):
-        own = [part["text"]] if isinstance(part.get("text"), str) else []
+        own = [part[key] for key in ("text", "url") if isinstance(part.get(key), str)]
         return "\n".join([*own, *(_text(value) for value in part.values() if isinstance(value, (dict, list)))])
     if isinstance(part, list):
         return "\n".join(_text(each) for each in part)
