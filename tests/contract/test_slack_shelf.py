@@ -144,6 +144,20 @@ async def test_a_place_or_line_without_our_seal_is_not_believed(bench: Bench) ->
     assert await bench.raw.ask("XLEN", f"{base}lines") == 0
 
 
+@pytest.mark.parametrize("bench", ["valkey"], indirect=True)
+@pytest.mark.parametrize(
+    "planted", [("SET", "nobody"), ("SET", "nobody", "PX", "86400000"), ("HSET", "a", "b")], ids=str
+)
+async def test_what_is_no_lease_keeps_nobody_from_leading(bench: Bench, planted: tuple[str, ...]) -> None:
+    """A leader that never steps down, as somebody may plant it, would mean that nothing is shown in Slack for ever."""
+    verb, *value = planted
+    await bench.raw.ask(verb, f"{bench.prefix}:{{{bench.prefix}}}:slack:leader", *value)
+    assert await bench.shelf.lead("a", 10_000)
+    assert not await bench.other.lead("b", 10_000)
+    await bench.shelf.resign("a")
+    assert await bench.other.lead("b", 10_000)
+
+
 async def test_a_line_longer_than_a_section_is_cut(bench: Bench) -> None:
     """What nobody reads costs no room on the shelf."""
     await bench.shelf.say(a_line(1, "x" * 10_000))
