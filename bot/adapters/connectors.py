@@ -190,7 +190,7 @@ class Connectors:
             return Reading(name=field, value=None, source=name, error=str(error))
         source = f"{point.component}: {point.path} {point.field}"
         if taken_at is not None:
-            problem = evidence_values.age_error(value, taken_at, max(now, self._clock()), point.max_age_ms)
+            problem = evidence_values.age_error(value, taken_at, now, point.max_age_ms, there_at=self._clock())
             if problem:
                 return Reading(name=field, value=None, taken_at=taken_at, source=source, error=problem)
         return Reading(name=field, value=value, taken_at=taken_at, source=source)

@@ -31,8 +31,7 @@ MAX_ERROR = 300  # characters of an error shown to a person
 class Evidence:
     """The reader over the connectors; keeps nothing between reads.
 
-    `clock`: what the time is when an answer is there. A reading that took a second is judged by the end of that second,
-    or whatever was measured meanwhile would be from the future.
+    `clock`: what the time is when an answer is there; whatever was taken meanwhile is not from the future.
     """
 
     def __init__(self, connectors: Connectors, clock: Callable[[], Millis] = lambda: 0) -> None:
@@ -64,7 +63,7 @@ class Evidence:
             return Reading(
                 name=decl.name, value=None, source=source, error="reading it failed inside Andon; see its log"
             )
-        problem = _short(evidence_values.age_error(value, taken_at, max(now, self._clock()), decl.max_age_ms))
+        problem = _short(evidence_values.age_error(value, taken_at, now, decl.max_age_ms, there_at=self._clock()))
         return Reading(
             name=decl.name, value=None if problem else value, taken_at=taken_at, source=source, error=problem
         )

@@ -101,10 +101,13 @@ def time_ms(value: object) -> Millis:
     return int(in_ms)
 
 
-def age_error(value: float | str | bool, taken_at: Millis, now: Millis, max_age_ms: Millis) -> str:
-    """Why the reading must not be used, or ""."""
+def age_error(
+    value: float | str | bool, taken_at: Millis, now: Millis, max_age_ms: Millis, *, there_at: Millis = 0
+) -> str:
+    """Why the reading must not be used, or "". `now`: when it was asked for; `there_at`: when the answer was there, for
+    what was taken meanwhile is not from the future."""
     shown = f"{value:g}" if isinstance(value, float) else str(value)
-    if taken_at > now + FUTURE_MS:
+    if taken_at > max(now, there_at) + FUTURE_MS:
         return f"it reads {shown}, dated {(taken_at - now) / 1_000:.1f} s in the future"
     if now - taken_at > max_age_ms:
         return f"it reads {shown}, but is {(now - taken_at) / 1_000:.1f} s old (at most {max_age_ms / 1_000:g} s)"

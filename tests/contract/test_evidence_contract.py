@@ -357,12 +357,11 @@ async def test_prometheus_is_asked_and_dated_by_its_samples(prometheus: Evidence
 
 
 async def test_what_was_taken_while_it_was_read_is_not_from_the_future(shop: Shop) -> None:
-    """A look that took long is judged by its end; and by its beginning it is no younger."""
+    """A look may take a while; what is told in it is as young as it says."""
     await shop.put("BTC-USD", 2.31, NOW / 1_000 + 9)
     assert "9.0 s in the future" in (await one(shop.evidence, hash_decl(), "BTC-USD")).error
     late = Evidence(shop.evidence._connectors, clock=lambda: NOW + 10_000)
     assert (await one(late, hash_decl(), "BTC-USD")).value == 2.31
-    assert "old (at most" in (await one(late, hash_decl(max_age_ms=900), "BTC-USD")).error
 
 
 @pytest.mark.slow

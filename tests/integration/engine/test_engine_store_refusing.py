@@ -26,9 +26,9 @@ async def test_what_was_said_is_not_said_again_while_the_store_takes_nothing(flo
     """A message that went out and could not be acknowledged is handed out again and again: people hear it once."""
     said = len(floor.people.posts)
 
-    async def full_from_now_on(message, post=floor.people.post):
+    async def full_from_now_on(message, shard, post=floor.people.post):
         await refuse(store)
-        return await post(message)
+        return await post(message, shard)
 
     floor.people.post = full_from_now_on
     await floor.fire(breach)
