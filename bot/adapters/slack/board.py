@@ -24,7 +24,7 @@ from bot.adapters.slack.jobs import Job, Scene, jobs
 from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.pacing import Pace
 from bot.adapters.slack.placing import SETTLE_MS, Placer, Slack
-from bot.adapters.slack.reach import ALARM_S, ASIDE_S, Reach
+from bot.adapters.slack.reach import ALARM_S, ASIDE_S, STUCK, STUCK_FIX, Reach
 from bot.adapters.slack.scenery import Scenery
 from bot.adapters.slack.shelf import Placed, Shelf, card_name, digest_name, subject
 from bot.adapters.slack.showing import Hands, Show
@@ -82,6 +82,7 @@ class Board:
         self._shelf, self._slack, self._clock, self._pace, self._replica = shelf, slack, clock, pace, replica
         self._drawing = drawing
         self.reach = Reach(alarms, home)
+        self._memory = Reach(alarms, home, name=STUCK, lacks="the store has not kept the Slack board", fix=STUCK_FIX)
         self.channels = Channels(slack, channel)
         self.placer = Placer(shelf, slack, clock, nonce, settle_ms=self._manner.settle_ms)
         self.scenery = Scenery(
@@ -209,6 +210,7 @@ class Board:
                 wait = await self._round()
             except StoreError as error:
                 log.warning("slack_board_waits", problem=str(error))
+                await self._forgetful(error)
                 wait = AGAIN_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(SHORTEST_S, wait)):
@@ -223,6 +225,8 @@ class Board:
         await self._look(now)
         todo = [job for job in self._jobs(now) if job.channel]
         now = self._seconds()
+        if not todo:
+            await self._memory.worked(now)
         soon = self._sweep_at - now
         if self.scenery.unseen:
             soon = min(soon, max(0.0, self._look_at - now))
@@ -247,12 +251,11 @@ class Board:
 
     async def _look(self, now: float) -> None:
         if self._fresh:
-            self._fresh = False
             self.scenery.forget()
             await self.placer.recall()
             if self.placer.places:  # somebody else led before
                 self._pace.begin(now)
-            self._sweep_at = now
+            self._fresh, self._sweep_at = False, now  # only now: a place that is not known keeps its buttons
         if now >= self._sweep_at:
             await self._ask_slack(now)
             began = self._seconds()
@@ -264,7 +267,11 @@ class Board:
             self._skipped = {name: until for name, until in self._skipped.items() if until > now}
         if self._lines_due:
             self._lines_due = False
-            await self.scenery.read_lines()
+            try:
+                await self.scenery.read_lines()
+            except StoreError:
+                self._lines_due = True
+                raise
         if now >= self._look_at:
             looked = await self.scenery.look(now)
             self._look_at = self._seconds() + looked * LOOK_COST_S
@@ -330,6 +337,7 @@ class Board:
         try:
             await self._show.do(job)
             await self.reach.worked(self._seconds())
+            await self._memory.worked(self._seconds())
         except SlackThrottledError as error:
             log.info("slack_throttled", kind=job.kind, seconds=error.seconds)
             self._skipped[job.name] = self._seconds() + min(error.seconds, SKIP_S)  # look-ups have no pace of their own
@@ -342,6 +350,7 @@ class Board:
         except StoreError as error:
             log.warning("slack_shelf_unavailable", kind=job.kind, problem=str(error))
             self._skipped[job.name] = self._seconds() + AGAIN_S
+            await self._forgetful(error)
         except Exception:  # supervision point: a record that cannot be drawn must not stop the board
             log.exception("slack_job_failed", kind=job.kind, name=job.name)
             self._skipped[job.name] = self._seconds() + SKIP_S
@@ -367,6 +376,11 @@ class Board:
             self._skipped[job.name] = now + AGAIN_S
             self.reach.failed(str(error), now)
         await self.reach.judge(now)
+
+    async def _forgetful(self, error: StoreError) -> None:
+        """The shelf or the store did not do its part; when that lasts, people are told: Slack itself is well."""
+        self._memory.failed(str(error), self._seconds())
+        await self._memory.judge(self._seconds())
 
     def _link(self, name: str) -> str:
         placed = self.placer.places.get(name)

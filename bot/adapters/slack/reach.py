@@ -19,14 +19,22 @@ FIX: Final = (
     "Read and decide with `andon incidents` and `andon approve` meanwhile; see https://slack-status.com and run "
     "`andon slack check`."
 )
+STUCK: Final = "AndonSlackBoardStuck"
+STUCK_FIX: Final = (
+    "Cards stay as they are: read and decide with `andon incidents` and `andon approve` meanwhile, and see in Andon's "
+    "log and the store's what the store refuses."
+)
 
 
 class Reach:
-    """The way to Slack. Times are seconds of the loop's clock."""
+    """The way to Slack, or (`name`, `lacks`, `fix` of its alarm) to the shelf. Times: seconds of the loop's clock."""
 
-    def __init__(self, alarms: Alarms, shard: str) -> None:
+    def __init__(
+        self, alarms: Alarms, shard: str, *, name: str = NAME, lacks: str = "Slack has taken nothing", fix: str = FIX
+    ) -> None:
         self._alarms = alarms
         self._shard = shard
+        self._name, self._lacks, self._fix = name, lacks, fix
         self._failing_since: float | None = None
         self._pause_s = 0.0
         self._problem = ""
@@ -54,7 +62,7 @@ class Reach:
         self._failing_since, self._pause_s, self.until, self.worked_at = None, 0.0, 0.0, now
         if self._told or first:
             self._told = False
-            await self._alarms.clear(self._shard, NAME)
+            await self._alarms.clear(self._shard, self._name)
 
     def away(self, now: float, seconds: float) -> bool:
         """Whether it has taken nothing for so long."""
@@ -66,6 +74,6 @@ class Reach:
             return False
         self._told = True
         await self._alarms.raise_(
-            self._shard, NAME, f"Slack has taken nothing for {ALARM_S:.0f} s ({self._problem}). {FIX}"
+            self._shard, self._name, f"{self._lacks} for {ALARM_S:.0f} s ({self._problem}). {self._fix}"
         )
         return True

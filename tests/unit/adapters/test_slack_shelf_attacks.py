@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from bot.adapters.slack.shelf import Placed, Posting, question_name
+from bot.adapters.slack.reach import STUCK
+from bot.adapters.slack.shelf import Line, Placed, Posting, question_name
+from bot.adapters.slack.shelf_twin import MemoryShelf
+from bot.core.events import AlertsReceived
+from bot.errors import RecordForged
 from tests.contract.store_records import SHARD
 from tests.unit.adapters.slack_wall import Stage, incident
 from tests.unit.adapters.test_slack_board import asking
@@ -68,4 +73,76 @@ async def test_a_question_s_place_that_was_spoiled_still_loses_its_buttons(when:
         await asyncio.sleep(40)
         stage.end()
     assert stage.wall.named("question:") == [question]
+    assert question.text == "over: denied"
+
+
+class Spoiled(MemoryShelf):
+    """A shelf that takes no place, or does not tell where they are, while it is `spoiled` so."""
+
+    spoiled = ""
+
+    async def put(self, placed: Placed) -> Placed | None:
+        if self.spoiled == "put":
+            raise RecordForged("shelf_put: WRONGTYPE")
+        return await super().put(placed)
+
+    async def places(self) -> Mapping[str, Placed]:
+        if self.spoiled == "places":
+            raise RecordForged("places: WRONGTYPE")
+        return await super().places()
+
+    async def lines(self, limit: int, after: str = "") -> list[Line]:
+        if self.spoiled == "lines":
+            raise RecordForged("lines: WRONGTYPE")
+        return await super().lines(limit, after)
+
+
+@pytest.mark.parametrize("how", ["put", "lines"])
+async def test_people_are_told_of_a_shelf_that_keeps_nothing(how: str) -> None:
+    """Slack is well and the engine is well, but no card comes: the pager says so, and that it is over."""
+    stage = Stage()
+    stage.shelf = shelf = Spoiled(stage.clock)
+
+    async def alarms() -> list[tuple[str, str]]:
+        entries = [delivery.entry for delivery in await stage.store.read_inbox(SHARD, 1_000, 0)]
+        alerts = [alert for entry in entries if isinstance(entry, AlertsReceived) for alert in entry.alerts]
+        return [(alert.name, alert.status) for alert in alerts if alert.name == STUCK]
+
+    async with asyncio.TaskGroup() as group:
+        stage.begin(group)
+        await asyncio.sleep(20)
+        assert await alarms() == [(STUCK, "resolved")]
+        shelf.spoiled = how
+        await stage.commit(incident())
+        await stage.say("it began")
+        await asyncio.sleep(60)
+        assert set(await alarms()) == {(STUCK, "firing")}
+        shelf.spoiled = ""
+        await asyncio.sleep(30)
+        stage.end()
+    assert await alarms() == [(STUCK, "resolved")]
+    (card,) = stage.wall.named("card:")
+    assert card.text == "inc-1 open"
+
+
+async def test_a_store_that_stumbles_at_a_take_over_leaves_no_button_alive() -> None:
+    """Whoever begins to lead reads where everything stands, again if need be: also the question nobody asks now."""
+    stage = Stage()
+    stage.shelf = shelf = Spoiled(stage.clock)
+    async with asyncio.TaskGroup() as group:
+        stage.begin(group)
+        await asyncio.sleep(1)
+        await stage.commit(asking(incident()))
+        await asyncio.sleep(5)
+        stage.end()
+    async with asyncio.TaskGroup() as group:
+        shelf.spoiled = "places"
+        board = stage.begin(group, "b")
+        await stage.commit(replace(incident(), status="parked", why="denied"), by="b")
+        await asyncio.sleep(5)
+        assert board.leading
+        shelf.spoiled = ""
+        await asyncio.sleep(40)
+        stage.end()
+    (question,) = stage.wall.named("question:")
     assert question.text == "over: denied"
