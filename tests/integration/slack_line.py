@@ -55,12 +55,19 @@ class Line:
     slack: LocalSlack
     services: TwinServices
     hands: Slack
+    shelf: MemoryShelf
 
     async def command(self, user: str, text: str) -> Posted:
         """Type it in the channel; the answer."""
         before = self._said()
         outcome = await self.slack.people.command(user, OPS, f"/andon {text}")
         assert outcome.error == "", outcome
+        return await self.said_after(before)
+
+    async def asked_about(self, user: str, ts: str) -> Posted:
+        """Use the shortcut on a message; the answer."""
+        before = self._said()
+        await self.slack.people.shortcut(user, "andon:about", channel=OPS, ts=ts)
         return await self.said_after(before)
 
     async def said_after(self, before: set[str]) -> Posted:
@@ -97,7 +104,7 @@ async def connected(folder: Path, services: TwinServices) -> AsyncIterator[Line]
     async with LocalSlack() as slack, asyncio.TaskGroup() as tasks:
         slack.rates.enforced = False
         services.document = people(slack.world.team)
-        hands = Slack(services, folder)
+        hands, shelf = Slack(services, folder), MemoryShelf(services.clock)
         token = SecretStr(slack.world.app.bot_token)
         api = SlackApi(slack.api_url, token)
         members = Members(api, services.roster, lambda: slack.world.team)
@@ -107,7 +114,7 @@ async def connected(folder: Path, services: TwinServices) -> AsyncIterator[Line]
             members=members,
             clicks=Clicks(services, Desk(services)),
             submissions=Submissions(services, Desk(services), Runs(services), silences, CATALOGUE),
-            spoken=Spoken(hands.commands, MemoryShelf(services.clock)),
+            spoken=Spoken(hands.commands, shelf),
             homes=Homes(services, members, speaking, Budget(limit=10, within_ms=600_000, reserve=3)),
             speaking=speaking,
         )
@@ -116,7 +123,7 @@ async def connected(folder: Path, services: TwinServices) -> AsyncIterator[Line]
         async with asyncio.timeout(SOON):
             while line.standing != "connected":
                 await asyncio.sleep(0.01)
-        yield Line(slack, services, hands)
+        yield Line(slack, services, hands, shelf)
         for task in running:
             task.cancel()
         await api.close()

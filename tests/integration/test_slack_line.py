@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.adapters.slack.shelf import Placed, card_name
 from bot.core.alert import Alert
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
@@ -72,6 +73,13 @@ async def test_a_form_does_what_was_typed_into_it(line: Line) -> None:
     assert (ordered.incident.ordered_by, ordered.incident.plan is not None) == ("demo-oncall", True)
 
 
+async def test_a_form_that_comes_too_late_is_told_in_words(line: Line) -> None:
+    """Slack opens a form for three seconds; whoever waited longer is not left without any answer."""
+    line.slack.faults.failing = {"views.open": "expired_trigger_id"}
+    answer = await line.command(ONCALL, "freeze")
+    assert (answer.only_for, "do it again" in shown(answer)) == (ONCALL, True)
+
+
 async def test_a_silence_is_seen_before_it_is_ordered(line: Line) -> None:
     """What would be silent is listed; with the second button it is, in whoever's name asked."""
     there = MemoryAlertmanager()
@@ -82,6 +90,18 @@ async def test_a_silence_is_seen_before_it_is_ordered(line: Line) -> None:
     line.slack.faults.duplicates = 2
     await line.slack.people.submit(APPROVER, form.id, {})
     assert [(held.matchers, held.by) for held in there.silenced] == [(('alertname="VaRBreach"',), "demo-approver")]
+
+
+async def test_the_shortcut_tells_about_the_incident_from_its_card_and_from_its_thread(line: Line) -> None:
+    """Whoever reads the timeline need not look for the card first."""
+    incident = await ask(line.services)
+    world = line.slack.world
+    card = world.post(OPS, world.app.user, "the card")
+    reply = world.post(OPS, APPROVER, "what is this?", thread_ts=card.ts)
+    await line.shelf.put(Placed(name=card_name(SYSTEM, incident), channel=OPS, ts=card.ts))
+    for message in (card, reply):
+        answer = await line.asked_about(ONCALL, message.ts)
+        assert (answer.only_for, incident in shown(answer)) == (ONCALL, True)
 
 
 async def test_a_mention_is_answered_like_a_command(line: Line) -> None:

@@ -15,17 +15,20 @@ from bot.adapters.slack import lines
 from bot.adapters.slack.blocks import context, header, message, section
 from bot.adapters.slack.list_buttons import deciding, ordering
 from bot.adapters.slack.overview import Overview
+from bot.adapters.slack.phrases import ahead, result_words
 from bot.adapters.slack.shapes import Block, Message
 from bot.adapters.slack.text import bold, clip, clock, code, escape, joined, moment, short, span
 from bot.core.incident import Incident
 from bot.core.record import Applied, Denied, Ignored
 from bot.core.words import SYSTEM_TARGET, Millis
+from bot.engine import outlook
 from bot.engine.report_form import EpisodeTimes, Report
 
 MAX_PARAGRAPH: Final = 2_900  # characters; a section takes 3,000
 MAX_LISTED: Final = 20  # incidents in one answer
 MAX_RESULTS: Final = 8  # steps' outcomes shown of one incident, the newest
 MAX_ALERTS: Final = 6
+MAX_COMING: Final = 6
 MAX_MOMENTS: Final = 20  # of a report's timeline, the newest; `andon report` has all of it
 MAX_OUTCOMES: Final = 20
 _GOOD: Final = frozenset({"succeeded", "verified", "unneeded"})
@@ -70,6 +73,7 @@ def show(incident: Incident, card: Card | None, now: Millis, *, archived: bool =
     """One incident: how it stands, what was done, what fires, what comes next. `card` is what waits for a decision."""
     plan = incident.plan
     title = f"{incident.id} {incident.status.replace('_', ' ').upper()}"
+    nothing = "*nothing: it waits for a person*" if incident.status != "closed" else ""
     facts = [lines.incident(incident, now)]
     facts += ["_read back from the archive_"] if archived else []
     facts += [f"runbook: {escape(plan.runbook)}"] if plan is not None and plan.runbook else []
@@ -80,7 +84,7 @@ def show(incident: Incident, card: Card | None, now: Millis, *, archived: bool =
         *_part("Done", _results(incident)),
         *_part("Found", (f"{bold(name)}: {short(what, 500)}" for name, what in sorted(incident.findings.items()))),
         *_part("Alerts", _alerts(incident)),
-        *_part("Next", lines.rungs([incident], now)),
+        *_part("Next", (ahead(each, now) for each in outlook.coming(incident)[:MAX_COMING]), nothing),
     ]
     if incident.status != "closed":
         blocks.append(ordering(incident, "answer"))
@@ -100,7 +104,8 @@ def _results(incident: Incident) -> Iterator[str]:
         outcome = result.outcome.replace("_", " ")
         shown = outcome if result.outcome in _GOOD else f"*{outcome}*"
         name = bold(steps.get(result.step, result.step))
-        yield f"{clock(result.at)} {name} {shown}: {short(result.why, 300)}"
+        changed = result_words(result)
+        yield f"{clock(result.at)} {name} {shown}{changed and f', {changed}'}: {short(result.why, 300)}"
 
 
 def _alerts(incident: Incident) -> Iterator[str]:

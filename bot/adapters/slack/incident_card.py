@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.adapters.slack.blocks import actions, button, context, header, link_button, message, section
-from bot.adapters.slack.phrases import change_words, reading_line, who_has_it
+from bot.adapters.slack.phrases import ahead, reading_line, result_words, who_has_it
 from bot.adapters.slack.shapes import Block, Message, Ref
 from bot.adapters.slack.text import bold, code, coming, escape, joined, link, moment, short, web
 from bot.core.incident import AlertState, Incident, Status, StepOutcome, StepResult
 from bot.core.reading import Reading
 from bot.core.words import Millis
-from bot.engine import figures, outlook
+from bot.engine import outlook
 
 MAX_WHY: Final = 600  # characters; more of one reason is not read at 03:00, and the thread has it
 MAX_ALERTS: Final = 5
@@ -209,26 +209,21 @@ def _done(incident: Incident) -> str:
 
 def _result(result: StepResult, action: str) -> str:
     head = f"{moment(result.at)} {bold(action, MAX_LABELS)} {OUTCOMES[result.outcome]}"
-    told = (
-        figures.intended if result.outcome in ("asked", "shadowed") else figures.changes
-    )  # only what was wanted is known
-    changed = change_words(told(result.before, result.after))
+    changed = result_words(result)
     why = f": {short(result.why, MAX_SUMMARY)}" if result.why else ""
     return head + (f", {changed}" if changed else "") + why
 
 
 def _next(incident: Incident, now: Millis) -> str:
     """What it waits for, soonest first; or that it waits for a person."""
-    ahead = outlook.coming(incident)
+    coming_up = outlook.coming(incident)
     lines = []
     if incident.held_until and holdable(incident):
         lines.append(f"the ladder's own actions are held until {moment(incident.held_until)}")
-    for each in ahead[:MAX_COMING]:
-        when = "again every few seconds" if each.due is None else coming(each.due, now)
-        lines.append(f"{when}: {short(each.words, MAX_SUMMARY)}")
-    if not ahead and incident.status != "closed":
+    lines += [ahead(each, now) for each in coming_up[:MAX_COMING]]
+    if not coming_up and incident.status != "closed":
         lines.append("*nothing: it waits for a person*")
-    return joined(lines, MAX_PART, hidden=max(0, len(ahead) - MAX_COMING))
+    return joined(lines, MAX_PART, hidden=max(0, len(coming_up) - MAX_COMING))
 
 
 def _small_print(view: CardView) -> Iterator[str]:

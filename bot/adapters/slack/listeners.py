@@ -135,7 +135,8 @@ class Listeners:
         message = body.get("message", {})
 
         async def work(who: Known) -> Answer:
-            return await self._spoken.about(who, deed.channel, str(message.get("ts", "")), deed)
+            place = str(message.get("thread_ts") or message.get("ts", ""))  # in a thread: that of its card
+            return await self._spoken.about(who, deed.channel, place, deed)
 
         await self._answered(ack, deed, work)
 

@@ -1,4 +1,4 @@
-"""Phrases that several cards share: who has it, what changed, what was read and when. Pure; mrkdwn out.
+"""Phrases that several cards share: who has it, what comes next, what changed, what was read. Pure; mrkdwn out.
 
 Used by `incident_card`, `decision_card`, `digest` and whoever answers in Slack.
 """
@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from bot.adapters.http_cards import Card
-from bot.adapters.slack.text import aged, bold, clock, escape, joined, short
-from bot.core.incident import Incident
+from bot.adapters.slack.text import aged, bold, clock, coming, escape, joined, short
+from bot.core.incident import Incident, StepResult
 from bot.core.words import Millis
-from bot.engine import figures
+from bot.engine import figures, outlook
 
 MAX_CHANGES: Final = 8  # fields of a target's state; no action shipped changes more
 MAX_VALUE: Final = 120  # characters of one figure; what is longer is no figure
 MAX_ERROR: Final = 200
 MAX_CHANGED: Final = 900
+MAX_AHEAD: Final = 240  # characters of one thing that comes next
 
 
 def who_has_it(incident: Incident) -> str:
@@ -28,6 +29,18 @@ def who_has_it(incident: Incident) -> str:
         at = f" at {clock(incident.acknowledged_at)}" if incident.acknowledged_at is not None else ""
         return f"{bold(incident.acknowledged_by)} has seen it{at}; paging stopped"
     return "*nobody yet*"
+
+
+def ahead(found: outlook.Coming, now: Millis) -> str:
+    """One thing that comes next, and when."""
+    when = "again every few seconds" if found.due is None else coming(found.due, now)
+    return f"{when}: {short(found.words, MAX_AHEAD)}"
+
+
+def result_words(result: StepResult) -> str:
+    """What a step's outcome changed; of what was never sent, what it would have."""
+    told = figures.intended if result.outcome in ("asked", "shadowed") else figures.changes
+    return change_words(told(result.before, result.after))
 
 
 def change_words(changes: Sequence[figures.Change], *, gap: str = ", ") -> str:

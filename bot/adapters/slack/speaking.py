@@ -16,11 +16,14 @@ from slack_sdk.web.async_client import AsyncWebClient
 from yarl import URL
 
 from bot.adapters.slack import modals
-from bot.adapters.slack.api import SlackApi
-from bot.adapters.slack.person import Deed, Show, Tell
+from bot.adapters.slack.api import SlackApi, SlackRefusedError
+from bot.adapters.slack.person import Deed, Show, Tell, told
 from bot.errors import DeliveryError, DeliveryUncertain
 
 RESPOND_SECONDS: Final = 5.0
+# Slack's words for a form that comes after its three seconds.
+EXPIRED: Final = frozenset({"expired_trigger_id", "trigger_expired", "exchanged_trigger_id", "trigger_exchanged"})
+TOO_LATE: Final = "The form was not ready within the three seconds that Slack allows. Nothing was done; do it again."
 HOOKS: Final = "hooks.slack.com"  # where every response_url of Slack's leads
 
 
@@ -53,7 +56,12 @@ class Speaking:
         """Bring it there. Raises DeliveryError."""
         match answer:
             case Show(view=view):
-                await self._show(deed, dict(view))
+                try:
+                    await self._show(deed, dict(view))
+                except SlackRefusedError as error:
+                    if error.code not in EXPIRED or not deed.channel:
+                        raise
+                    await self._tell(deed, told(TOO_LATE))
             case Tell() as words:
                 await self._tell(deed, words)
 

@@ -157,6 +157,22 @@ def every_answer(words: str) -> list[Message]:
     ]
 
 
+def test_an_incident_is_shown_with_what_changed_and_what_comes_next() -> None:
+    """Also what is no rung of the ladder, and that nothing comes but a person."""
+    done = StepResult(
+        step="1-halt", episode=1, outcome="succeeded", at=NOW, why="done", before='{"kelly": 0.25}',
+        after='{"kelly": 0.1}',
+    )  # fmt: skip
+    timers = {"verify": Timer(due=NOW + 60_000, token="t"), "verify:again": Timer(due=NOW + 1_000, token="t")}
+    waits = incident(1, "VaR stays high", results=(done,), timers=timers, approval=None)
+    told = json.dumps(answers.show(waits, None, NOW).blocks, ensure_ascii=False)
+    assert "kelly 0.25 → *0.1*" in told
+    assert "again every few seconds: read the evidence again" in told
+    assert "in 1 min when written): give up on verification" in told
+    parked = json.dumps(answers.show(replace(waits, timers={}), None, NOW).blocks)
+    assert "nothing: it waits for a person" in parked
+
+
 def test_every_answer_is_within_slacks_limits() -> None:
     """An answer that Slack refuses is no answer at all, whatever stands in an alert."""
     for words in ("VaR stays high", HOSTILE, "&" * 900, "😀" * 900):
