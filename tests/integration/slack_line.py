@@ -36,6 +36,7 @@ from tests.integration.door_twin import ROSTER, TwinServices
 
 OPS = "C0OPS"
 SOON = 5.0  # seconds for what comes by itself
+LOOK_S = 0.1  # between two looks at open Home tabs
 ACCOUNTS = {"demo-oncall": ONCALL, "demo-approver": APPROVER, "demo-second": SECOND, "demo-guest": VIEWER}
 
 
@@ -110,16 +111,17 @@ async def connected(folder: Path, services: TwinServices) -> AsyncIterator[Line]
         members = Members(api, services.roster, lambda: slack.world.team)
         speaking = Speaking(api, slack.api_url, token.get_secret_value())
         silences = Silences(services, lambda: hands.alertmanagers)
+        homes = Homes(services, members, speaking, Budget(limit=10, within_ms=600_000, reserve=3), look_s=LOOK_S)
         listeners = Listeners(
             members=members,
             clicks=Clicks(services, Desk(services)),
             submissions=Submissions(services, Desk(services), Runs(services), silences, CATALOGUE),
             spoken=Spoken(hands.commands, shelf),
-            homes=Homes(services, members, speaking, Budget(limit=10, within_ms=600_000, reserve=3)),
+            homes=homes,
             speaking=speaking,
         )
         line = SocketLine(listeners.application(), SecretStr(slack.world.app.app_token))
-        running = [tasks.create_task(listeners.run()), tasks.create_task(line.run())]
+        running = [tasks.create_task(each.run()) for each in (listeners, line, homes)]
         async with asyncio.timeout(SOON):
             while line.standing != "connected":
                 await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ from bot.sandbox.slack.population import APPROVER, GUEST, ONCALL, VIEWER
 from bot.sandbox.slack.state import View
 from tests.integration.door_twin import SYSTEM, TwinServices
 from tests.integration.pending import PLAN, ask, record
-from tests.integration.slack_line import SOON, Line, connected, shown
+from tests.integration.slack_line import LOOK_S, SOON, Line, connected, shown
 
 
 @pytest.fixture
@@ -133,3 +133,14 @@ async def test_refresh_shows_what_is_new(line: Line) -> None:
     await ask(line.services)
     await line.slack.people.click_in_view(ONCALL, tab.id, "andon:refresh:home")
     await seen(lambda: "1 decision waits" in shown(line.slack.state.homes[ONCALL]))
+
+
+async def test_a_tab_that_is_looked_at_follows_what_others_do(line: Line) -> None:
+    """Whoever decided, on whichever replica: the button is gone soon, and nothing is published without need."""
+    incident = await ask(line.services)
+    assert "andon:approve" in json.dumps((await home(line, APPROVER)).body)
+    await line.command(ONCALL, f"deny {incident} not now")
+    await seen(lambda: "andon:approve" not in json.dumps(line.slack.state.homes[APPROVER].body))
+    published = len(line.slack.called("views.publish"))
+    await asyncio.sleep(3 * LOOK_S)
+    assert len(line.slack.called("views.publish")) == published

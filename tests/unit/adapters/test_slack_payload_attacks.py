@@ -322,6 +322,7 @@ async def test_a_crowd_of_strangers_puts_no_home_tab_out_of_date() -> None:
     for number in range(MAX_OPEN + 10):
         await homes.opened(TEAM, f"U{number}")
     tabs.published.clear()
+    await ask(services)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(homes.run())
         homes.changed()
