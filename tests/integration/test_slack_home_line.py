@@ -144,3 +144,16 @@ async def test_a_tab_that_is_looked_at_follows_what_others_do(line: Line) -> Non
     published = len(line.slack.called("views.publish"))
     await asyncio.sleep(3 * LOOK_S)
     assert len(line.slack.called("views.publish")) == published
+
+
+async def test_tabs_wait_as_long_as_slack_says(line: Line) -> None:
+    """A 429 is answered by no further publishing, and afterwards the tab is as things are then."""
+    await home(line, ONCALL)
+    line.slack.faults.limited_s = 1
+    await ask(line.services)
+    await seen(lambda: [call for call in line.slack.called("views.publish") if call.error])
+    asked = len(line.slack.called("views.publish"))
+    await asyncio.sleep(5 * LOOK_S)
+    assert len(line.slack.called("views.publish")) == asked
+    line.slack.faults.limited_s = 0
+    await seen(lambda: "1 decision waits" in shown(line.slack.state.homes[ONCALL]))

@@ -20,6 +20,7 @@ import structlog
 
 from bot.adapters.http_services import Services
 from bot.adapters.slack import home, overview
+from bot.adapters.slack.api import SlackThrottledError
 from bot.adapters.slack.members import Members, Stranger
 from bot.adapters.slack.speaking import Speaking
 from bot.adapters.slack.text import TIMELESS
@@ -28,7 +29,8 @@ from bot.core.words import AggregateId
 from bot.errors import AndonError
 
 LOOKED_AT_SECONDS: Final = 900.0  # how long a tab counts as open; nothing tells when it is closed
-EVERY_SECONDS: Final = 5.0  # between two renderings: views.publish is tier 4, and a storm must not use it up
+EVERY_SECONDS: Final = 5.0  # between two renderings of all tabs, and
+EACH_SECONDS: Final = 0.75  # for each of them: views.publish is tier 4, 100 a minute, and a storm must not use it up
 LOOK_SECONDS: Final = 15.0  # between looks while nothing is committed here: another replica may have
 MAX_OPEN: Final = 50  # tabs kept fresh, those opened last
 
@@ -86,19 +88,27 @@ class Homes:
             oldest = asyncio.get_running_loop().time() - LOOKED_AT_SECONDS
             for who in [who for who, tab in self._open.items() if tab.at < oldest]:
                 del self._open[who]
-            for who, tab in list(self._open.items()):
-                try:
-                    look = await self._publish(*who, shown=tab.look)
-                except AndonError as error:
-                    log.warning("home_not_published", user=who[1], error=str(error))
-                    continue
-                if self._open.get(who) is not tab:
-                    continue  # opened again meanwhile
-                if look is None:
-                    del self._open[who]
-                else:
-                    self._open[who] = replace(tab, look=look)
-            await asyncio.sleep(min(EVERY_SECONDS, self._look_s) if self._open else 0)
+            await asyncio.sleep(await self._freshen())
+
+    async def _freshen(self) -> float:
+        """Look at each open tab; returns in how many seconds the next may be published."""
+        every = min(EVERY_SECONDS, self._look_s)
+        for who, tab in list(self._open.items()):
+            try:
+                look = await self._publish(*who, shown=tab.look)
+            except SlackThrottledError as error:
+                self._changed.set()  # the rest waits with it
+                return max(every, error.seconds)
+            except AndonError as error:
+                log.warning("home_not_published", user=who[1], error=str(error))
+                continue
+            if self._open.get(who) is not tab:
+                continue  # opened again meanwhile
+            if look is None:
+                del self._open[who]
+            else:
+                self._open[who] = replace(tab, look=look)
+        return max(every, (len(self._open) - 1) * EACH_SECONDS)
 
     async def _publish(self, team: str, user: str, shown: str = "") -> str | None:
         """Show it, unless it still looks as it was `shown`; how it looks, or None for the tab of nobody known."""
