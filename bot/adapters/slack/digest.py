@@ -13,6 +13,7 @@ from typing import Final
 
 from bot.adapters.slack.blocks import context, header, message, section
 from bot.adapters.slack.incident_card import STATES
+from bot.adapters.slack.phrases import MAX_FIRES
 from bot.adapters.slack.shapes import Message
 from bot.adapters.slack.sights import Brief, StormSight
 from bot.adapters.slack.text import bold, clock, code, escape, joined, moment, short
@@ -74,4 +75,5 @@ def _lines(sight: StormSight, live: Sequence[Brief]) -> Iterator[str]:
     for brief in ordered[:MAX_LISTED]:
         own = ", has a card" if brief.incident in sight.carded else ""
         what = f"{brief.severity} {bold(brief.policy, MAX_NAME)} on {short(brief.shard, MAX_NAME)}"
-        yield f"{_state(brief.status)}: {what} since {clock(brief.opened_at)} {code(brief.incident)}{own}"
+        fires = f": {short(brief.what, MAX_FIRES)}" if brief.what else ""
+        yield f"{_state(brief.status)}: {what}{fires} since {clock(brief.opened_at)} {code(brief.incident)}{own}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.adapters.slack.blocks import actions, button, context, header, link_button, message, section
-from bot.adapters.slack.phrases import ahead, reading_line, result_words, who_has_it
+from bot.adapters.slack.phrases import QUIET_LABELS, ahead, reading_line, result_words, who_has_it
 from bot.adapters.slack.shapes import Block, Message, Ref
 from bot.adapters.slack.text import bold, code, coming, escape, joined, link, moment, short, web
 from bot.core.incident import AlertState, Incident, Status, StepOutcome, StepResult
@@ -57,7 +57,6 @@ OUTCOMES: Final[Mapping[StepOutcome, str]] = {
     "branched": "→ the ladder's own action",
 }
 OVER: Final[frozenset[Status]] = frozenset({"resolved", "closed"})
-_QUIET_LABELS: Final = frozenset({"alertname", "severity", "system", "job"})  # said elsewhere, or no help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +171,7 @@ def _alert(each: AlertState) -> str:
     since = f"firing since {moment(alert.starts_at)}"
     if not each.firing or each.dismissed:
         since = f"{'dismissed' if each.dismissed else 'over'} since {moment(each.changed_at)}"
-    labels = ", ".join(f"{name}={value}" for name, value in sorted(alert.labels.items()) if name not in _QUIET_LABELS)
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(alert.labels.items()) if name not in QUIET_LABELS)
     said = alert.annotations
     figures = ", ".join(f"{name} {said[name]}" for name in ("value", "threshold") if name in said)
     told = [f"{bold(alert.name, MAX_LABELS) or '(unnamed)'} {since}"]

@@ -19,6 +19,17 @@ MAX_VALUE: Final = 120  # characters of one figure; what is longer is no figure
 MAX_ERROR: Final = 200
 MAX_CHANGED: Final = 900
 MAX_AHEAD: Final = 240  # characters of one thing that comes next
+MAX_FIRES: Final = 60  # characters of what fires, in a list of incidents
+QUIET_LABELS: Final = frozenset({"alertname", "severity", "system", "job"})  # said elsewhere, or no help
+
+
+def what_fires(incident: Incident) -> str:
+    """``HostDown host=a``: the names of its alerts and the labels of the first. As they came: to be escaped."""
+    alerts = [each.alert for _, each in sorted(incident.alerts.items())]
+    names = ", ".join(dict.fromkeys(alert.name for alert in alerts))
+    labels = sorted(alerts[0].labels.items()) if alerts else ()
+    told = " ".join(f"{name}={value}" for name, value in labels if name not in QUIET_LABELS)
+    return f"{names} {told}"[:MAX_FIRES].strip()
 
 
 def who_has_it(incident: Incident) -> str:

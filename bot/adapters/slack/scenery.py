@@ -16,6 +16,7 @@ import structlog
 from bot.adapters.slack.channels import Channels
 from bot.adapters.slack.jobs import Subject
 from bot.adapters.slack.outcomes import Outcomes
+from bot.adapters.slack.phrases import what_fires
 from bot.adapters.slack.shelf import Line, Placed, Shelf, incident_of, question_name, read_subject
 from bot.adapters.slack.sights import Brief, Drawing, Sight, look_of
 from bot.adapters.slack.text import TIMELESS
@@ -181,7 +182,7 @@ class Scenery:
             policy=plan.policy if plan is not None else "", severity=incident.severity, status=incident.status,
             opened_at=incident.opened_at, ended=incident.status in ("resolved", "closed"),
             closed=incident.status == "closed",
-            question=asked.id if asked is not None else "",
+            question=asked.id if asked is not None else "", what=what_fires(incident),
             look=look_of(self._drawing.card(sight, TIMELESS)) if drawn else "",
             question_look=look_of(self._drawing.question(sight, TIMELESS)) if drawn and asked is not None else "",
             facts=self._drawing.facts(sight) if drawn else "",

@@ -36,8 +36,9 @@ class Sight:
 class Brief:
     """What the board keeps in mind of an incident: where it belongs, and how it looks now.
 
-    `channel` is an id. `question`: the approval that is asked for, "" while none is. `ended`: resolved or closed.
-    `facts`: what the thread tells about (whoever draws reads it). Looks and facts are "" while it has no card.
+    `channel` is an id. `what`: its alerts in a few words, as they came. `question`: the approval that is asked for, ""
+    while none is. `ended`: resolved or closed. `facts`: what the thread tells about (whoever draws reads it). Looks and
+    facts are "" while it has no card.
     """
 
     shard: str
@@ -54,6 +55,7 @@ class Brief:
     look: str
     question_look: str
     facts: JsonText
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

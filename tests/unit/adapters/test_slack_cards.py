@@ -134,6 +134,7 @@ def _digest(hostile: Hostile) -> Message:
             shard=hostile.text(), incident="inc-abcdefghijklmnop", version=1, channel="C1", policy=hostile.text(),
             severity=pick(SEVERITIES), status=pick(STATUSES), opened_at=NOW, ended=pick((True, False)), closed=False,
             question=pick(("", "dec-1")), look="", question_look="", facts="{}",
+            what=hostile.text(),
         )
         for _ in range(hostile.many(30))
     )  # fmt: skip

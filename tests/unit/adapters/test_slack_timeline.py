@@ -8,10 +8,12 @@ from typing import Any, get_args
 import pytest
 
 from bot.adapters.slack import digest, timeline
+from bot.adapters.slack.phrases import MAX_FIRES, what_fires
 from bot.adapters.slack.shelf import Line
 from bot.adapters.slack.sights import Brief, StormSight
+from bot.core.alert import Alert
 from bot.core.effects import Topic
-from bot.core.incident import Incident
+from bot.core.incident import AlertState, Incident
 from tests.unit.adapters.test_slack_incident_card import words
 
 NOW = 1_700_000_000_000
@@ -103,7 +105,7 @@ def test_the_digest_counts_all_and_names_the_gravest() -> None:
     """A thousand incidents are one message; what waits for a person's answer comes first."""
     members = (
         *(brief(number) for number in range(997)),
-        brief(997, severity="critical", policy="redis-latency"),
+        brief(997, severity="critical", policy="redis-latency", what="RedisLatencyHigh host=<!here>"),
         brief(998, question="dec-1", status="awaiting_approval"),
         brief(999, status="resolved", ended=True),
     )
@@ -115,7 +117,22 @@ def test_the_digest_counts_all_and_names_the_gravest() -> None:
     assert "1 critical\n999 warning" in shown
     assert "999 var-breach\n1 redis-latency" in shown
     assert shown.index("`inc-998`, has a card") < shown.index("`inc-997`") < shown.index("`inc-0`")
+    assert "on trading-core: RedisLatencyHigh host=&lt;!here&gt; since" in shown
     assert "and 979 more" in shown
+
+
+def test_an_incident_in_a_list_is_told_by_what_fires() -> None:
+    """Twelve incidents of the catch-all are twelve things, and a flood of labels is cut."""
+    now: dict[str, Any] = {"firing": True, "changed_at": NOW}
+    labels = {"alertname": "HostDown", "severity": "critical", "system": "s", "host": "a", "job": "x"}
+    states = {
+        name: AlertState(alert=Alert(fingerprint=name, status="firing", labels=each, starts_at=NOW), **now)
+        for name, each in (("f1", labels), ("f2", {**labels, "host": "b"}), ("f3", {"alertname": "Disk"}))
+    }
+    assert what_fires(replace(INCIDENT, alerts=states)) == "HostDown, Disk host=a"
+    flood = Alert(fingerprint="f", status="firing", labels={"alertname": "A", "b": "c" * 500}, starts_at=NOW)
+    assert len(what_fires(replace(INCIDENT, alerts={"f": AlertState(alert=flood, **now)}))) == MAX_FIRES
+    assert what_fires(replace(INCIDENT, alerts={})) == ""
 
 
 def test_a_storm_that_is_over_says_so() -> None:
