@@ -14,7 +14,9 @@ from typing import Final
 from bot.adapters.slack import asks
 from bot.adapters.slack.asks import Ask
 from bot.adapters.slack.command_line import MAX_SHOWN, CommandLine
+from bot.adapters.slack.typed_text import plain
 from bot.adapters.slack.typed_text import read as words_of
+from bot.errors import InputError
 from policies.problems import UnclearError, did_you_mean
 
 HERE: Final = "here"
@@ -25,6 +27,8 @@ NOT_YET: Final = {
     "positions are closed by hand at the trading desk",
     "drill": "drills cannot be started from Slack; andon demo plays one, against a simulated system",
 }
+_KILL: Final = "kill-switch"
+_NO_PULL: Final = frozenset({"status", "release", "off"})  # after it, they ask for something else
 _ADDRESSED: Final = frozenset({"/andon", "andon", "andon:"})  # said once more before the verb, as is a mention
 _ALIASES: Final = {
     "?": "help", "list": "incidents", "kill": "kill-switch", "killswitch": "kill-switch", "on-call": "oncall",
@@ -55,6 +59,27 @@ class Command:
 
 def read(text: str) -> Command:
     """The command. Raises UnclearError, and InputError for what is no command at all."""
+    try:
+        return _read(text)
+    except (InputError, UnclearError):
+        pulled = _pulled(text)
+        if pulled is None:
+            raise
+        return pulled
+
+
+def _pulled(text: str) -> Command | None:
+    """The kill switch, when that is what was meant: a reason that cannot be read stops nobody from stopping Andon."""
+    words = plain(text).split()
+    while words and (words[0].lower() in _ADDRESSED or words[0].startswith("@")):
+        words = words[1:]
+    verb = words[0].lower().strip(":,") if words else ""
+    if _ALIASES.get(verb, verb) != _KILL or any(word.lower().lstrip("-") in _NO_PULL for word in words[1:2]):
+        return None
+    return Command(_KILL, asks.KillSwitch(" ".join(words[1:])))
+
+
+def _read(text: str) -> Command:
     words = words_of(text)
     if words and (words[0].text.lower() in _ADDRESSED or words[0].text.startswith("@")):
         words = words[1:]

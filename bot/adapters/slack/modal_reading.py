@@ -38,7 +38,7 @@ class Typed:
 
     def text(self, name: str, *, required: bool = True, most: int = MAX_WORDS) -> str:
         """A text, without blanks around it."""
-        said = str(self._element(name).get("value") or "").strip()
+        said = str(self._element(name).get("value") or "").encode("utf-8", "replace").decode().strip()
         if required and not said:
             self.problems[name] = "Write at least a word: somebody will want to know."
         elif len(said) > most:

@@ -47,7 +47,8 @@ def read(text: str) -> tuple[Word, ...]:
 
 def plain(text: str) -> str:
     """The text as it was typed, before Slack read it. Idempotent only for text without entities, so call it once."""
-    shown = _TOKEN.sub(_typed, text).translate(_QUOTES)
+    whole = text.encode("utf-8", "replace").decode()  # half a surrogate pair can be kept nowhere
+    shown = _TOKEN.sub(_typed, whole).translate(_QUOTES)
     for entity, character in _ENTITIES:
         shown = shown.replace(entity, character)
     return _DASH.sub("--", shown)

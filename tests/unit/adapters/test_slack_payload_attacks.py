@@ -15,14 +15,17 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from slack_bolt.app.async_app import AsyncApp
 
 from bot.adapters.http_errors import Unwelcome
 from bot.adapters.slack.api import SlackApi, SlackRefusedError, SlackThrottledError
 from bot.adapters.slack.grammar import VERBS
 from bot.adapters.slack.homes import MAX_OPEN, Homes
 from bot.adapters.slack.members import FRESH_SECONDS, GROUPS_STALE_SECONDS, STALE_SECONDS, Known, Members, Stranger
+from bot.adapters.slack.payloads import asked_about, commanded
 from bot.adapters.slack.person import Deed, told
 from bot.adapters.slack.shelf import Placed, card_name
+from bot.adapters.slack.socket_line import SocketLine
 from bot.adapters.slack.speaking import Speaking
 from bot.adapters.slack.spoken import Spoken
 from bot.core.approval import Vote
@@ -30,6 +33,7 @@ from bot.core.intents import Budget
 from bot.errors import DeliveryError
 from bot.sandbox.slack import population
 from bot.sandbox.slack.courier import Undelivered
+from bot.sandbox.slack.server import LocalSlack
 from policies.people import PeopleDocument
 from tests.integration.commands_twin import Slack
 from tests.integration.door_twin import SYSTEM, TwinServices
@@ -97,10 +101,11 @@ def forms(incident: str) -> list[dict[str, Any]]:
 
 def words() -> list[tuple[str, dict[str, Any]]]:
     """Commands, mentions, shortcuts and visits that miss what they always have, or have it twice over."""
-    typed: dict[str, Any] = {"command": "/andon", "team_id": TEAM, "user_id": APPROVER, "text": "status"}
+    typed: dict[str, Any] = {**BY, "command": "/andon", "team_id": TEAM, "user_id": APPROVER, "text": "status"}
     commands = [{**typed, **each} for each in (
         {"text": ["x"]}, {"text": None}, {"text": "x" * 100_000}, {"team_id": [TEAM]}, {"user_id": {"a": 1}},
         {"team_id": "T0OTHER", "text": "kill-switch"}, {"team_id": "", "text": "kill-switch"},
+        {"text": "deny inc- \ud800"},
         {"text": f"run risk.reduce_kelly {SYSTEM}/risk-engine kelly_fraction={DEEP[:3_000]} because x"},
     )]  # fmt: skip
     mention: dict[str, Any] = {"type": "app_mention", "user": APPROVER, "channel": OPS, "text": "kill-switch"}
@@ -148,6 +153,36 @@ async def test_payloads_of_any_shape_order_nothing_and_end_nobody(line: Line, ca
     assert [each for each in secrets if each in caplog.text] == []
 
 
+@pytest.mark.parametrize(
+    "reason", ["half of a \ud800", "\x00\x1b[2J", "<!channel> " * 300, "“never closed", "--now", ""]
+)
+async def test_no_reason_is_so_odd_that_the_kill_switch_is_not_thrown(tmp_path: Path, reason: str) -> None:
+    """Whoever pulls the cord at night types badly."""
+    slack = Slack(TwinServices(), tmp_path)
+    slack.services.document = people(TEAM)
+    said = await slack.words(f"kill-switch {reason}", "demo-oncall")
+    assert slack.switch.position().engaged, said
+    assert "<!channel>" not in said
+
+
+@pytest.mark.parametrize("text", ["--release “x", "status “x", "off “", "release --now"])
+async def test_a_badly_typed_question_about_the_kill_switch_does_not_throw_it(tmp_path: Path, text: str) -> None:
+    """Only what stops is guessed at."""
+    slack = Slack(TwinServices(), tmp_path)
+    slack.services.document = people(TEAM)
+    await slack.words(f"kill-switch {text}", "demo-oncall")
+    assert not slack.switch.position().engaged
+
+
+def test_ids_of_orders_hold_no_trigger() -> None:
+    """They are kept in the audit for ever, and a trigger opens modals; each command still has an id of its own."""
+    two = [{"team_id": TEAM, "user_id": APPROVER, "trigger_id": f"canary-{number}"} for number in range(2)]
+    deeds = [read({**each, "user": {"id": APPROVER}}) for each in two for read in (commanded, asked_about)]
+    assert [deed for deed in deeds if "canary" in deed.id] == []
+    assert len({deed.id for deed in deeds[::2]}) == 2
+    assert commanded(two[0]) == commanded(dict(two[0]))
+
+
 class Untaken(set[str]):
     """Tickets that open nothing; `given` are those there were."""
 
@@ -159,16 +194,18 @@ class Untaken(set[str]):
         self.given.append(ticket)
 
 
-async def test_a_line_that_slack_refuses_leaves_no_ticket_in_the_log(
-    line: Line, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_line_that_slack_refuses_leaves_no_ticket_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """The address was not used up: whoever reads the log could take the line, and hear every click."""
     caplog.set_level(logging.INFO)
-    line.slack.state.tickets = tickets = Untaken()
-    line.slack.sockets.cut()
-    async with asyncio.timeout(15):
-        while "Failed to connect" not in caplog.text:
-            await asyncio.sleep(0.02)
+    async with LocalSlack() as slack:
+        slack.state.tickets = tickets = Untaken()
+        app = AsyncApp(token=slack.world.app.bot_token, request_verification_enabled=False)
+        app.client.base_url = slack.api_url
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(SocketLine(app, SecretStr(slack.world.app.app_token)).run())
+            while "Failed to connect" not in caplog.text:
+                await asyncio.sleep(0.02)
+            running.cancel()
     assert tickets.given
     assert [each for each in tickets.given if each in caplog.text] == []
 
