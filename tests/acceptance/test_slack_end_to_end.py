@@ -90,7 +90,8 @@ async def test_t2_a_breach_is_cut_by_itself_and_the_halt_is_denied_in_slack() ->
         await screen.card(incident, "var-breach", "BTC-USD", "0.25", "0.1", "What comes next", "runbooks.example")
         await screen.told(incident, "Kelly")
         halt = await _branch(floor, incident)
-        asked = await screen.question(halt, "trading", "off")
+        asked = await screen.question(halt, "trading", "off", f"|{halt}>")  # a link to its card
+        await screen.card(halt, f"|begun by {incident}>")
         await screen.click(APPROVER, asked, "deny")
         modal = await screen.modal(APPROVER, "Why not")
         assert await screen.send(APPROVER, modal, reason="we hedge by hand") == {}

@@ -219,7 +219,7 @@ def _buttons(card: Json, extras: Extras) -> Iterator[Block]:
     yield button("Approve", "approve", ref, style="primary", confirm=sure)
     yield button("Deny…", "deny", ref, style="danger")
     if extras.editable:
-        yield button("Ask for a safer value…", "edit", ref)
+        yield button("A safer value…", "edit", ref)
     yield button("I have it", "take", ref)
     if extras.holdable:
         yield button("Hold the ladder's action…", "hold", ref)

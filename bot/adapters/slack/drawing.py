@@ -47,6 +47,7 @@ class Pictures:
             shard=sight.shard,
             dashboard=plan.dashboard if plan is not None else "",
             decision=sight.link,
+            parent_card=sight.parent,
             # A figure that moves is no reason to edit a card: it is shown with whatever else changed.
             readings=sight.incident.readings if now != TIMELESS else (),
         )
@@ -62,6 +63,7 @@ class Pictures:
             chart=chart,
             chart_says=words,
             outcomes=sight.outcomes,
+            card=sight.card,
             runbook=sight.incident.plan.runbook,
             editable=self._editable(sight.incident),
             holdable=incident_card.holdable(sight.incident),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -17,7 +18,7 @@ from bot.adapters.slack.channels import Channels
 from bot.adapters.slack.jobs import Subject
 from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.phrases import what_fires
-from bot.adapters.slack.shelf import Line, Placed, Shelf, incident_of, question_name, read_subject
+from bot.adapters.slack.shelf import Line, Placed, Shelf, card_name, incident_of, question_name, read_subject
 from bot.adapters.slack.sights import Brief, Drawing, Sight, look_of
 from bot.adapters.slack.text import TIMELESS
 from bot.core.incident import Incident
@@ -166,11 +167,13 @@ class Scenery:
 
     async def _sight(self, shard: str, incident: Incident) -> Sight:
         asked = incident.approval
+        parent = self._links(card_name(shard, incident.parent)) if incident.parent else ""
+        sight = Sight(shard=shard, incident=incident, parent=parent)
         if asked is None or incident.plan is None:
-            return Sight(shard=shard, incident=incident)
+            return sight
         link = self._links(question_name(shard, incident.id, asked.id))
         past = await self._outcomes.of(shard, incident.plan.policy, incident.id)
-        return Sight(shard=shard, incident=incident, link=link, outcomes=past)
+        return replace(sight, link=link, outcomes=past, card=self._links(card_name(shard, incident.id)))
 
     def _note(self, sight: Sight, version: int, now: float) -> None:
         incident, shard = sight.incident, sight.shard

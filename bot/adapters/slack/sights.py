@@ -23,12 +23,15 @@ from bot.core.words import AggregateId, JsonText, Millis, Severity
 class Sight:
     """One incident, as it is to be shown. `link`: where its decision is asked, "" where none is.
 
+    `card`, `parent`: where its card stands, and that of the incident that it is a branch of; "" while unknown.
     `outcomes`: what became of the same policy's last incidents, newest first, in plain words.
     """
 
     shard: str
     incident: Incident
     link: str = ""
+    card: str = ""
+    parent: str = ""
     outcomes: tuple[str, ...] = ()
 
 
