@@ -24,7 +24,7 @@ from bot.adapters.slack.jobs import Job, Scene, jobs
 from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.pacing import Pace
 from bot.adapters.slack.placing import SETTLE_MS, Placer, Slack
-from bot.adapters.slack.reach import ALARM_S, ASIDE_S, STUCK, STUCK_FIX, Reach
+from bot.adapters.slack.reach import ALARM_S, ASIDE_S, PUT_OFF, PUT_OFF_S, STUCK, STUCK_FIX, Reach
 from bot.adapters.slack.scenery import Scenery
 from bot.adapters.slack.shelf import Placed, Shelf, card_name, digest_name, subject
 from bot.adapters.slack.showing import Hands, Show
@@ -82,6 +82,7 @@ class Board:
         self._shelf, self._slack, self._clock, self._pace, self._replica = shelf, slack, clock, pace, replica
         self._drawing = drawing
         self.reach = Reach(alarms, home)
+        self._jam = Reach(alarms, home, name=PUT_OFF, lacks="Slack has only put messages off", after_s=PUT_OFF_S)
         self._memory = Reach(alarms, home, name=STUCK, lacks="the store has not kept the Slack board", fix=STUCK_FIX)
         self.channels = Channels(slack, channel)
         self.placer = Placer(shelf, slack, clock, nonce, settle_ms=self._manner.settle_ms)
@@ -338,8 +339,11 @@ class Board:
             await self._show.do(job)
             await self.reach.worked(self._seconds())
             await self._memory.worked(self._seconds())
+            await self._jam.worked(self._seconds())
         except SlackThrottledError as error:
             log.info("slack_throttled", kind=job.kind, seconds=error.seconds)
+            self._jam.failed(str(error), self._seconds())
+            await self._jam.judge(self._seconds())
             self._skipped[job.name] = self._seconds() + min(error.seconds, SKIP_S)  # look-ups have no pace of their own
         except SlackRefusedError as error:
             await self._refused(job, error)

@@ -19,6 +19,8 @@ FIX: Final = (
     "Read and decide with `andon incidents` and `andon approve` meanwhile; see https://slack-status.com and run "
     "`andon slack check`."
 )
+PUT_OFF: Final = "AndonSlackPutsOff"
+PUT_OFF_S: Final = 120.0  # of nothing but 429: Slack names 30 s or less as a rule
 STUCK: Final = "AndonSlackBoardStuck"
 STUCK_FIX: Final = (
     "Cards stay as they are: read and decide with `andon incidents` and `andon approve` meanwhile, and see in Andon's "
@@ -27,14 +29,15 @@ STUCK_FIX: Final = (
 
 
 class Reach:
-    """The way to Slack, or (`name`, `lacks`, `fix` of its alarm) to the shelf. Times: seconds of the loop's clock."""
+    """The way to Slack, or (`name`, `lacks`, `fix` of its alarm) another one. Times: seconds of the loop's clock."""
 
     def __init__(
-        self, alarms: Alarms, shard: str, *, name: str = NAME, lacks: str = "Slack has taken nothing", fix: str = FIX
-    ) -> None:
+        self, alarms: Alarms, shard: str, *, name: str = NAME, lacks: str = "Slack has taken nothing", fix: str = FIX,
+        after_s: float = ALARM_S,
+    ) -> None:  # fmt: skip
         self._alarms = alarms
         self._shard = shard
-        self._name, self._lacks, self._fix = name, lacks, fix
+        self._name, self._lacks, self._fix, self._after_s = name, lacks, fix, after_s
         self._failing_since: float | None = None
         self._pause_s = 0.0
         self._problem = ""
@@ -70,10 +73,10 @@ class Reach:
 
     async def judge(self, now: float) -> bool:
         """Whether it has been away for long; then people are told."""
-        if not self.away(now, ALARM_S):
+        if not self.away(now, self._after_s):
             return False
         self._told = True
         await self._alarms.raise_(
-            self._shard, self._name, f"{self._lacks} for {ALARM_S:.0f} s ({self._problem}). {self._fix}"
+            self._shard, self._name, f"{self._lacks} for {self._after_s:.0f} s ({self._problem}). {self._fix}"
         )
         return True

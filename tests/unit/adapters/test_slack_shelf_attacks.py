@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.adapters.slack.reach import STUCK
+from bot.adapters.slack.pacing import POST
+from bot.adapters.slack.reach import PUT_OFF, STUCK
 from bot.adapters.slack.shelf import Line, Placed, Posting, question_name
 from bot.adapters.slack.shelf_twin import MemoryShelf
 from bot.core.events import AlertsReceived
@@ -76,6 +77,13 @@ async def test_a_question_s_place_that_was_spoiled_still_loses_its_buttons(when:
     assert question.text == "over: denied"
 
 
+async def alarms(stage: Stage, name: str) -> list[tuple[str, str]]:
+    """What was said of this alarm since it was asked last."""
+    entries = [delivery.entry for delivery in await stage.store.read_inbox(SHARD, 1_000, 0)]
+    alerts = [alert for entry in entries if isinstance(entry, AlertsReceived) for alert in entry.alerts]
+    return [(alert.name, alert.status) for alert in alerts if alert.name == name]
+
+
 class Spoiled(MemoryShelf):
     """A shelf that takes no place, or does not tell where they are, while it is `spoiled` so."""
 
@@ -103,24 +111,19 @@ async def test_people_are_told_of_a_shelf_that_keeps_nothing(how: str) -> None:
     stage = Stage()
     stage.shelf = shelf = Spoiled(stage.clock)
 
-    async def alarms() -> list[tuple[str, str]]:
-        entries = [delivery.entry for delivery in await stage.store.read_inbox(SHARD, 1_000, 0)]
-        alerts = [alert for entry in entries if isinstance(entry, AlertsReceived) for alert in entry.alerts]
-        return [(alert.name, alert.status) for alert in alerts if alert.name == STUCK]
-
     async with asyncio.TaskGroup() as group:
         stage.begin(group)
         await asyncio.sleep(20)
-        assert await alarms() == [(STUCK, "resolved")]
+        assert await alarms(stage, STUCK) == [(STUCK, "resolved")]
         shelf.spoiled = how
         await stage.commit(incident())
         await stage.say("it began")
         await asyncio.sleep(60)
-        assert set(await alarms()) == {(STUCK, "firing")}
+        assert set(await alarms(stage, STUCK)) == {(STUCK, "firing")}
         shelf.spoiled = ""
         await asyncio.sleep(30)
         stage.end()
-    assert await alarms() == [(STUCK, "resolved")]
+    assert await alarms(stage, STUCK) == [(STUCK, "resolved")]
     (card,) = stage.wall.named("card:")
     assert card.text == "inc-1 open"
 
@@ -146,3 +149,25 @@ async def test_a_store_that_stumbles_at_a_take_over_leaves_no_button_alive() -> 
         stage.end()
     (question,) = stage.wall.named("question:")
     assert question.text == "over: denied"
+
+
+async def test_people_are_told_of_a_slack_that_only_ever_says_later() -> None:
+    """It answers, so it is not away; but no card comes. A throttle of half a minute pages nobody."""
+    stage = Stage()
+    async with asyncio.TaskGroup() as group:
+        stage.begin(group)
+        await asyncio.sleep(1)
+        await stage.commit(incident("inc-0"))
+        await asyncio.sleep(2)
+        assert await alarms(stage, PUT_OFF) == [(PUT_OFF, "resolved")]
+        stage.wall.throttle = {POST: 30.0}
+        await stage.commit(incident())
+        await asyncio.sleep(45)
+        assert await alarms(stage, PUT_OFF) == []
+        await asyncio.sleep(120)
+        assert set(await alarms(stage, PUT_OFF)) == {(PUT_OFF, "firing")}
+        stage.wall.throttle = {}
+        await asyncio.sleep(60)
+        stage.end()
+    assert await alarms(stage, PUT_OFF) == [(PUT_OFF, "resolved")]
+    assert [one.text for one in stage.wall.named("card:")] == ["inc-0 open", "inc-1 open"]
