@@ -26,8 +26,7 @@ $(VENV)/.ready: pyproject.toml
 demo: $(VENV)/.ready ## see Andon handle a VaR breach, live (ARGS="--tour --json" plays it unattended)
 	@$(BIN)/andon demo $(ARGS)
 
-test: $(VENV)/.ready ## contracts of the rooms, then every test
-	@$(BIN)/lint-imports
+test: $(VENV)/.ready ## every test, the contracts of the rooms among them
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 page: $(VENV)/.ready ## play the demo and approve in its Slack page, in a headless Chromium (apt install chromium)

@@ -1,4 +1,4 @@
-"""Rows T1, T2 and T3 lived through in Slack alone: card, decision, answer, take-over, resolve.
+"""Rows T1, T2 and T3 lived through in Slack alone: card, decision, yes and no, the end.
 
 Real Prometheus, Alertmanager, Valkeys and `andon serve` with the real slack-bolt and slack-sdk; nobody touches the CLI
 or the API. The people read what stands on the screen and press what they find there.
@@ -65,14 +65,6 @@ class SlackFloor(_InSlack, Floor):
     """T1 and T2."""
 
 
-class AskingFloor(_InSlack, Floor):
-    """T2 with people in front: the cut is asked for too."""
-
-    def configure(self, ready: Mapping[str, Any]) -> None:
-        super().configure(ready)
-        self._policy("var-breach", mode="suggest")
-
-
 class SlowRedisInSlack(_InSlack, SlowRedisFloor):
     """T3 with people in front of the failover."""
 
@@ -108,21 +100,6 @@ async def _branch(floor: SlackFloor, incident: str) -> str:
         return str(found[0]) if found else None
 
     return await until("the rung asks", look, within=STEP_WITHIN)
-
-
-async def test_t2_a_safer_cut_than_the_proposed_one_is_ordered_in_slack() -> None:
-    """Asked for the cut to 0.1, somebody cuts to 0.05 instead, in a form that takes nothing above the proposal."""
-    async with open_floor(AskingFloor) as floor:
-        screen = floor.screen
-        await floor.inject_var("BTC-USD", 2.4)
-        incident = await floor.open_incident("var-breach")
-        asked = await screen.question(incident, "0.25", "0.1", "evidence.var")
-        await screen.click(ONCALL, asked, "edit")
-        modal = await screen.modal(ONCALL, "safer")
-        assert await screen.send(ONCALL, modal, **{"arg.kelly_fraction": "0.05", "reason": "twice as careful"}) == {}
-        await screen.question(incident, "instead kelly_fraction 0.05")
-        assert await floor.kelly() == 0.05
-        await screen.card(incident, "esolved")
 
 
 async def test_t1_the_router_is_paused_by_itself_and_goes_on_by_a_yes_in_slack() -> None:
