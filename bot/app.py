@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -26,7 +27,6 @@ from bot.adapters.http_app import Addresses, Listen, build
 from bot.adapters.http_app import serve as serve_http
 from bot.adapters.http_auth import require_authentication
 from bot.adapters.seal import Sealer
-from bot.adapters.slack.redis_shelf import RedisShelf
 from bot.adapters.terminal import TerminalChat, TerminalPager
 from bot.configuration import Floor, webhook_sources
 from bot.engine.ports import Clock
@@ -35,8 +35,10 @@ from bot.house import House
 from bot.own_store import OwnStore, open_store
 from bot.places import api_socket, data_dir
 from bot.settings import Settings
-from bot.slack_face import SlackFace
 from policies.andon import AndonDocument, SlackDoc
+
+if TYPE_CHECKING:  # slack-bolt takes half a second to import; without `slack:` in andon.yaml it never is
+    from bot.slack_face import SlackFace
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +105,9 @@ async def open_slack(
     """Slack's part of the house; None without `slack:` in andon.yaml. Raises ConfigError for a missing credential."""
     if not setup.mode:
         return None
+    from bot.adapters.slack.redis_shelf import RedisShelf
+    from bot.slack_face import SlackFace
+
     shelf = RedisShelf(own.link(), own.sealer, clock)
     stack.push_async_callback(shelf.close)
     face = SlackFace(setup, shelf=shelf, clock=clock, replica=replica)

@@ -12,7 +12,7 @@ import os
 import pwd
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -69,12 +69,14 @@ from bot.engine.watches import Watches
 from bot.errors import StoreError
 from bot.outside import alertmanagers, second_route
 from bot.reload import Reloader
-from bot.slack_face import Neighbours, SlackFace
 from bot.switchboard import Switchboard
 from handlers.routing import Route
 from policies.andon import UNROUTED, AndonDocument
 from policies.called_hosts import Place, places
 from policies.people import PeopleDocument
+
+if TYPE_CHECKING:  # slack-bolt takes half a second to import; without `slack:` in andon.yaml it never is
+    from bot.slack_face import SlackFace
 
 STALLED_SECONDS: Final = 3 * BLOCK_MS / 1000  # a loop that has not gone round for this long does not keep up
 WRITABLE_SECONDS: Final = 2.0  # a store slower than this is not well, and the outgoing heartbeat stops
@@ -147,11 +149,9 @@ class House:
     def _join(self, slack: SlackFace, folder: Path) -> None:
         silences = Silences(self, lambda: self._alertmanagers)
         slack.join(
-            Neighbours(
-                services=self, engine=self.engine, alarms=self.alarms, catalogue=self._floor.catalogue,
-                budget=self._budget, silences=silences, switch=KillSwitch(folder / "journal" / FILE),
-                connectors=self._connectors,
-            )
+            services=self, engine=self.engine, alarms=self.alarms, catalogue=self._floor.catalogue,
+            budget=self._budget, silences=silences, switch=KillSwitch(folder / "journal" / FILE),
+            connectors=self._connectors,
         )  # fmt: skip
 
     @property

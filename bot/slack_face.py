@@ -100,9 +100,9 @@ class SlackFace:
         assert self._neighbours is not None  # `join` comes before anything runs
         return self._neighbours
 
-    def join(self, neighbours: Neighbours) -> None:
-        """Build everything that needs the house."""
-        self._neighbours = neighbours
+    def join(self, **parts: Any) -> None:
+        """Build everything that needs the house. `parts`: the fields of `Neighbours`."""
+        neighbours = self._neighbours = Neighbours(**parts)
         services, engine = neighbours.services, neighbours.engine
         storm = self._setup.storm
         charts = Charts(Histories(neighbours.connectors))
