@@ -38,14 +38,14 @@ from policies.people import PeopleDocument
 from tests.integration.commands_twin import Slack
 from tests.integration.door_twin import SYSTEM, TwinServices
 from tests.integration.pending import ask, record
-from tests.integration.slack_line import OPS, Line, connected, people, shown
+from tests.integration.slack_line import OPS, SOON, Line, connected, people, shown
 from tests.unit.adapters.slack_wall import Stage
 
 TEAM, APPROVER = "T0DESK", population.APPROVER
 DEEP = "[" * 100_000
 BY: dict[str, Any] = {
     "team": {"id": TEAM}, "user": {"id": APPROVER, "team_id": TEAM}, "trigger_id": "canary-trigger",
-    "response_url": "https://hooks.slack.com/canary-response", "token": "canary-token", "api_app_id": "A0ANDON",
+    "response_url": "http://127.0.0.1:9/canary-response", "token": "canary-token", "api_app_id": "A0ANDON",
 }  # fmt: skip
 
 
@@ -140,10 +140,12 @@ async def test_payloads_of_any_shape_order_nothing_and_end_nobody(line: Line, ca
             return failure.reason
 
     await asyncio.gather(*(send(kind, body) for kind, body in bodies))
-    line.slack.courier.ack_s = 3.0
+    line.slack.courier.ack_s = 10.0
     assert (await line.slack.people.command(population.ONCALL, OPS, "/andon status")).error == ""
-    told_to_them = [each for each in line.slack.world.messages[OPS].values() if each.only_for == population.ONCALL]
-    assert [incident in shown(each) for each in told_to_them] == [True]
+    async with asyncio.timeout(SOON):  # a machine that is busy answers late, and by another way
+        said = line.slack.world.messages[OPS]
+        while not any(incident in shown(m) for m in said.values() if m.only_for == population.ONCALL):
+            await asyncio.sleep(0.02)
     after = await record(line.services, incident)
     assert (after.status, after.approval) == ("awaiting_approval", asked)
     assert len(await line.services.store.incidents(SYSTEM, closed=True, limit=10)) == 1
