@@ -26,7 +26,6 @@ from bot.errors import InputError
 PATH: Final = "/slack/events"
 WINDOW_SECONDS: Final = 300  # how old a signature may be
 MAX_REMEMBERED: Final = 20_000  # signatures of that window; Slack sends at most 30,000 events an hour
-MAX_SECRET_BODY: Final = 1_048_576  # bytes; a view with all it may hold has 250 kB
 _FIX: Final = "only Slack may post here, signed with the app's signing secret"
 
 
