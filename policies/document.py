@@ -58,6 +58,9 @@ class EvidenceDoc(StrictModel):
     over: Literal["incident", "alerts"] = Field("incident", description="alerts: one reading for each alert's labels.")
     take: Literal["max", "min", "sum", "only"] | None = Field(None, description="How several readings become one.")
     max_age: Duration = Field(60_000, description="An older reading is stale, and stale is no evidence.")
+    history: str = Field(
+        "", max_length=MAX_TEXT, description="PromQL that draws the last hour of this figure on decision cards."
+    )
 
 
 class VerifyDoc(StrictModel):

@@ -63,6 +63,7 @@ def readings(policy: PolicyDoc, known: Known, setting: Setting) -> Iterator[Find
                 message = f"no Sentinels watch {asked.name}"
                 yield (*at, "redis_state"), message, "list its sentinels: in targets.yaml, or read another figure"
         yield from _query(at, decl, kinds[0], known)
+        yield from _history(at, decl, kinds[0], known, setting)
 
 
 def _keys(at: Path, decl: EvidenceDoc, kind: str) -> Iterator[Finding]:
@@ -106,6 +107,25 @@ def _query(at: Path, decl: EvidenceDoc, kind: str, known: Known) -> Iterator[Fin
         yield at, "it does not say how the readings of several alerts become one", "add take: max (or min, sum, only)"
     elif decl.over == "incident" and decl.take not in {None, "only"}:
         yield (*at, "take"), "there is only one reading to take from", "add over: alerts, or remove take:"
+
+
+def _history(at: Path, decl: EvidenceDoc, kind: str, known: Known, setting: Setting) -> Iterator[Finding]:
+    """The picture's own query: of the system's one Prometheus, with labels the alerts carry."""
+    if not decl.history:
+        return
+    if kind == "promql":
+        yield (*at, "history"), "a promql reading is drawn by its own query", "remove history:"
+        return
+    try:
+        planning.component_by_connector("prometheus", "", setting)
+        found = references(decl.history)
+    except UnclearError as error:
+        yield (*at, "history"), error.message, error.fix
+        return
+    for reference in found:
+        if reference.root != "labels" or reference.name not in known.labels:
+            fix = did_you_mean(reference.name, known.labels, "use ${labels.NAME} with a label that alerts carry")
+            yield (*at, "history"), f"{reference.name!r} is no label known here", fix
 
 
 def condition(at: Path, text: str, policy: PolicyDoc, known: Known, *, needs_reading: bool) -> Iterator[Finding]:

@@ -316,6 +316,8 @@ def _evidence(name: str, decl: EvidenceDoc, setting: Setting) -> EvidenceDecl:
         take=decl.take or "only",
         max_age_ms=decl.max_age,
         within_ms=decl.within,
+        history=decl.history,
+        history_from=component_by_connector("prometheus", "", setting).name if decl.history else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""How a figure came to be what it is: the last hour of the first thing a policy asks Prometheus for.
+"""How a figure came to be what it is: its last hour, as Prometheus knows it.
 
 Asked by `bot.adapters.slack.charts` for the picture on a decision card. Nothing is decided by it, so what cannot be
 read is simply not shown. https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bot.adapters import evidence_values
@@ -52,18 +52,21 @@ class Histories:
         self._connectors = connectors
 
     async def read(self, plan: Plan, guard: str, alerts: Sequence[Alert], now: Millis) -> History | None:
-        """The last hour of the plan's first PromQL evidence; None where it has none, or nothing came of it."""
-        decl = next((each for each in plan.evidence.values() if each.kind == "promql"), None)
-        if decl is None:
+        """The last hour of what the guard weighs, or else of the first figure that has a history; None where none has,
+        or nothing came of it."""
+        found = [decl for decl in map(_drawn, plan.evidence.values()) if decl is not None]
+        found.sort(key=lambda decl: limit_in(guard, decl.name) is None)
+        if not found:
             return None
+        decl = found[0]
         try:
-            query = distinct_queries(decl, alerts)[0]
-            lines = await self._range(plan.system, decl, query, now)
+            queries = distinct_queries(decl, alerts)[:MAX_LINES]
+            lines = [line for query in queries for line in await self._range(plan.system, decl, query, now)][:MAX_LINES]
         except TargetError:
             return None
         if not any(line.points for line in lines):
             return None
-        return History(decl.name, query, lines, limit_in(guard, decl.name), now - SPAN_MS, now)
+        return History(decl.name, queries[0], tuple(lines), limit_in(guard, decl.name), now - SPAN_MS, now)
 
     async def _range(self, system: str, decl: EvidenceDecl, query: str, now: Millis) -> tuple[Line, ...]:
         prometheus = self._connectors.prometheus(system, decl.component)
@@ -78,6 +81,13 @@ class Histories:
         if not isinstance(found, list):
             raise TargetError("the answer is not as Prometheus writes it")
         return tuple(_line(series) for series in found[:MAX_LINES])
+
+
+def _drawn(decl: EvidenceDecl) -> EvidenceDecl | None:
+    """The reading as its picture asks for it: its own PromQL, or its `history`; None where it has neither."""
+    if decl.history:
+        return replace(decl, kind="promql", query=decl.history, component=decl.history_from)
+    return decl if decl.kind == "promql" else None
 
 
 def limit_in(guard: str, name: str) -> float | None:

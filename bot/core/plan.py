@@ -34,6 +34,8 @@ class EvidenceDecl:
     take: Literal["max", "min", "sum", "only"] = "only"
     max_age_ms: Millis = 60_000
     within_ms: Millis = 0
+    history: str = ""  # PromQL that draws how the figure came to be; nothing is decided by it
+    history_from: str = ""  # the component that is asked for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -379,3 +379,7 @@ async def test_the_last_hour_of_a_figure_is_read_for_its_picture(prometheus: Evi
     assert "symbol=BTC-USD" in found.lines[0].name
     assert found.lines[0].points[-1][1] == 2.5
     assert await histories.read(replace(plan, evidence={"v": hash_decl()}), "", (), now) is None
+    drawn = hash_decl(history='var_pct{symbol="${labels.symbol}"}', history_from="prometheus")
+    pair = await histories.read(replace(plan, evidence={"v": drawn}), "", alerts("BTC-USD", "ETH-USD"), now)
+    assert pair is not None
+    assert [line.points[-1][1] for line in pair.lines] == [2.5, 1.5]
