@@ -18,7 +18,7 @@ from bot.core.events import TimerFired
 from bot.core.incident import Incident
 from bot.core.record import Applied, Timer, Transition
 from bot.core.source import Source
-from bot.core.target import Target
+from bot.core.target import QUEUE, Target
 from bot.core.words import Millis
 
 R = TypeVar("R", Incident, Target, Source)
@@ -61,5 +61,11 @@ def is_dated_ahead(target: Target, now: Millis) -> bool:
 
 
 def _dated_now(target: Target, now: Millis) -> Target:
+    """Whoever waits in the queue was told to wait by the wrong date: it is looked at again at once."""
     last_run = {action: min(at, now) for action, at in target.last_run.items()}
-    return replace(target, last_run=last_run, recent=tuple(min(at, now) for at in target.recent))
+    dated = replace(target, last_run=last_run, recent=tuple(min(at, now) for at in target.recent))
+    if QUEUE not in target.timers:
+        return dated
+    counter = target.counter + 1
+    again = Timer(due=now, token=f"{target.id}/{QUEUE}/{counter}", since=now)
+    return replace(dated, counter=counter, timers={**target.timers, QUEUE: again})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from bot.core.events import IntentDeclared, SlotRequested
 from bot.core.plan import Plan
 from bot.core.record import Timer
 from bot.core.words import AggregateId, JsonText, Millis, Severity
 
+QUEUE: Final = "queue"  # the timer at which whoever waits for the target is looked at again
 MAX_QUEUE = 64  # waiting plans per target; beyond it a request is denied, so a storm cannot grow the record
 MAX_LOOSE = 64  # such intents kept: more than can be under way at once
 MAX_RECALLED = 256  # more at once, and people look before anything goes on; each is about 600 bytes of the record

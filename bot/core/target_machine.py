@@ -38,7 +38,7 @@ from bot.core.intents import IntentRecalled
 from bot.core.orders import LeaseEnded, LeaseRenewed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import take_once
-from bot.core.target import MAX_LOOSE, MAX_QUEUE, Slot, Target, Verifying
+from bot.core.target import MAX_LOOSE, MAX_QUEUE, QUEUE, Slot, Target, Verifying
 from bot.core.target_moves import TargetDraft, freeze, lift, recall, remind
 from bot.core.words import Millis, severity_rank
 
@@ -96,7 +96,7 @@ def _serve_queue(draft: TargetDraft) -> None:
 
     Whoever now waits for a time that is known (a cool-down) is told, so that its own patience lasts until then.
     """
-    draft.disarm("queue")
+    draft.disarm(QUEUE)
     wake: list[Millis] = []
     for request in draft.target.queue:
         obstacle = _obstacle(draft.target, request, draft.now)
@@ -108,7 +108,7 @@ def _serve_queue(draft: TargetDraft) -> None:
             wake.append(obstacle[1])
             draft.effects.append(Tell(to=request.incident, event=_queued(draft, request, *obstacle)))
     if wake:
-        draft.arm("queue", min(wake))
+        draft.arm(QUEUE, min(wake))
 
 
 def _queued(draft: TargetDraft, request: SlotRequested, why: str, until: Millis | None) -> SlotQueued:
@@ -221,7 +221,7 @@ def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
     for request in draft.target.queue:
         draft.deny(request, _frozen_words(draft.target), frozen=True)
     draft.change(queue=())
-    draft.disarm("queue")
+    draft.disarm(QUEUE)
     return Applied(f"frozen by {event.by}: {event.reason}")
 
 

@@ -83,3 +83,13 @@ def test_what_a_clock_ahead_has_dated_counts_from_now_once_told() -> None:
     assert isinstance(after, Target)
     assert (after.last_run, after.recent) == ({"risk.reduce_kelly": START + 1}, (START, START + 1))
     assert fold_one(target, rings(START + 1), START + 1).record == target
+
+
+def test_whoever_waits_by_a_wrong_date_is_looked_at_again_at_once() -> None:
+    """The cool-down counts from now once told; the timer that was set by its old date must not keep the queue."""
+    waits = {"queue": Timer(due=START + 3_600_000, token="q", since=START)}
+    target = Target(id="target:risk-engine", system="s", last_run={"a": START + 3_600_000}, timers=waits)
+    told = TimerFired(id=f"{ASTRAY}x", at=START, name="", token="")
+    after = fold_one(target, told, START).record
+    assert isinstance(after, Target)
+    assert (after.timers["queue"].due, after.timers["queue"].token != "q") == (START, True)
