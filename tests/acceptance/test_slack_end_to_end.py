@@ -62,7 +62,15 @@ class _InSlack:
 
 
 class SlackFloor(_InSlack, Floor):
-    """T1 and T2."""
+    """T1."""
+
+
+class AskingFloor(_InSlack, Floor):
+    """T2 with people in front: the cut is asked for too."""
+
+    def configure(self, ready: Mapping[str, Any]) -> None:
+        super().configure(ready)
+        self._policy("var-breach", mode="suggest")
 
 
 class SlowRedisInSlack(_InSlack, SlowRedisFloor):
@@ -73,17 +81,21 @@ class SlowRedisInSlack(_InSlack, SlowRedisFloor):
         self._policy("redis-latency", mode="suggest")
 
 
-async def test_t2_a_breach_is_cut_by_itself_and_the_halt_is_denied_in_slack() -> None:
-    """The card tells the cut as it happens; the rung asks, a person says no with a reason, the end is on the card."""
-    async with open_floor(SlackFloor, ladder={"2m": "2s", "5m": "4s"}) as floor:
+async def test_t2_a_safer_cut_is_ordered_in_slack_and_the_halt_denied() -> None:
+    """Asked for the cut to 0.1, somebody cuts to 0.05; the rung asks for the halt, somebody else says no and why."""
+    async with open_floor(AskingFloor, ladder={"2m": "6s", "5m": "12s"}) as floor:
         screen = floor.screen
-        await floor.inject_var("BTC-USD", 6.0)  # what is left after the cut is still over
+        await floor.inject_var("BTC-USD", 12.0)  # what is left after the cut is still over
         incident = await floor.open_incident("var-breach")
-        await screen.card(incident, "var-breach", "BTC-USD", "0.25", "0.1", "What comes next", "runbooks.example")
-        await screen.told(incident, "Kelly")
+        await screen.card(incident, "var-breach", "BTC-USD", "What comes next", "runbooks.example")
+        asked = await screen.question(incident, "0.25", "0.1", "evidence.var")
+        await screen.click(ONCALL, asked, "edit")
+        modal = await screen.modal(ONCALL, "safer")
+        assert await screen.send(ONCALL, modal, **{"arg.kelly_fraction": "0.05", "reason": "twice as careful"}) == {}
+        await screen.question(incident, "instead kelly_fraction 0.05")
+        assert await floor.kelly() == 0.05
         halt = await _branch(floor, incident)
-        asked = await screen.question(halt, "trading", "off", f"|{halt}>")  # a link to its card
-        await screen.card(halt, f"|begun by {incident}>")
+        asked = await screen.question(halt, "trading", "off")
         await screen.click(APPROVER, asked, "deny")
         modal = await screen.modal(APPROVER, "Why not")
         assert await screen.send(APPROVER, modal, reason="we hedge by hand") == {}
@@ -91,10 +103,9 @@ async def test_t2_a_breach_is_cut_by_itself_and_the_halt_is_denied_in_slack() ->
         assert not buttons(over) & {"approve", "deny"}
         await floor.desk_restores()
         await screen.card(incident, "esolved")
-        assert await floor.kelly() in (0.1, 0.25)
 
 
-async def _branch(floor: SlackFloor, incident: str) -> str:
+async def _branch(floor: AskingFloor, incident: str) -> str:
     async def look() -> str | None:
         found = (await floor.api("GET", f"/incidents/{incident}"))["incident"]["branches"]
         return str(found[0]) if found else None
@@ -103,7 +114,8 @@ async def _branch(floor: SlackFloor, incident: str) -> str:
 
 
 async def test_t1_the_router_is_paused_by_itself_and_goes_on_by_a_yes_in_slack() -> None:
-    """Somebody sees the card and looks closer with /andon; then the lease asks whether the router may go on."""
+    """Somebody sees the card and looks closer with /andon; the lease asks whether the router may go on; then they take
+    the incident over and resolve it."""
     async with open_floor(SlackFloor, ladder={"within 1m": "2s", "lease 15m": "5s"}, streams=False) as floor:
         screen = floor.screen
         await floor.sandbox("POST", "/faults/switching", {"pattern": "pingpong", "per_minute": 3000})
@@ -123,6 +135,10 @@ async def test_t1_the_router_is_paused_by_itself_and_goes_on_by_a_yes_in_slack()
             return bool((await floor.sandbox("GET", "/api/router/status"))["state"] == "running")
 
         await until("the router runs", runs, within=STEP_WITHIN)
+        await screen.click(ONCALL, await screen.card(incident), "take")
+        await screen.told(incident, "demo-oncall has it")
+        await screen.type(ONCALL, f"/andon resolve {incident} --force the rules are mended")
+        await screen.card(incident, "esolved")
 
 
 async def test_t3_a_slow_redis_is_failed_over_by_a_yes_in_slack() -> None:
