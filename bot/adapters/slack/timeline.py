@@ -84,6 +84,9 @@ def _news(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     again = old.get("episode") != new.get("episode")  # what the last episode knew is no news of this one
     if new.get("severity") != old.get("severity"):
         yield f"🔴 *Severity*: {escape(old.get('severity'))} → {bold(new.get('severity'))}"
+    for name, text in sorted((new.get("findings") or {}).items()):
+        if again or (old.get("findings") or {}).get(name) != text:
+            yield f"⚪ *Found* by {escape(name)}: {short(text, MAX_FINDING)}"
     if new.get("acked") and (again or new["acked"] != old.get("acked")):
         at = new.get("acked_at")
         yield f"⚪ *Seen* by {bold(new['acked'])}{f' at {clock(at)}' if isinstance(at, int) else ''}; paging stops"
@@ -96,9 +99,6 @@ def _news(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         yield "⚪ *Frozen*: automation is off for its target"
     if new.get("held_until", 0) > old.get("held_until", 0):
         yield f"⚪ *Held*: the ladder's own actions wait until {moment(new['held_until'])}"
-    for name, text in sorted((new.get("findings") or {}).items()):
-        if again or (old.get("findings") or {}).get(name) != text:
-            yield f"⚪ *Found* by {escape(name)}: {short(text, MAX_FINDING)}"
     if new.get("status") == "verifying" and old.get("status") != "verifying":
         yield "🟠 *Watching* whether the action has its effect"
     if new.get("status") == "closed" and old.get("status") != "closed":
