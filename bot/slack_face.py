@@ -86,14 +86,16 @@ class SlackFace:
         self._replica = replica
         self._shelf = shelf
         self._token = _secret(setup.credentials, "slack.credentials")
-        other = ("app_credentials", setup.app_credentials) if setup.mode == "socket" else None
-        self._second = _secret(*reversed(other)) if other else _secret(setup.signing_secret, "slack.signing_secret")
+        if setup.mode == "socket":
+            self._second = _secret(setup.app_credentials, "slack.app_credentials")
+        else:
+            self._second = _secret(setup.signing_secret, "slack.signing_secret")
         self.api = SlackApi(setup.api_url, self._token)
         self._team = setup.team
         self._neighbours: Neighbours | None = None
         self.chat = SlackChat(shelf, clock, self._nudge)
         self.members = Members(self.api, lambda: self._joined.engine.book.people, lambda: self._team)
-        self._tasks: dict[str, Eternal] = {}
+        self._socket: SocketLine | None = None
 
     @property
     def _joined(self) -> Neighbours:
@@ -169,7 +171,8 @@ class SlackFace:
 
     @property
     def _standing(self) -> str:
-        return f"{self._setup.mode} mode, {self._board.reach.standing}"
+        line = f", its line: {self._socket.standing}" if self._socket is not None else ""
+        return f"{self._setup.mode} mode, {self._board.reach.standing}{line}"
 
     def _committed(self, shard: str, changed: Sequence[AggregateId]) -> None:
         self._board.committed(shard, changed)
@@ -204,7 +207,8 @@ class SlackFace:
         """Keep the line. While all of Slack is away, the board says so; a line that fails alone is for the keeper."""
         while True:
             try:
-                await SocketLine(self._application(), self._second).run()
+                self._socket = SocketLine(self._application(), self._second)
+                await self._socket.run()
             except DeliveryError:
                 if await self._answers():
                     raise
