@@ -29,8 +29,8 @@ demo: $(VENV)/.ready ## see Andon handle a VaR breach, live (ARGS="--tour --json
 test: $(VENV)/.ready ## every test, the contracts of the rooms among them
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-page: $(VENV)/.ready ## play the demo and approve in its Slack page, in a headless Chromium (apt install chromium)
-	@$(BIN)/python -m pytest -v tests/acceptance/demo_page.py $(ARGS)
+page: $(VENV)/.ready ## the local Slack's page and the demo's in a headless Chromium (apt install chromium)
+	@$(BIN)/python -m pytest -v tests/acceptance/slack_page.py tests/acceptance/demo_page.py $(ARGS)
 
 lint: $(VENV)/.ready ## ruff, mypy strict, import contracts, generated files up to date, shipped configuration
 	@$(BIN)/ruff check .
