@@ -119,6 +119,7 @@ async def test_policies_are_armed_and_disarmed_by_name(slack: Slack) -> None:
     await slack.words(f"disarm {SYSTEM}/var-breach")
     assert (await system_target(slack)).armed == {}
     assert "there are: var-breach" in await slack.words("arm var-breech")
+    assert "No policy has a step" in json.dumps(await slack.form("arm"))  # as here; with some, each stands to be chosen
 
 
 async def test_an_action_is_shown_before_it_is_ordered(slack: Slack) -> None:

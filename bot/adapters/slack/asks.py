@@ -147,17 +147,17 @@ class Unfreeze:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A policy may act."""
+    """A policy may act; without one, a form asks which."""
 
-    policy: str
+    policy: str = ""
     system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Disarm:
-    """A policy only watches."""
+    """A policy only watches; without one, a form asks which."""
 
-    policy: str
+    policy: str = ""
     system: str = ""
 
 

@@ -165,6 +165,10 @@ class Commands:
             case asks.Unfreeze(place=asks.Place() as place):
                 outcomes = await desk.unfreeze(order, system=place.system, component=place.component)
                 return _came(f"unfreeze {_where(place)}", outcomes)
+            case asks.Arm(policy=""):
+                return Show(modals.arm(services.policies(), on=True))
+            case asks.Disarm(policy=""):
+                return Show(modals.arm(services.policies(), on=False))
             case asks.Arm(policy=policy, system=system):
                 return _came(f"arm {policy}", await desk.arm(order, policy, system=system))
             case asks.Disarm(policy=policy, system=system):

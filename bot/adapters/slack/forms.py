@@ -96,6 +96,15 @@ class UnfreezeForm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArmForm:
+    """A policy may act from now on (`on`), or only watch."""
+
+    system: str
+    policy: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SilenceForm:
     """Alerts that are not to be told for a while. `confirmed`: the person has seen which."""
 
@@ -127,6 +136,6 @@ class RunForm:
 
 
 Form: TypeAlias = (
-    DenyForm | AloneForm | EditForm | HoldForm | EscalateForm | ResolveForm | FreezeForm | UnfreezeForm | SilenceForm
-    | RunChoice | RunForm
+    DenyForm | AloneForm | EditForm | HoldForm | EscalateForm | ResolveForm | FreezeForm | UnfreezeForm | ArmForm
+    | SilenceForm | RunChoice | RunForm
 )  # fmt: skip

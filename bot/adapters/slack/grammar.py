@@ -212,10 +212,10 @@ def _disarm(line: CommandLine) -> Ask:
 
 
 def _policy(line: CommandLine) -> tuple[str, str]:
-    """POLICY, SYSTEM/POLICY, or POLICY SYSTEM."""
+    """POLICY, SYSTEM/POLICY, or POLICY SYSTEM; without any, a form asks which."""
     word = line.next()
     if not word:
-        raise line.unclear("which policy? /andon status lists the armed ones")
+        return "", line.option("system")
     system, slash, policy = word.partition("/")
     return (policy, system) if slash else (word, line.option("system") or line.next())
 
@@ -282,8 +282,8 @@ VERBS: Final[dict[str, Verb]] = {
         _FOR, ("all",),
     ),
     "unfreeze": Verb("unfreeze [all|SYSTEM[/COMPONENT]]", "automation on again there", _unfreeze, flags=("all",)),
-    "arm": Verb("arm POLICY [SYSTEM]", "let a policy act", _arm, ("system",)),
-    "disarm": Verb("disarm POLICY [SYSTEM]", "let a policy only watch", _disarm, ("system",)),
+    "arm": Verb("arm [POLICY] [SYSTEM]", "let a policy act", _arm, ("system",)),
+    "disarm": Verb("disarm [POLICY] [SYSTEM]", "let a policy only watch", _disarm, ("system",)),
     "reload": Verb("reload", "look at the configuration files now", _reload),
     "kill-switch": Verb(
         "kill-switch [REASON]", "stop every action of Andon at once (status: how it stands)", _kill_switch, _REASON,

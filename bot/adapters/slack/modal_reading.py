@@ -118,6 +118,9 @@ def read(callback: str, metadata: str, seen: Typed) -> forms.Form:
         case "unfreeze":
             system, component = where(seen, "where")
             return forms.UnfreezeForm(system=system, component=component)
+        case "arm" | "disarm" as verb:
+            system, policy = where(seen, "policy")
+            return forms.ArmForm(system=system, policy=policy, on=verb == "arm")
         case "silence":
             return _silence(seen)
         case "silence:confirm":

@@ -17,7 +17,7 @@ Block: TypeAlias = dict[str, Any]
 # What a button, a menu or a modal asks for. `action_id` and `callback_id` are "andon:" and one of these.
 Verb: TypeAlias = Literal[
     "ack", "take", "approve", "deny", "edit", "hold", "escalate", "resolve", "show", "freeze", "unfreeze", "run",
-    "silence", "refresh",
+    "silence", "arm", "disarm", "refresh",
 ]  # fmt: skip
 PREFIX: Final = "andon:"
 VERBS: Final[frozenset[str]] = frozenset(get_args(Verb))

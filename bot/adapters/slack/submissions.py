@@ -78,6 +78,8 @@ class Submissions:
                 return await desk.resolve(order, ref.incident, note=note, force=force)
             case forms.FreezeForm(system=system, component=component, reason=reason, for_ms=for_freeze):
                 return await desk.freeze(order, system=system, component=component, reason=reason, for_ms=for_freeze)
+            case forms.ArmForm(system=system, policy=policy, on=on):
+                return await (desk.arm if on else desk.disarm)(order, policy, system=system)
             case forms.UnfreezeForm(system=system, component=component):
                 return await desk.unfreeze(order, system=system, component=component)
             case _:

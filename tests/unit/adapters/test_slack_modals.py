@@ -10,6 +10,7 @@ import pytest
 from bot.adapters.slack import forms, modals, run_modals
 from bot.adapters.slack.forms import FieldErrors
 from bot.adapters.slack.shapes import Ref
+from bot.core.plan import Plan, Step
 from bot.engine.action_ports import Component
 from bot.errors import InputError
 from bot.sandbox.slack.limits import problems
@@ -240,3 +241,20 @@ def test_what_comes_in_may_have_any_shape() -> None:
     """State values that are none are read as empty fields, never as an exception."""
     for values in ({}, {"reason": None}, {"reason": {"value": 1}}, {"reason": {"value": {"value": ["x"]}}}):
         modals.read("andon:deny", REF.text, values)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_policy_is_armed_or_disarmed_by_a_form_that_says_what_it_does(on: bool) -> None:
+    """Each policy stands with its actions; one that has none cannot be chosen; nothing chosen is told."""
+    step = Step(
+        id="1", action="risk.reduce_kelly", component="risk", arguments="{}", risk="safe", direction="lowers",
+        delivery="absolute", automatic=True,
+    )  # fmt: skip
+    made = Plan(policy="var-breach", system="trading-core", policy_hash="", mode="auto", steps=(step,))
+    form = modals.arm([made, Plan(policy="idle", system="trading-core", policy_hash="", mode="auto")], on=on)
+    assert problems(form) == []
+    assert ("risk.reduce_kelly" in str(form), "idle" in str(form)) == (True, False)
+    chosen = {"policy": {"value": {"selected_option": {"value": "trading-core|var-breach"}}}}
+    read = modals.read(form["callback_id"], "", chosen)
+    assert read == forms.ArmForm(system="trading-core", policy="var-breach", on=on)
+    assert isinstance(modals.read(form["callback_id"], "", {}), forms.FieldErrors)
