@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Test files side by side: most of them wait for real servers, so there are more than two cores could compute.
+# Test files side by side, in the order of testpaths: most of them wait for real servers, so there are more than two
+# cores could compute.
 JOBS ?= 5
 SEEDS ?= 10000
 TRIALS ?= 2000
@@ -27,7 +28,7 @@ demo: $(VENV)/.ready ## see Andon handle a VaR breach, live (ARGS="--tour --json
 	@$(BIN)/andon demo $(ARGS)
 
 test: $(VENV)/.ready ## every test, the contracts of the rooms among them
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 page: $(VENV)/.ready ## the local Slack's page and the demo's in a headless Chromium (apt install chromium)
 	@$(BIN)/python -m pytest -v tests/acceptance/slack_page.py tests/acceptance/demo_page.py $(ARGS)
