@@ -98,6 +98,10 @@ class ContactDoc(StrictModel):
     service: Name
     people: list[Name] = Field(default_factory=list, description="Ids of people:.")
     how: str = Field("", max_length=200, description="How to reach them by hand: a channel, a phone line.")
+    url: str = Field(
+        "", max_length=500, pattern=r"^(https?://\S+)?$",
+        description="Where the pager shows this service, like https://ACME.pagerduty.com/service-directory/P…; linked.",
+    )  # fmt: skip
     respond_within: Duration = Field(900_000, description="How soon they promised to answer.")
 
 

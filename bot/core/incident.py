@@ -23,6 +23,7 @@ TERMINAL: frozenset[Status] = frozenset({"closed"})
 # Labels of more alerts than this are not kept; further fingerprints are counted in `untracked`, and an incident
 # with untracked alerts is never resolved by alerts alone. 1,000 alerts are about 300 kB of record.
 MAX_ALERTS = 1_000
+AGAIN = "/"  # in `paged`, after a service that was called a second time; no service's name holds it
 MAX_REQUESTERS = 64  # people who fired an alert of one episode by hand; there are not so many on a floor
 
 
@@ -108,6 +109,11 @@ class Incident:
     paged: dict[str, str] = field(default_factory=dict)  # service -> dedup key of its open page, taken back on resolve
     readings: tuple[Reading, ...] = ()  # what this episode's evidence said last, for people to see
     heard: tuple[str, ...] = ()  # ids of people's newest requests, so that a copy changes nothing again
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """Services whose pages are open, each once."""
+        return tuple(dict.fromkeys(service.partition(AGAIN)[0] for service in sorted(self.paged)))
 
     @property
     def firing(self) -> tuple[Alert, ...]:

@@ -10,14 +10,13 @@ from typing import Any, TypeAlias
 from bot.core.alert import Alert
 from bot.core.effects import Effect, PageOncall, PostMessage, Tell, Topic
 from bot.core.events import BranchEnded, ParentResolved, SlotReleased, SlotRequested, VerificationEnded
-from bot.core.incident import Incident
+from bot.core.incident import AGAIN, Incident
 from bot.core.orders import StepOrdered
 from bot.core.plan import Page, Plan, Step
 from bot.core.record import Timer, private_copy
 from bot.core.words import Millis
 
 MAX_CALLS = 4  # open pages of one service for one incident; who did not come for four is not woken by a fifth
-AGAIN = "/"  # in `paged`, after a service that was called a second time; no service's name holds it
 MAX_DEDUP_KEY = 255  # characters; https://developer.pagerduty.com/docs/events-api-v2-overview
 
 

@@ -10,8 +10,8 @@ from typing import Literal
 from bot.core.effects import ObserveEvidence, ResolvePage
 from bot.core.events import BranchEnded, ParentResolved
 from bot.core.ids import incident_id
-from bot.core.incident import Incident, StepOutcome
-from bot.core.incident_draft import AGAIN, Draft
+from bot.core.incident import AGAIN, Incident, StepOutcome
+from bot.core.incident_draft import Draft
 from bot.core.words import AggregateId, Millis
 
 RECHECK_MS: Millis = 15_000  # between looks at the evidence of an incident whose alerts are gone

@@ -43,11 +43,13 @@ class _InSlack:
     def _fits(self) -> None:
         assert self.screen.misfits() == []
 
-    def _policy(self, name: str, **fields: Any) -> None:
-        """One shipped policy, changed."""
+    def _policy(self, name: str, each_step: Mapping[str, Any] | None = None, **fields: Any) -> None:
+        """One shipped policy, changed; and each step of its plan."""
         (path,) = (self.place.directory / "policies").glob("trading-core.yaml")
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         (policy,) = (each for each in document["policies"] if each["name"] == name)
+        for step in policy["plan"]:
+            step.update(each_step or {})
         policy |= fields
         path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
@@ -71,6 +73,19 @@ class AskingFloor(_InSlack, Floor):
     def configure(self, ready: Mapping[str, Any]) -> None:
         super().configure(ready)
         self._policy("var-breach", mode="suggest")
+
+
+class HastyFloor(_InSlack, Floor):
+    """T2 with a cut that is asked for, and people who are given two seconds."""
+
+    def configure(self, ready: Mapping[str, Any]) -> None:
+        super().configure(ready)
+        self._policy("var-breach", mode="suggest", each_step={"approve_within": "2s"})
+        path = self.place.directory / "people.yaml"
+        people = yaml.safe_load(path.read_text(encoding="utf-8"))
+        (oncall,) = (each for each in people["contacts"] if each["service"] == "trading-oncall")
+        oncall["url"] = "https://pager.example/oncall"
+        path.write_text(yaml.safe_dump(people, sort_keys=False), encoding="utf-8")
 
 
 class SlowRedisInSlack(_InSlack, SlowRedisFloor):
@@ -101,6 +116,25 @@ async def test_t2_a_safer_cut_is_ordered_in_slack_and_the_halt_denied() -> None:
         assert await screen.send(APPROVER, modal, reason="we hedge by hand") == {}
         over = await screen.question(halt, "demo-approver", "we hedge by hand")
         assert not buttons(over) & {"approve", "deny"}
+        await floor.desk_restores()
+        await screen.card(incident, "esolved")
+
+
+async def test_t2_silence_is_no_yes_and_old_buttons_are_dead() -> None:
+    """Nobody answers: nothing is cut, people are called, a click that comes late changes nothing; then somebody takes
+    it, mends it by hand and resolves it."""
+    async with open_floor(HastyFloor) as floor:
+        screen = floor.screen
+        await floor.inject_var("BTC-USD", 2.5)
+        incident = await floor.open_incident("var-breach")
+        over = await screen.question(incident, "in time")
+        assert not buttons(over) & {"approve", "deny", "edit"}
+        await screen.click(ONCALL, over, "approve", version=0)  # on a screen that has not heard of it
+        await screen.only_for(ONCALL, "nothing waits for a decision here")
+        await screen.card(incident, "NEEDS A PERSON", "Paged", "pm, <https://pager.example/oncall|trading-oncall>")
+        assert (await floor.kelly(), await floor.effects()) == (0.25, [])
+        await screen.click(ONCALL, await screen.card(incident), "take")
+        await screen.card(incident, "in a person's hands", "demo-oncall")
         await floor.desk_restores()
         await screen.card(incident, "esolved")
 

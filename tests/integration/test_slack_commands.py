@@ -19,7 +19,7 @@ from bot.testing import MemoryAlertmanager
 from policies.people import PeopleDocument
 from tests.integration.commands_twin import Slack
 from tests.integration.door_twin import ROSTER, SYSTEM, TwinServices
-from tests.integration.pending import ask, record
+from tests.integration.pending import PLAN, ask, record
 
 CUT = f"run risk.reduce_kelly {SYSTEM}/risk-engine"
 
@@ -112,14 +112,20 @@ async def test_freezing_reaches_as_far_as_it_is_told_to(slack: Slack) -> None:
     assert [value for value in initial if value] == [f"{SYSTEM}|", "1h30m"]  # what was typed stands in the form
 
 
-async def test_policies_are_armed_and_disarmed_by_name(slack: Slack) -> None:
-    """One that does not exist is told, with those that do."""
-    assert "demo-approver" in await slack.words("arm var-breach")
-    assert "var-breach" in (await system_target(slack)).armed
-    await slack.words(f"disarm {SYSTEM}/var-breach")
-    assert (await system_target(slack)).armed == {}
+async def test_a_policy_is_disarmed_at_once_and_shown_before_it_is_armed(slack: Slack) -> None:
+    """One that does not exist is told, with those that do; one without steps has nothing to arm."""
+    assert "No policy has a step" in json.dumps(await slack.form("arm"))
+    assert "has no step" in json.dumps(await slack.form("arm var-breach"))
     assert "there are: var-breach" in await slack.words("arm var-breech")
-    assert "No policy has a step" in json.dumps(await slack.form("arm"))  # as here; with some, each stands to be chosen
+    slack.services.plans = (PLAN,)
+    shown = json.dumps(await slack.form(f"arm {SYSTEM}/var-breach"))
+    assert "trading.halt on risk-engine" in shown
+    assert "only if evidence.var > 1.8" in shown
+    assert "Lately there was nothing" in shown
+    await ask(slack.services)
+    assert (await system_target(slack)).armed["var-breach"].by == "demo-oncall"  # shown, not done
+    assert "demo-approver" in await slack.words(f"disarm {SYSTEM}/var-breach")
+    assert (await system_target(slack)).armed == {}
 
 
 async def test_an_action_is_shown_before_it_is_ordered(slack: Slack) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,8 +16,8 @@ from bot.core.words import SYSTEM_TARGET
 from bot.sandbox.slack.population import APPROVER, GONE, GUEST, NEWCOMER, ONCALL, SECOND, STRANGER, VIEWER
 from bot.testing import MemoryAlertmanager
 from tests.integration.door_twin import SYSTEM, TwinServices
-from tests.integration.pending import ask, record
-from tests.integration.slack_line import OPS, Line, connected, shown
+from tests.integration.pending import PLAN, ask, record
+from tests.integration.slack_line import OPS, SOON, Line, connected, shown
 
 
 @pytest.fixture
@@ -73,6 +75,21 @@ async def test_a_form_does_what_was_typed_into_it(line: Line) -> None:
     assert (ordered.incident.ordered_by, ordered.incident.plan is not None) == ("demo-oncall", True)
 
 
+async def test_a_policy_is_shown_before_it_is_armed(line: Line) -> None:
+    """Chosen in a form: what it would do, what it only said lately, and one more button."""
+    line.services.plans = (PLAN,)
+    form = await line.opened(APPROVER, "arm")
+    await line.slack.people.submit(APPROVER, form.id, {"policy": f"{SYSTEM}|var-breach"})
+    async with asyncio.timeout(SOON):
+        while "trading.halt on risk-engine" not in shown(form := line.slack.people.modal(APPROVER)):
+            await asyncio.sleep(0.01)
+    assert (await line.services.store.load(SYSTEM, [SYSTEM_TARGET])).get(SYSTEM_TARGET) is None
+    await line.slack.people.submit(APPROVER, form.id, {})
+    target = (await line.services.store.load(SYSTEM, [SYSTEM_TARGET]))[SYSTEM_TARGET].record
+    assert isinstance(target, Target)
+    assert target.armed["var-breach"].by == "demo-approver"
+
+
 async def test_a_form_that_comes_too_late_is_told_in_words(line: Line) -> None:
     """Slack opens a form for three seconds; whoever waited longer is not left without any answer."""
     line.slack.faults.failing = {"views.open": "expired_trigger_id"}
@@ -124,3 +141,10 @@ async def test_only_people_in_good_standing_are_answered(line: Line) -> None:
     after = await record(line.services, incident)
     assert after.acknowledged_by == ""
     assert not line.hands.switch.position().engaged
+
+
+async def test_the_sdk_keeps_its_hands_off_our_loggers(line: Line) -> None:
+    """Bolt sets the level of the logger that has its app's name: what the house tells below an error must stay."""
+    await line.command(ONCALL, "status")
+    assert logging.getLogger("andon").level == logging.NOTSET
+    assert logging.getLogger("andon.slack_bolt").level == logging.ERROR  # below that it writes whole payloads

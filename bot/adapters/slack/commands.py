@@ -1,7 +1,8 @@
 """`/andon …` typed: read by `grammar`, done at the desk, answered in words or with the form that asks for the rest.
 
 Called by `listeners` for commands and mentions once it is known who speaks. A yes is never typed: `approve` shows the
-decision and its button, so nobody approves what they have not seen; `run` and `silence` show first what they would do.
+decision and its button, so nobody approves what they have not seen; `run`, `arm` and `silence` show first what they
+would do.
 Wrong input is answered with what to type instead; what else goes wrong is raised, and told by `listeners`.
 """
 
@@ -19,7 +20,8 @@ from bot.adapters.desk_runs import Runs, Wanted
 from bot.adapters.desk_silences import Silences, Wish
 from bot.adapters.http_lookup import find_incident, the_shard
 from bot.adapters.http_services import Services
-from bot.adapters.slack import answers, asks, decision_card, editing, grammar, modals, run_modals
+from bot.adapters.slack import answers, arm_modals, asks, decision_card, editing, grammar, modals, run_modals
+from bot.adapters.slack.arming import before_arming
 from bot.adapters.slack.enquiries import Enquiries
 from bot.adapters.slack.forms import RunChoice, RunForm, SilenceForm
 from bot.adapters.slack.person import Show, Tell, told
@@ -166,11 +168,11 @@ class Commands:
                 outcomes = await desk.unfreeze(order, system=place.system, component=place.component)
                 return _came(f"unfreeze {_where(place)}", outcomes)
             case asks.Arm(policy=""):
-                return Show(modals.arm(services.policies(), on=True))
+                return Show(arm_modals.choose(services.policies(), on=True))
             case asks.Disarm(policy=""):
-                return Show(modals.arm(services.policies(), on=False))
+                return Show(arm_modals.choose(services.policies(), on=False))
             case asks.Arm(policy=policy, system=system):
-                return _came(f"arm {policy}", await desk.arm(order, policy, system=system))
+                return await before_arming(services, order, policy, system)
             case asks.Disarm(policy=policy, system=system):
                 return _came(f"disarm {policy}", await desk.disarm(order, policy, system=system))
         raise InputError("command", "is none that Andon can do here")

@@ -46,6 +46,7 @@ class Pictures:
             incident=sight.incident,
             shard=sight.shard,
             dashboard=plan.dashboard if plan is not None else "",
+            pages={contact.service: contact.url for contact in self._services.roster().contacts},
             decision=sight.link,
             parent_card=sight.parent,
             # A figure that moves is no reason to edit a card: it is shown with whatever else changed.

@@ -97,11 +97,12 @@ class UnfreezeForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmForm:
-    """A policy may act from now on (`on`), or only watch."""
+    """A policy may act from now on (`on`), or only watch. `confirmed`: the person has seen what it would do."""
 
     system: str
     policy: str
     on: bool
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

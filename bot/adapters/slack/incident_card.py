@@ -63,9 +63,8 @@ OVER: Final[frozenset[Status]] = frozenset({"resolved", "closed"})
 class CardView:
     """Everything the card shows. Links are the configuration's or Slack's own, never from labels.
 
-    `pages`: service -> address of its open page. `decision`: link to the decision card; `decided`: what became of the
-    last question. `readings`: the newest of each name. `automation`: budget left, or why automation is stopped.
-    `parent_card`: link to the card of the incident that this is a branch of.
+    `pages`: service -> where the pager shows it. `decision`: link to the decision card. `readings`: the newest of each
+    name. `parent_card`: link to the card of the incident that this is a branch of.
     """
 
     incident: Incident
@@ -73,9 +72,7 @@ class CardView:
     dashboard: str = ""
     pages: Mapping[str, str] = field(default_factory=dict)
     decision: str = ""
-    decided: str = ""
     readings: tuple[Reading, ...] = ()
-    automation: str = ""
     parent_card: str = ""
 
 
@@ -129,8 +126,6 @@ def _headline(view: CardView) -> str:
         lines.append("Automation is *frozen* for its target.")
     if incident.doubt:
         lines.append(f"Goes on only with a person's yes: {short(incident.doubt, MAX_WHY)}")
-    if view.decided:
-        lines.append(f"Last decision: {short(view.decided, MAX_WHY)}")
     return joined(lines, MAX_PART)
 
 
@@ -155,7 +150,7 @@ def _facts(view: CardView, now: Millis) -> Iterator[str]:
 
 
 def _paged(view: CardView) -> Iterator[str]:
-    for service in sorted(view.incident.paged):
+    for service in view.incident.called:
         yield link(view.pages.get(service, ""), service[:MAX_TITLE])
 
 
@@ -235,8 +230,6 @@ def _small_print(view: CardView) -> Iterator[str]:
         yield f"a rung's own action: {code(branch)}"
     if incident.ordered_by:
         yield f"ordered by {escape(incident.ordered_by)}"
-    if view.automation:
-        yield short(view.automation, MAX_SUMMARY)
     row = f", row {plan.row}" if plan is not None and plan.row else ""
     yield f"{code(incident.id)}{short(row, MAX_LABELS)}"
     yield "the thread tells what happened, in order"

@@ -12,7 +12,7 @@ from bot.adapters.http_cards import Card
 from bot.adapters.slack.overview import Overview, SystemNow
 from bot.adapters.slack.phrases import change_words
 from bot.adapters.slack.run_modals import place
-from bot.adapters.slack.text import bold, clock, coming, escape, moment, short, span
+from bot.adapters.slack.text import bold, clock, coming, escape, link, moment, short, span
 from bot.core.incident import Incident
 from bot.core.target import Freeze
 from bot.core.words import SYSTEM_TARGET, Millis
@@ -135,4 +135,5 @@ def contacts(view: Overview, *, only: str = "") -> Iterator[str]:
             continue
         who = ", ".join(map(escape, contact.people)) or "nobody by name"
         how = f" · by hand: {escape(contact.how)}" if contact.how else ""
-        yield f"{bold(contact.service)}  {who}, within {spell(contact.respond_within)}{how}"
+        shown = f" · {link(contact.url, 'in the pager')}" if contact.url else ""
+        yield f"{bold(contact.service)}  {who}, within {spell(contact.respond_within)}{how}{shown}"

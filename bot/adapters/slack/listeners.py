@@ -38,6 +38,8 @@ _OURS: Final = re.compile(rf"^{re.escape(PREFIX)}")
 Ack: TypeAlias = Callable[..., Awaitable[Any]]
 Work: TypeAlias = Callable[[Known], Awaitable[Answer]]
 
+_BOLT = "andon.slack_bolt"  # the app's name: bolt gives the logger of that name a level of its own
+
 log = structlog.get_logger(__name__)
 
 
@@ -69,7 +71,7 @@ class Listeners:
             return await speaking.identity()
 
         app = AsyncApp(
-            name="andon", client=speaking.client, authorize=authorize, request_verification_enabled=False,
+            name=_BOLT, client=speaking.client, authorize=authorize, request_verification_enabled=False,
             ssl_check_enabled=False, url_verification_enabled=False, logger=_quiet(),
         )  # fmt: skip
         app.action(_OURS)(self._clicked)
@@ -231,7 +233,7 @@ def _is_modal(deed: Deed) -> bool:
 
 
 def _quiet() -> logging.Logger:
-    quiet = logging.getLogger("andon.slack_bolt")
+    quiet = logging.getLogger(_BOLT)
     quiet.setLevel(logging.ERROR)  # below that it writes whole payloads, signatures included
     return quiet
 

@@ -118,9 +118,10 @@ def read(callback: str, metadata: str, seen: Typed) -> forms.Form:
         case "unfreeze":
             system, component = where(seen, "where")
             return forms.UnfreezeForm(system=system, component=component)
-        case "arm" | "disarm" as verb:
-            system, policy = where(seen, "policy")
-            return forms.ArmForm(system=system, policy=policy, on=verb == "arm")
+        case "arm" | "arm:confirm" | "disarm" as verb:
+            confirmed = verb == "arm:confirm"
+            system, policy = carried(metadata)["on"] if confirmed else where(seen, "policy")
+            return forms.ArmForm(system=system, policy=policy, on=verb != "disarm", confirmed=confirmed)
         case "silence":
             return _silence(seen)
         case "silence:confirm":

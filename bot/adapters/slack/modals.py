@@ -1,8 +1,8 @@
 """The modals: what is asked before something is done, and what came back of it.
 
 `listeners` opens what this renders and gives what Slack sends back to `read`, which makes a `forms.Form` of it or says
-field by field what is wrong. What a modal is about travels in its `private_metadata`. `/andon run` has its own pages
-(`run_modals`). Nothing here decides: who may do it is asked at the desk.
+field by field what is wrong. What a modal is about travels in its `private_metadata`. `/andon run` and `/andon arm`
+have pages of their own (`run_modals`, `arm_modals`). Nothing here decides: who may do it is asked at the desk.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from bot.adapters.slack.inputs import Choice, chosen, chosen_of, number, small, 
 from bot.adapters.slack.modal_reading import FOREVER, MAX_MATCHERS, MAX_WORDS, Typed
 from bot.adapters.slack.run_modals import place
 from bot.adapters.slack.shapes import Block, Message, Ref, Verb, action_id
-from bot.core.plan import Plan
 from bot.core.words import Millis
 from bot.engine.action_ports import Component
 from bot.errors import InputError
@@ -141,22 +140,6 @@ def unfreeze(frozen: Mapping[str, str], where: str = "") -> dict[str, Any]:
         chosen("where", "Which freeze", choices, initial=choices[0].value if len(choices) == 1 else where),
     ]
     return view(action_id("unfreeze"), "Unfreeze automation", blocks, submit="Unfreeze")
-
-
-def arm(plans: Sequence[Plan], *, on: bool) -> dict[str, Any]:
-    """Which policy may act, or only watch; each with what it would do."""
-    groups: dict[str, list[Choice]] = {}
-    for plan in sorted(plans, key=lambda plan: (plan.system, plan.policy)):
-        if plan.steps:
-            acts = ", ".join(dict.fromkeys(step.action for step in plan.steps))
-            groups.setdefault(plan.system, []).append(Choice(f"{plan.policy}: {acts}", f"{plan.system}|{plan.policy}"))
-    if not groups:
-        return told("Policies", "No policy has a step that could be armed.")
-    effect = "From the next alert on it does this by itself, as far as its plan and the laws let it."
-    watches = "From now on it only says what it would do. What is under way goes on."
-    blocks = [words(effect if on else watches), chosen_of("policy", "Which policy", groups)]
-    callback, word = (action_id("arm"), "Arm") if on else (action_id("disarm"), "Disarm")
-    return view(callback, f"{word} a policy", blocks, submit=word)
 
 
 def silence(matchers: Sequence[str] = (), for_ms: Millis = SILENCES[2], comment: str = "") -> dict[str, Any]:

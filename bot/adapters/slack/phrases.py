@@ -11,7 +11,7 @@ from typing import Final
 from bot.adapters.http_cards import Card
 from bot.adapters.slack.text import aged, bold, clock, coming, escape, joined, short
 from bot.core.incident import Incident, StepResult
-from bot.core.words import Millis
+from bot.core.words import JsonText, Millis
 from bot.engine import figures, outlook
 
 MAX_CHANGES: Final = 8  # fields of a target's state; no action shipped changes more
@@ -67,9 +67,14 @@ def _change(change: figures.Change) -> str:
 
 def plain_step(card: Card) -> str:
     """A decision's step in a line of plain text, for forms: ``trading.halt on risk-engine: trading true → false``."""
-    changes = figures.intended(card["before"], card["wanted"])[:MAX_CHANGES]
-    changed = ", ".join(f"{each.name} {each.was or '?'} → {each.now}" for each in changes)
+    changed = plain_intent(card["before"], card["wanted"])
     return f"{card['action']} on {card['component'] or card['system']}{f': {changed}' if changed else ''}"
+
+
+def plain_intent(before: JsonText, wanted: JsonText) -> str:
+    """What a step would change, in plain text: ``trading true → false``; "" when that was not read."""
+    changes = figures.intended(before, wanted)[:MAX_CHANGES]
+    return ", ".join(f"{each.name} {each.was or '?'} → {each.now}" for each in changes)
 
 
 def reading_line(name: str, value: object, taken_at: Millis | None, source: str, error: str, now: Millis) -> str:

@@ -1,7 +1,8 @@
 """What a modal asks for, done: its form is read, taken to the desk, and answered in its place.
 
 Called by `listeners` once it is known who sent it. A form with something wrong stays open and says what, field by
-field; an order that is refused says why in the modal's place; one that would act is shown first (`run`, `silence`).
+field; an order that is refused says why in the modal's place; one that would act is shown first (`run`,
+`arm`, `silence`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bot.adapters.http_cards import Card
 from bot.adapters.http_lookup import find_incident
 from bot.adapters.http_services import Services
 from bot.adapters.slack import editing, forms, modals, run_modals
+from bot.adapters.slack.arming import before_arming
 from bot.adapters.slack.members import Known
 from bot.adapters.slack.person import Answer, Deed, Errors, Show, changed, refused, said, told
 from bot.core.action import Catalogue
@@ -52,6 +54,8 @@ class Submissions:
                 return await self._silence(who, form, deed)
             case forms.EditForm():
                 return await self._edit(who, form, deed)
+            case forms.ArmForm(on=True, confirmed=False):
+                return await before_arming(self._services, deed.order(who), form.policy, form.system)
         outcomes = await self._outcomes(who, form, deed)
         words = said(outcomes)
         if refused(outcomes):

@@ -16,7 +16,7 @@ from bot.adapters.slack.shapes import Message
 from bot.adapters.slack.shelf import Line
 from bot.adapters.slack.text import MAX_FALLBACK, bold, clip, clock, escape, length, link, moment, short
 from bot.core.effects import Topic
-from bot.core.incident import Incident
+from bot.core.incident import AGAIN, Incident
 from bot.core.words import JsonText
 from bot.engine.figures import parsed
 
@@ -92,9 +92,10 @@ def _news(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         yield f"⚪ *Seen* by {bold(new['acked'])}{f' at {clock(at)}' if isinstance(at, int) else ''}; paging stops"
     was, is_now = set(old.get("paged") or ()), set(new.get("paged") or ())
     for service in sorted(is_now - was):
-        yield f"🔴 *Paged* {bold(service.partition('/')[0])}"
+        yield f"🔴 *Paged* {bold(service.partition(AGAIN)[0])}"
     if was - is_now:
-        yield f"⚪ *Pages taken back*: {short(', '.join(sorted(was - is_now)), MAX_FACT)}"
+        gone = sorted({service.partition(AGAIN)[0] for service in was - is_now})
+        yield f"⚪ *Pages taken back*: {short(', '.join(gone), MAX_FACT)}"
     if new.get("frozen") and not old.get("frozen"):
         yield "⚪ *Frozen*: automation is off for its target"
     if new.get("held_until", 0) > old.get("held_until", 0):

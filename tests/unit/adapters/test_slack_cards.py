@@ -82,8 +82,8 @@ def _messages(hostile: Hostile) -> Iterator[Message]:
         incident = hostile.incident()
         view = CardView(
             incident=incident, shard=text_of(), dashboard=pick(("", "https://grafana.example/d/1", "ftp://x")),
-            pages=dict.fromkeys(incident.paged, "https://pager.example/1"), decided=text_of(),
-            decision=pick(("", "https://slack.example/p1")), readings=hostile.readings(), automation=text_of(),
+            pages=dict.fromkeys(incident.paged, "https://pager.example/1"),
+            decision=pick(("", "https://slack.example/p1")), readings=hostile.readings(),
             parent_card="https://slack.example/p2",
         )  # fmt: skip
         yield incident_card.render(view, pick((NOW, text.TIMELESS)))

@@ -47,7 +47,7 @@ def verbs(message: Message) -> list[str]:
 def test_it_says_what_fires_what_was_done_and_what_comes_next_and_when() -> None:
     """Everything between the alert and the next rung, without another page to open."""
     reading = Reading(name="var", value=1.93, taken_at=START - 3_000, source="metrics:var_pct:BTC")
-    shown = words(card(ACTING, readings=(reading,), automation="7 of 10 automatic actions left"))
+    shown = words(card(ACTING, readings=(reading,)))
     for told in (
         "watching the effect · var-breach · trading-core", "*VaRBreach* firing since <!date^1700000000^", "instance=a",
         "*var* = 1.93 (metrics:var_pct:BTC)",
@@ -55,7 +55,6 @@ def test_it_says_what_fires_what_was_done_and_what_comes_next_and_when() -> None
         "*risk.reduce_kelly* ✓ done: kelly 0.25 -&gt; 0.1",
         "(in 2 min when written): rung 1: page pm (critical), ",
         "run risk.reduce_kelly if evidence.var &gt; 1.8, unless resolved", "*To be mitigated*", "row T2",
-        "7 of 10 automatic",
         "*nobody yet*",
         "again every few seconds: read the evidence again",
     ):  # fmt: skip

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bot.adapters.slack import forms, modals, run_modals
+from bot.adapters.slack import arm_modals, forms, modals, run_modals
 from bot.adapters.slack.forms import FieldErrors
 from bot.adapters.slack.shapes import Ref
-from bot.core.plan import Plan, Step
+from bot.core.incident import Incident, StepResult
+from bot.core.plan import Plan, Rung, Step
 from bot.engine.action_ports import Component
 from bot.errors import InputError
 from bot.sandbox.slack.limits import problems
@@ -251,10 +253,38 @@ def test_a_policy_is_armed_or_disarmed_by_a_form_that_says_what_it_does(on: bool
         delivery="absolute", automatic=True,
     )  # fmt: skip
     made = Plan(policy="var-breach", system="trading-core", policy_hash="", mode="auto", steps=(step,))
-    form = modals.arm([made, Plan(policy="idle", system="trading-core", policy_hash="", mode="auto")], on=on)
+    form = arm_modals.choose([made, Plan(policy="idle", system="trading-core", policy_hash="", mode="auto")], on=on)
     assert problems(form) == []
     assert ("risk.reduce_kelly" in str(form), "idle" in str(form)) == (True, False)
     chosen = {"policy": {"value": {"selected_option": {"value": "trading-core|var-breach"}}}}
     read = modals.read(form["callback_id"], "", chosen)
     assert read == forms.ArmForm(system="trading-core", policy="var-breach", on=on)
     assert isinstance(modals.read(form["callback_id"], "", {}), forms.FieldErrors)
+
+
+def test_before_a_policy_is_armed_it_is_shown_what_it_would_do_and_did_not_do_lately() -> None:
+    """Steps and rungs with their conditions, what runs by itself apart from what asks; then the button."""
+    step = Step(
+        id="1", action="risk.reduce_kelly", component="risk", arguments='{"kelly_fraction":0.1}', risk="safe",
+        direction="lowers", delivery="absolute", automatic=True, guard="evidence.var > 1.8", cooldown_ms=900_000,
+    )  # fmt: skip
+    halt = replace(step, id="2", action="trading.halt", arguments="{}", automatic=False, guard="", cooldown_ms=0)
+    plan = Plan(
+        policy="var-breach", system="trading-core", policy_hash="", mode="auto", steps=(step,),
+        ladder=(Rung(after_ms=300_000, step=halt),),
+    )  # fmt: skip
+    past = StepResult(
+        episode=1, step="1", outcome="shadowed", at=1, why="", before='{"kelly":0.25}', after='{"kelly":0.1}'
+    )
+    incident = Incident(id="inc-aaaaaaaaaa", key="k", system="trading-core", severity="critical")
+    form = arm_modals.preview(plan, [(incident, past)])
+    assert problems(form) == []
+    for told in (
+        "1. risk.reduce_kelly on risk kelly_fraction=0.1, by itself, only if evidence.var > 1.8, not again for 15m",
+        "after 5m: trading.halt on risk, if people say yes", "inc-aaaaaaaaaa: risk.reduce_kelly kelly 0.25 → 0.1",
+    ):  # fmt: skip
+        assert told in "\n".join(str(block) for block in form["blocks"]).replace("\\n", "\n")
+    read = modals.read(form["callback_id"], form["private_metadata"], {})
+    assert read == forms.ArmForm(system="trading-core", policy="var-breach", on=True, confirmed=True)
+    for idle in (replace(plan, steps=(), ladder=()), replace(plan, mode="shadow")):
+        assert "submit" not in arm_modals.preview(idle, [])
