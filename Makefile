@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Test files side by side, in the order of testpaths: most of them wait for real servers, so there are more than two
 # cores could compute.
-JOBS ?= 5
+JOBS ?= 4
 SEEDS ?= 10000
 TRIALS ?= 2000
 EDITS ?= 10000
 
+# Tests start Andon hundreds of times: from bytecode, also where a machine's default is to write none.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test page lint bench sim tamper crash faults fuzz breaks docs image lock vulnerabilities clean
+.PHONY: help demo test tour lint bench sim tamper crash faults fuzz breaks docs image lock vulnerabilities clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -27,11 +30,17 @@ $(VENV)/.ready: pyproject.toml
 demo: $(VENV)/.ready ## see Andon handle a VaR breach, live (ARGS="--tour --json" plays it unattended)
 	@$(BIN)/andon demo $(ARGS)
 
-test: $(VENV)/.ready ## every test, the contracts of the rooms among them
+# pytest compiles every test; done once, and not by each of the processes side by side.
+$(VENV)/.collected: $(VENV)/.ready
+	@$(BIN)/python -m pytest -qq --collect-only >/dev/null
+	@touch $@
+
+test: $(VENV)/.ready $(VENV)/.collected ## every test, the contracts of the rooms among them
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-page: $(VENV)/.ready ## the local Slack's page and the demo's in a headless Chromium (apt install chromium)
-	@$(BIN)/python -m pytest -v tests/acceptance/slack_page.py tests/acceptance/demo_page.py $(ARGS)
+tour: $(VENV)/.ready ## the demo, unattended, in a terminal, and its local Slack in a headless Chromium (apt install chromium)
+	@$(BIN)/python -m pytest tests/acceptance/demo_tour.py tests/acceptance/slack_page.py tests/acceptance/demo_page.py \
+		-n 3 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.ready ## ruff, mypy strict, import contracts, generated files up to date, shipped configuration
 	@$(BIN)/ruff check .

@@ -6,6 +6,7 @@ so that `andon --help` is quick.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -32,11 +33,14 @@ def serve(
     ] = False,
 ) -> None:
     """Run Andon until SIGTERM or Ctrl-C; what is under way is finished first."""
+    gc.disable()  # imports leave nothing behind
     import uvloop
 
     from bot import log
     from bot.app import serve as run
 
+    gc.freeze()  # what was imported stays: no collection while Andon acts has to look at it
+    gc.enable()
     here = settings_of(config)
     if accept_weak_durability:
         here = here.model_copy(update={"accept_weak_durability": True})

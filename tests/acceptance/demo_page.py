@@ -1,6 +1,6 @@
 """The demo's Slack as a newcomer meets it: a question comes up in the browser, is answered and carried out.
 
-Run by `make page` and in CI, not by `make test`: it starts all of the demo and a browser for one click. The page itself
+Run by `make tour` and in CI, not by `make test`: it starts all of the demo and a browser for one click. The page itself
 is tested in `slack_page`, decisions in Slack in `test_slack_decisions`.
 """
 

@@ -156,7 +156,7 @@ class Listeners:
 
     async def _opened(self, ack: Ack, body: Mapping[str, Any]) -> None:
         deed = payloads.mentioned(body)
-        self._later(self._homes.opened(deed.team, deed.user))
+        self._later(lambda: self._homes.opened(deed.team, deed.user))
         await ack()
 
     # --- answering --------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class Listeners:
         working = tasks.create_task(self._worked(deed, work))
         done, _ = await asyncio.wait({working}, timeout=ACK_SECONDS)
         if not done:
-            self._later(self._late(deed, working))
+            self._later(lambda: self._late(deed, working))
             late = modals.told("Andon", "It is taking longer than usual; the answer comes by itself.")
             await ack(**({"response_action": "update", "view": late} if _is_modal(deed) else {}))
             return
@@ -184,7 +184,7 @@ class Listeners:
                 kind = "in_channel" if aloud else "ephemeral"
                 await ack(text=message.text, blocks=list(message.blocks), response_type=kind)
             case Show() | Tell() as answer:
-                self._later(self._speaking.deliver(deed, answer))
+                self._later(lambda: self._speaking.deliver(deed, answer))
                 await ack()
 
     async def _worked(self, deed: Deed, work: Work) -> Answer:
@@ -209,15 +209,15 @@ class Listeners:
         if answer is not None:
             await self._speaking.deliver(deed, answer)
 
-    def _later(self, work: Awaitable[None]) -> None:
+    def _later(self, work: Callable[[], Awaitable[None]]) -> None:
         tasks = self._tasks
         if tasks is not None:
             tasks.create_task(_supervised(work))
 
 
-async def _supervised(work: Awaitable[None]) -> None:
+async def _supervised(work: Callable[[], Awaitable[None]]) -> None:
     try:
-        await work
+        await work()
     except AndonError as error:
         log.warning("slack_answer_lost", error=str(error))
     except Exception:  # supervision point: an answer that failed must not end the others

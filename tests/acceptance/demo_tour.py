@@ -1,4 +1,7 @@
-"""`andon demo` as a newcomer or a script meets it: it ends as promised, says so, and leaves nothing behind."""
+"""`andon demo` as a newcomer or a script meets it: it ends as promised, says so, and leaves nothing behind.
+
+Run by `make tour` and in CI, not by `make test`: it is all of the demo, four times.
+"""
 
 from __future__ import annotations
 
