@@ -25,6 +25,8 @@ class Condition:
     key: str
     labels: dict[str, str] = field(hash=False)
     summary: str
+    threshold: str
+    value: str = field(compare=False)  # as measured last; a figure that moves is no other alert
 
 
 def var_breach(readings: tuple[Reading, ...]) -> tuple[Condition, ...]:
@@ -34,6 +36,8 @@ def var_breach(readings: tuple[Reading, ...]) -> tuple[Condition, ...]:
             reading.symbol,
             {**_COMMON, "alertname": VAR_BREACH, "severity": "critical", "symbol": reading.symbol},
             f"VaR of {reading.symbol} is over {VAR_PCT} % (90 % of the 2.0 % limit)",
+            f"{VAR_PCT} %",
+            f"{reading.var_pct:.2f} %",
         )
         for reading in readings
         if reading.var_pct > VAR_PCT
@@ -58,4 +62,5 @@ class LatencyHigh:
         if self._over < CONSECUTIVE:
             return ()
         labels = {**_COMMON, "alertname": LATENCY_HIGH, "severity": "warning"}
-        return (Condition(LATENCY_HIGH, labels, f"Redis p99 latency is over {self._limit_us:g} us"),)
+        limit = f"{self._limit_us:g} µs"
+        return (Condition(LATENCY_HIGH, labels, f"Redis p99 latency is over {limit}", limit, f"{p99_us:.0f} µs"),)

@@ -78,6 +78,8 @@ class _Group:
             if known is None or known.ends_at is not None:
                 self.tracked[key] = _Tracked(condition, now)
                 self.changed = True
+            else:
+                self.tracked[key] = replace(known, condition=condition)  # its newest figure
         for key in self.firing:
             if key not in conditions:
                 self.tracked[key] = replace(self.tracked[key], ends_at=now)
@@ -197,7 +199,7 @@ class AlertPoster:
         return {
             "status": "firing" if alert.ends_at is None else "resolved",
             "labels": alert.condition.labels,
-            "annotations": {"summary": alert.condition.summary},
+            "annotations": {name: getattr(alert.condition, name) for name in ("summary", "threshold", "value")},
             "startsAt": rfc3339(alert.starts_at),
             "endsAt": _NOT_ENDED if alert.ends_at is None else rfc3339(alert.ends_at),
             "generatorURL": self._generator_url,

@@ -102,7 +102,9 @@ async def test_t2_a_safer_cut_is_ordered_in_slack_and_the_halt_denied() -> None:
         screen = floor.screen
         await floor.inject_var("BTC-USD", 12.0)  # what is left after the cut is still over
         incident = await floor.open_incident("var-breach")
-        await screen.card(incident, "var-breach", "BTC-USD", "What comes next", "runbooks.example")
+        await screen.card(
+            incident, "var-breach", "BTC-USD", "value 1", "threshold 1.8 %", "What comes next", "runbooks.example"
+        )
         asked = await screen.question(incident, "0.25", "0.1", "evidence.var")
         await screen.click(ONCALL, asked, "edit")
         modal = await screen.modal(ONCALL, "safer")
