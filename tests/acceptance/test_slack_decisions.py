@@ -53,6 +53,10 @@ class SlackDesk(Desk):
             "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "http_proxy": nowhere, "https_proxy": nowhere,
         }  # fmt: skip
 
+    def roster(self, approvers: tuple[str, ...]) -> Json:
+        """One of them only as a member of a Slack user group."""
+        return {"people": [each for each in approvers if each != "demo-approver"], "slack_groups": ["S0APPROVE"]}
+
     def known_as(self, person: str) -> Json:
         return {"slack": {"team": self.screen.slack.world.team, "user": MEMBERS[person]}}
 
@@ -232,3 +236,20 @@ async def test_who_ordered_it_does_not_approve_it(desk: SlackDesk) -> None:
     await screen.click(ONCALL, asked, "approve")
     await screen.question(incident, "pproved")
     assert (await desk.sandbox("GET", "/api/risk/status"))["kelly_fraction"] == 0.2
+
+
+async def test_who_left_the_user_group_decides_no_more(desk: SlackDesk) -> None:
+    """Their yes is asked about again right before anything is sent. Last here: Andon goes on knowing that they left."""
+    screen = desk.screen
+    await desk.alert("left", "Halt")
+    incident = (await desk.incident("left", status="awaiting_approval"))["id"]
+    asked = await screen.question(incident, "demo-approver")
+    await screen.click(APPROVER, asked, "approve")
+    await screen.question(incident, "demo-approver")
+    screen.slack.world.groups["S0APPROVE"].users.remove(APPROVER)
+    await screen.click(SECOND, asked, "approve")
+    again = await screen.question(incident, number=2)
+    assert await desk.requests(HALT, "left") == []
+    await screen.click(APPROVER, again, "approve")
+    await screen.only_for(APPROVER, "demo-approver")
+    assert len((await desk.incident("left"))["approval"]["votes"]) == 0

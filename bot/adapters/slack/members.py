@@ -84,7 +84,12 @@ class Members:
     # --- bot.engine.judge.Membership --------------------------------------------------------------------------------
 
     async def unfit(self, votes: Sequence[Vote]) -> Mapping[str, str]:
-        """Whose vote came through an account that is not theirs any more, or does not count now."""
+        """Whose vote came through an account that is not theirs any more, or does not count now.
+
+        Reads the user groups anew, so that `complete` knows who left one since.
+        """
+        if self._people().slack_groups():
+            await self.look_at_groups()
         told = [vote for vote in votes if vote.via.startswith(VIA)]
         problems = await asyncio.gather(*(self._unfit(vote) for vote in told))
         return {vote.by: problem for vote, problem in zip(told, problems, strict=True) if problem}
@@ -154,13 +159,13 @@ class Members:
         for group in named:
             try:
                 looked = self._api.client.usergroups_users_list(usergroup=group)
-                answer = await self._api.ask("usergroups.users.list", looked)
+                answer = await self._api.ask("usergroups.users.list", looked, seconds=ASK_SECONDS)
             except DeliveryError as error:
                 problems[group] = str(error)
                 self._outdate(group, gone=isinstance(error, SlackRefusedError) and error.code in NO_GROUP)
                 log.warning("user_group_not_read", group=group, error=str(error))
                 continue
-            self._keep(group, tuple(str(user) for user in answer.get("users", ())))
+            self._keep(group, tuple(map(str, answer.get("users") or ())))
         for group in [each for each in self._groups if each not in named]:
             del self._groups[group]
             self._revision += 1
