@@ -14,6 +14,7 @@ from bot.adapters.desk_silences import Silences
 from bot.adapters.kill_switch import KillSwitch
 from bot.adapters.slack.commands import Commands, Counter
 from bot.adapters.slack.enquiries import Enquiries
+from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.person import Show, Tell
 from bot.core.intents import Budget
 from bot.sandbox.slack.limits import problems
@@ -43,6 +44,7 @@ class Slack:
                 kill=KillLever(self.services, desk, self.switch),
                 catalogue=CATALOGUE,
                 enquiries=Enquiries(self.services, silences, Budget(limit=10, within_ms=600_000, reserve=3)),
+                outcomes=Outcomes(self.services.store, self.services.clock),
             )
         )
 

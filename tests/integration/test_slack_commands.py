@@ -9,6 +9,7 @@ import pytest
 
 from bot.adapters.http_errors import Unwelcome
 from bot.adapters.http_services import Reloaded
+from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.person import Tell
 from bot.core.alert import Alert
 from bot.core.plan import Plan
@@ -63,6 +64,17 @@ async def test_a_yes_is_never_typed_but_shown_with_its_button(slack: Slack) -> N
     form = await slack.form(f"approve {incident} --break-glass", "demo-second")
     assert form["private_metadata"] == f"{incident}|{asked.id}|{asked.terms.digest}"
     assert "demo-second may break the glass" in await slack.words(f"approve {incident} --break-glass")
+
+
+async def test_a_typed_approve_shows_how_it_went_before(slack: Slack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the decision card in the channel does."""
+
+    async def of(_: Outcomes, shard: str, policy: str, besides: str) -> tuple[str, ...]:
+        return (f"{shard} {policy}: done, its effect was NOT seen",)
+
+    monkeypatch.setattr(Outcomes, "of", of)
+    incident = await ask(slack.services)
+    assert f"{SYSTEM} var-breach: done, its effect was NOT seen" in await slack.words(f"approve {incident}")
 
 
 async def test_a_no_with_a_reason_is_a_no_and_without_one_a_form(slack: Slack) -> None:

@@ -24,6 +24,7 @@ from bot.adapters.slack import answers, arm_modals, asks, decision_card, editing
 from bot.adapters.slack.arming import before_arming
 from bot.adapters.slack.enquiries import Enquiries
 from bot.adapters.slack.forms import RunChoice, RunForm, SilenceForm
+from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.person import Show, Tell, told
 from bot.adapters.slack.phrases import plain_step
 from bot.adapters.slack.shapes import Ref
@@ -45,6 +46,7 @@ class Counter:
     kill: KillLever
     catalogue: Catalogue
     enquiries: Enquiries
+    outcomes: Outcomes
 
 
 class Commands:
@@ -140,6 +142,7 @@ class Commands:
             case _:
                 plan = incident.plan
                 extras = decision_card.Extras(
+                    outcomes=await self._at.outcomes.of(found.shard, plan.policy, incident.id) if plan else (),
                     runbook=plan.runbook if plan is not None else "",
                     editable=editing.is_editable(self._at.services, incident),
                 )
