@@ -98,7 +98,8 @@ def write_with(place: Place, urls: Mapping[str, str]) -> Path:
 
 def write_for(place: Place, ready: Mapping[str, Any]) -> Path:
     """`write`, for the sandbox that printed this ready line: its API, its Redis, its Sentinels."""
-    urls = {**place.urls, "http": str(ready["url"]), "redis": str(ready["valkey_url"])}
+    url = str(ready["url"])  # it answers for Prometheus too, where none is named
+    urls = {"prometheus": url, **place.urls, "http": url, "redis": str(ready["valkey_url"])}
     return write(replace(place, urls=urls, sentinels=tuple(ready["sentinels"]), master=str(ready["master"])))
 
 

@@ -19,6 +19,7 @@ from bot.sandbox.alert_rules import LATENCY_US
 from bot.sandbox.alerts import AlertPoster
 from bot.sandbox.faults import Faults
 from bot.sandbox.floor import Floor
+from bot.sandbox.history import History
 from bot.sandbox.ledger import Ledger
 from bot.sandbox.model import RiskModel
 from bot.sandbox.probe import Probe
@@ -68,8 +69,10 @@ async def open_floor(options: Options, now: Callable[[], Millis]) -> AsyncIterat
                 faults=Faults(store, probe, ledger, stall_ms=options.stall_ms),
                 probe=probe,
                 ledger=ledger,
+                history=History(now),
                 poster=_poster(options, now),
             )
+            floor.risk.listen(floor.history.observe)
             if floor.poster is not None:
                 floor.risk.listen(floor.poster.observe)
                 probe.listen(floor.poster.observe_latency)

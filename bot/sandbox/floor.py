@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bot.sandbox.alerts import AlertPoster
 from bot.sandbox.faults import Faults
+from bot.sandbox.history import History
 from bot.sandbox.ledger import Ledger
 from bot.sandbox.probe import Probe
 from bot.sandbox.routing import Routing
@@ -28,6 +29,7 @@ class Floor:
     faults: Faults
     probe: Probe
     ledger: Ledger
+    history: History
     poster: AlertPoster | None = None
 
     async def restore(self, reason: str) -> bool:

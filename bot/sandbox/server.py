@@ -44,6 +44,7 @@ def build(floor: Floor, *, answer_ms: int = 0) -> web.Application:
             *RiskApi(floor).routes(),
             *RouterApi(floor.routing).routes(),
             *RedisApi(floor).routes(),
+            *floor.history.routes(),
         ]
     )
     return app
@@ -67,7 +68,9 @@ def _noting(ledger: Ledger) -> Middleware:
 
     @web.middleware
     async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith("/api/"):
+        if not request.path.startswith("/api/") or request.path.startswith(
+            "/api/v1/"
+        ):  # a look at metrics is no request
             return await handler(request)
         body = (await request.text())[:MAX_NOTED]
         status = 500
