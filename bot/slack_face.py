@@ -109,7 +109,7 @@ class SlackFace:
         services, engine = neighbours.services, neighbours.engine
         storm = self._setup.storm
         charts = Charts(Histories(neighbours.connectors))
-        self._gallery = Gallery(charts, self.api, self._clock, self._nudge)
+        self._gallery = Gallery(charts, self.api, services.store, self._clock, self._nudge)
         pictures = Pictures(
             services, editable=lambda incident: editing.is_editable(services, incident), chart=self._gallery.of
         )

@@ -45,6 +45,7 @@ async def _breach(stage: Stage, page: Page, folder: Path) -> None:
     await page.reads("watching the effect", "#messages", SOON)
     await page.picture(folder / "card.png", CARD, width=COLUMN)
     await page.sees(f"document.querySelector({QUESTION!r})?.innerText.includes('trading.halt')", ASKED_WITHIN)
+    await page.sees(f"document.querySelector({QUESTION!r})?.querySelector('img')?.naturalWidth > 0", SOON)
     await page.picture(folder / "decision.png", QUESTION, width=COLUMN)
     await _home(page, folder)
     await page.click(f"{QUESTION} button", "Deny…")

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
 
 from bot.adapters.evidence_history import Histories, History, Line, limit_in
 from bot.adapters.slack.api import SlackApi
-from bot.adapters.slack.charts import Charts, described, draw
+from bot.adapters.slack.charts import Charts, begin, described, draw
 from bot.adapters.slack.gallery import Gallery
 from bot.adapters.slack.sights import Sight
 from bot.core.alert import Alert
 from bot.core.approval import PendingApproval, Terms
-from bot.core.incident import Incident
+from bot.core.incident import Incident, StepResult
 from bot.core.plan import Plan, Step
 from bot.core.words import Millis
+from bot.engine.ports import Versioned
 from bot.sandbox.slack.server import LocalSlack
+from bot.testing import MemoryStore
 from bot.testing.clock import FakeClock
 
 NOW: Millis = 1_767_225_600_000
@@ -39,6 +42,30 @@ class Known(Histories):
 
     async def read(self, plan: Plan, guard: str, alerts: Sequence[Alert], now: Millis) -> History | None:
         return self._found
+
+
+class Seen(Charts):
+    """Draws nothing, and tells what it was to mark."""
+
+    def __init__(self) -> None:
+        super().__init__(Known(None))
+        self.marks: asyncio.Future[list[tuple[Millis, str]]] = asyncio.get_running_loop().create_future()
+
+    async def picture(
+        self, plan: Plan, guard: str, alerts: Sequence[Alert], marks: Sequence[tuple[Millis, str]], now: Millis
+    ) -> None:
+        self.marks.set_result(list(marks))
+
+
+class Parents(MemoryStore):
+    """Holds one incident."""
+
+    def __init__(self, incident: Incident) -> None:
+        super().__init__()
+        self._incident = incident
+
+    async def load(self, shard: str, ids: Sequence[str]) -> dict[str, Versioned]:
+        return {self._incident.id: Versioned(record=self._incident, version=1, head="")}
 
 
 def asking(approval: str = "dec-1") -> Sight:
@@ -80,10 +107,11 @@ async def test_a_question_gets_its_picture_once_slack_has_it() -> None:
         nudged.extend(names)
         came.set()
 
+    charts = Charts(Known(history()))
     async with LocalSlack() as slack:
         slack.faults.files_late_ms = 700
         api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token))
-        gallery = Gallery(Charts(Known(history())), api, FakeClock(), changed)
+        gallery = Gallery(charts, api, MemoryStore(), FakeClock(), changed)
         try:
             async with asyncio.TaskGroup() as tasks:
                 hanging = tasks.create_task(gallery.run())
@@ -98,6 +126,30 @@ async def test_a_question_gets_its_picture_once_slack_has_it() -> None:
         assert slack.state.showable(file)
         assert words.startswith("var over the last hour")
         assert slack.state.files[file].content.startswith(b"\x89PNG")
+
+
+async def test_a_branchs_picture_marks_what_its_incident_did_before() -> None:
+    """Whoever decides about the halt sees where the cut was."""
+    cut = StepResult(step="1", episode=1, outcome="succeeded", at=NOW - 60_000, why="")
+    sight = asking()
+    parent = replace(sight.incident, id="inc-0", episode=1, results=(cut,))
+    store, seen = Parents(parent), Seen()
+    async with LocalSlack() as slack:
+        api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token))
+        gallery = Gallery(seen, api, store, FakeClock(), lambda names: None)
+        gallery.of(replace(sight, incident=replace(sight.incident, parent="inc-0")))
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            drawing = tasks.create_task(gallery.run())
+            assert await seen.marks == [(NOW - 60_000, "risk.reduce_kelly")]
+            drawing.cancel()
+        await api.close()
+
+
+def test_a_short_past_is_not_drawn_as_a_corner() -> None:
+    """The picture begins where the figure does, yet shows five minutes at least and the hour at most."""
+    for minutes, shown in ((1, 5.25), (20, 21), (60, 60)):
+        line = Line("", ((NOW - minutes * 60_000, 1.0), (NOW, 2.0)))
+        assert (NOW - begin(replace(history(), lines=(line,)))) / 60_000 == pytest.approx(shown)
 
 
 async def test_without_a_history_there_is_no_picture_and_no_upload() -> None:

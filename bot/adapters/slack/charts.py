@@ -23,6 +23,7 @@ DRAW_SECONDS: Final = 4.0  # the first picture of a process loads the library; t
 WIDTH_IN, HEIGHT_IN, DPI = 6.4, 2.6, 110
 MAX_LABEL: Final = 40  # characters of a series' name or a mark
 MAX_MARKS: Final = 8
+MIN_SPAN_MS: Final[Millis] = 300_000  # of a picture; a minute of noise looks like a storm
 _DAY_MS: Final = 86_400_000
 _DRAWN: Final = 0x0530  # Latin, Greek, Cyrillic: what the library's own font surely has
 
@@ -93,7 +94,7 @@ def draw(history: History, marks: Sequence[tuple[Millis, str]] = ()) -> bytes:
                 ha="right", color="#444444",
             )  # fmt: skip
     axes.set_title(_short(history.name), fontsize=9, loc="left")
-    axes.set_xlim(_time(history.since), _time(history.until))
+    axes.set_xlim(_time(begin(history)), _time(history.until))
     locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -104,6 +105,13 @@ def draw(history: History, marks: Sequence[tuple[Millis, str]] = ()) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()
+
+
+def begin(history: History) -> Millis:
+    """Where the picture begins: no earlier than what is known does, so that a short past is not drawn as a corner."""
+    first = min((line.points[0][0] for line in history.lines if line.points), default=history.since)
+    known = max(history.until - first, MIN_SPAN_MS)
+    return max(history.since, history.until - known * 21 // 20)
 
 
 def _short(text: str) -> str:

@@ -19,8 +19,8 @@ from bot.adapters.slack.shelf import subject
 from bot.adapters.slack.sights import Sight
 from bot.core.incident import Incident
 from bot.core.words import Millis
-from bot.engine.ports import Clock
-from bot.errors import DeliveryError
+from bot.engine.ports import Clock, Store
+from bot.errors import DeliveryError, StoreError
 
 MAX_WANTED: Final = 20  # questions that wait for their picture; past it they stay without
 MAX_KEPT: Final = 500  # pictures whose place is remembered
@@ -33,8 +33,11 @@ log = structlog.get_logger(__name__)
 class Gallery:
     """Pictures by question. `changed` nudges the board."""
 
-    def __init__(self, charts: Charts, api: SlackApi, clock: Clock, changed: Callable[[Sequence[str]], None]) -> None:
+    def __init__(
+        self, charts: Charts, api: SlackApi, store: Store, clock: Clock, changed: Callable[[Sequence[str]], None]
+    ) -> None:
         self._charts = charts
+        self._store = store
         self._api = api
         self._clock = clock
         self._changed = changed
@@ -65,7 +68,8 @@ class Gallery:
                 continue
             guard = next((step.guard for step in plan.steps if step.id == asked.step), "")
             now = self._clock.now()
-            picture = await self._charts.picture(plan, guard, incident.firing, _marks(incident), now)
+            marks = [*_marks(incident), *await self._marks_before(shard, incident)]
+            picture = await self._charts.picture(plan, guard, incident.firing, marks, now)
             if picture is None:
                 continue
             try:
@@ -76,6 +80,16 @@ class Gallery:
             if file:
                 self._keep(asked.id, (file, picture[1]))
                 self._changed([subject(shard, incident.id)])
+
+    async def _marks_before(self, shard: str, incident: Incident) -> list[tuple[Millis, str]]:
+        """What was done in the incident that this is a branch of."""
+        if not incident.parent:
+            return []
+        try:
+            stored = (await self._store.load(shard, [incident.parent])).get(incident.parent)
+        except StoreError:
+            return []
+        return _marks(stored.record) if stored is not None and isinstance(stored.record, Incident) else []
 
     async def _upload(self, content: bytes, words: str, name: str) -> str:
         """The file's id, once Slack shows it; "" when that took too long."""
