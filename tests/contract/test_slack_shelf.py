@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.redis_link import RedisLink
 from bot.adapters.seal import Sealer
+from bot.adapters.slack import redis_shelf, shelf_twin
 from bot.adapters.slack.redis_shelf import RedisShelf
 from bot.adapters.slack.shelf import MAX_LINE, Line, Placed, Posting, Shelf
 from bot.adapters.slack.shelf_twin import MemoryShelf
@@ -156,6 +158,17 @@ async def test_what_is_no_lease_keeps_nobody_from_leading(bench: Bench, planted:
     assert not await bench.other.lead("b", 10_000)
     await bench.shelf.resign("a")
     assert await bench.other.lead("b", 10_000)
+
+
+async def test_lines_that_had_to_go_are_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the most that may wait the oldest go, and the log says how many: cards are drawn from the record anyway."""
+    for module in (redis_shelf, shelf_twin):
+        monkeypatch.setattr(module, "MAX_LINES", 2)
+    with capture_logs() as told:
+        for number in range(4):
+            assert await bench.shelf.say(a_line(number))
+    assert [each.id for each in await bench.shelf.lines(10)] == ["effect-2", "effect-3"]
+    assert [each["lines"] for each in told if each["event"] == "slack_lines_dropped"] == [1, 1]
 
 
 async def test_a_line_longer_than_a_section_is_cut(bench: Bench) -> None:

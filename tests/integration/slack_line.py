@@ -35,7 +35,7 @@ from tests.integration.commands_twin import Slack, words_of
 from tests.integration.door_twin import ROSTER, TwinServices
 
 OPS = "C0OPS"
-SOON = 5.0  # seconds for what comes by itself
+SOON = 15.0  # seconds for what comes by itself
 LOOK_S = 0.1  # between two looks at open Home tabs
 ACCOUNTS = {"demo-oncall": ONCALL, "demo-approver": APPROVER, "demo-second": SECOND, "demo-guest": VIEWER}
 

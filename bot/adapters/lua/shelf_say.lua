@@ -10,7 +10,7 @@
 -- ARGV[4] how many lines may wait; past it the oldest go
 -- ARGV[5] the sealed line
 --
--- Returns 1 when it is kept now, 0 when it was before. Checks everything before the first write.
+-- Returns 0 when it was kept before, else 1 and one more for each line that had to go. Checks everything before the first write.
 
 local function demand(key, kind)
   local found = redis.call('TYPE', key)['ok']
@@ -25,5 +25,5 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[3])
 if redis.call('ZADD', KEYS[1], 'NX', ARGV[2], ARGV[1]) == 0 then
   return 0
 end
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[4], '*', 'e', ARGV[5])
-return 1
+redis.call('XADD', KEYS[2], '*', 'e', ARGV[5])
+return 1 + redis.call('XTRIM', KEYS[2], 'MAXLEN', ARGV[4])

@@ -76,7 +76,10 @@ class RedisShelf:
         now = self._clock.now()
         sealed = self._sealer.seal(self._keys.lines, _encoded(clipped(line)))
         keys = [self._keys.known, self._keys.lines]
-        return bool(await self._run("shelf_say", keys, line.id, now, now - REMEMBERED_MS, MAX_LINES, sealed))
+        kept = int(await self._run("shelf_say", keys, line.id, now, now - REMEMBERED_MS, MAX_LINES, sealed))
+        if kept > 1:
+            log.error("slack_lines_dropped", lines=kept - 1, waiting=MAX_LINES, fix="the audit has them all")
+        return kept > 0
 
     async def lines(self, limit: int, after: str = "") -> list[Line]:
         since = f"({after}" if after else "-"

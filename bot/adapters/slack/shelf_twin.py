@@ -11,10 +11,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+import structlog
+
 from bot.adapters.slack.shelf import MAX_LINES, REMEMBERED_MS, Line, Placed, clipped
 from bot.core.words import Millis
 from bot.engine.ports import Clock
 from bot.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
 
 
 class MemoryShelf:
@@ -84,6 +88,7 @@ class MemoryShelf:
         self._lines[delivery] = replace(clipped(line), delivery=delivery)
         while len(self._lines) > MAX_LINES:
             del self._lines[next(iter(self._lines))]
+            log.error("slack_lines_dropped", lines=1, waiting=MAX_LINES, fix="the audit has them all")
         return True
 
     async def lines(self, limit: int, after: str = "") -> list[Line]:
