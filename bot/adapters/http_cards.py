@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from bot.adapters.http_services import Services
 from bot.core.approval import PendingApproval, Terms
 from bot.core.incident import Incident
+from bot.core.incident_end import next_call
 from bot.core.plan import Plan, Step
 from policies import approvals
 from policies.people import PeopleDocument
@@ -60,7 +61,7 @@ def card(services: Services, shard: str, incident: Incident, caller: str) -> Car
         "break_glass": _glass(people, shard, step),
         "asked_at": terms.asked_at,
         "expires_at": terms.expires_at,
-        "silence": f"nothing is sent and {_next_called(incident, incident.plan)} is paged",
+        "silence": f"nothing is sent and {next_call(incident, incident.plan)[0].service} is paged",
         "by_hand": terms.by_hand,
         "you": _you(people, shard, step, asked, caller),
     }
@@ -84,16 +85,6 @@ def _glass(people: PeopleDocument, shard: str, step: Step) -> str:
     """Who may decide alone here with a typed reason, or ""."""
     person = step.break_glass
     return person if person and people.may_break_glass(shard, person) else ""
-
-
-def _next_called(incident: Incident, plan: Plan) -> str:
-    """Who is called when nobody decides: the next rung's people, or the on-call anew."""
-    waiting = (
-        rung.page.service
-        for number, rung in enumerate(plan.ladder)
-        if rung.page is not None and f"rung:{number}" in incident.timers
-    )
-    return next(waiting, plan.page_on_park.service)
 
 
 def _you(people: PeopleDocument, shard: str, step: Step, asked: PendingApproval, caller: str) -> Card:

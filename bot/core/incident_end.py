@@ -12,6 +12,7 @@ from bot.core.events import BranchEnded, ParentResolved
 from bot.core.ids import incident_id
 from bot.core.incident import AGAIN, Incident, StepOutcome
 from bot.core.incident_draft import Draft
+from bot.core.plan import Page, Plan
 from bot.core.words import AggregateId, Millis
 
 RECHECK_MS: Millis = 15_000  # between looks at the evidence of an incident whose alerts are gone
@@ -62,23 +63,26 @@ def park(draft: Draft, why: str, *, page: bool) -> None:
     seek_resolution(draft)
 
 
+def next_call(incident: Incident, plan: Plan) -> tuple[Page, int | None]:
+    """Who is called next when nobody decides, or when a person asks for more people, and of which rung (from 0) they
+    are: the lowest above all that were called, or no rung and the on-call anew where none is left."""
+    for number, rung in enumerate(plan.ladder):
+        if rung.page is not None and f"rung:{number}" in incident.timers and number >= incident.level:
+            return rung.page, number
+    return plan.page_on_park, None
+
+
 def escalate(draft: Draft, why: str) -> str:
-    """Call the next people of the ladder now, or the on-call anew where no rung is left. Returns who was called."""
-    incident = draft.incident
-    for number, rung in enumerate(draft.plan.ladder):
-        name = f"rung:{number}"
-        if rung.page is None or name not in incident.timers or number < incident.level:
-            continue
+    """Call the next people now. Returns who was called."""
+    page, number = next_call(draft.incident, draft.plan)
+    if number is not None:
         draft.change(level=number + 1)
-        if rung.step is None:
-            draft.disarm(name)
-            draft.change(climbed=(*incident.climbed, number))
-        draft.page(rung.page, f"{draft.plan.policy}: {why}", anew=True)
-        draft.say("escalated", f"{why}; paged {rung.page.service}")
-        return rung.page.service
-    draft.page(draft.plan.page_on_park, f"{draft.plan.policy}: {why}", anew=True)
-    draft.say("escalated", f"{why}; paged {draft.plan.page_on_park.service}")
-    return draft.plan.page_on_park.service
+        if draft.plan.ladder[number].step is None:  # what it does by itself waits for its time
+            draft.disarm(f"rung:{number}")
+            draft.change(climbed=(*draft.incident.climbed, number))
+    draft.page(page, f"{draft.plan.policy}: {why}", anew=True)
+    draft.say("escalated", f"{why}; paged {page.service}")
+    return page.service
 
 
 def observe(draft: Draft, purpose: Literal["verify", "resolve"], condition: str, again: Millis) -> None:
