@@ -151,6 +151,12 @@ async def test_an_action_is_shown_before_it_is_ordered(slack: Slack) -> None:
     assert "did you mean risk.reduce_kelly?" in await slack.words(f"run risk.reduce_kely {SYSTEM}/risk-engine")
     assert "kelly_fraction" in await slack.words(f"{CUT} kelly_fraction=much because")
     assert (await slack.form(f"restart {SYSTEM}/risk-engine"))["callback_id"] == "andon:run:fields"
+    where = await slack.form("run risk.reduce_kelly kelly_fraction=0.1")
+    assert (where["callback_id"], "trading.halt" in json.dumps(where)) == ("andon:run", False)
+    assert f"{SYSTEM}|risk-engine|risk.reduce_kelly" in json.dumps(where)
+    assert json.loads(where["private_metadata"])["given"]["kelly_fraction"] == 0.1
+    assert "did you mean risk.reduce_kelly?" in await slack.words("run risk.reduce_kely")
+    assert await slack.form("restart")
     assert await slack.services.store.incidents(SYSTEM, closed=True, limit=10) == []
     assert "a mention cannot open one" in await slack.words("run", forms=False)
 

@@ -80,6 +80,11 @@ class CommandLine:
             raise self.unclear(f"{word[:MAX_SHOWN]!r} is no incident's id; /andon incidents lists them")
         return word.lower()
 
+    @property
+    def names_place(self) -> bool:
+        """Whether a place may stand next: any word but NAME=VALUE."""
+        return bool(self._left) and _ARGUMENT.fullmatch(self._left[0].text) is None
+
     def place(self) -> Place:
         """SYSTEM, SYSTEM/COMPONENT or `all`."""
         word = self.next()

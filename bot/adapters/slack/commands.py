@@ -191,10 +191,12 @@ class Commands:
     # --- what is shown before it is done ----------------------------------------------------------------------------
 
     async def _run(self, order: Order, ask: asks.Run) -> Show:
-        """What it would do now, with the button; with something missing, its fields; with nothing, all actions."""
+        """What it would do now, with the button; with something missing, its fields; without a place, where it can."""
         services = self._at.services
         if not ask.action or ask.place is None:
-            return Show(run_modals.choose(self._specs(), services.components(), services.shards))
+            specs = [self._spec(ask.action)] if ask.action else self._specs()
+            given = {**ask.arguments, **({"reason": ask.reason} if ask.reason else {})}
+            return Show(run_modals.choose(specs, services.components(), services.shards, given))
         spec = self._spec(ask.action)
         shard = the_shard(services, ask.place.system)
         choice = RunChoice(system=shard, component=ask.place.component, action=ask.action)

@@ -117,11 +117,12 @@ class SilenceForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunChoice:
-    """Which action, on what. Its fields come next."""
+    """Which action, on what. Its fields come next; `given` are those that were typed already."""
 
     system: str
     component: str
     action: str
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,12 +171,10 @@ def _restart(line: CommandLine) -> Ask:
 
 
 def _ordered(line: CommandLine, action: str) -> Ask:
-    """SYSTEM/COMPONENT NAME=VALUE… and a reason."""
+    """SYSTEM/COMPONENT NAME=VALUE… and a reason; without a place, a form asks for it."""
     system = line.option("system")
-    if not line and not system:
-        raise line.unclear(f"on what shall {action} run?")
-    place = asks.Place(system, line.option("component")) if system else line.place()
-    if not place.system:
+    place = asks.Place(system, line.option("component")) if system else line.place() if line.names_place else None
+    if place is not None and not place.system:
         raise line.unclear("an action runs on one SYSTEM or SYSTEM/COMPONENT")
     arguments = line.arguments()
     reason = line.rest("reason")
@@ -250,7 +248,7 @@ _REASON: Final = ("reason",)
 _FOR: Final = ("reason", "for")
 _ORDER: Final = ("reason", "system", "component")
 VERBS: Final[dict[str, Verb]] = {
-    "help": Verb("help [VERB]", "what Andon understands", _help),
+    "help": Verb("help [VERB]", "what Andon understands", _help, asks=True),
     "status": Verb("status", "is it well, what may act, what is frozen, what waits", _status, asks=True),
     "incidents": Verb("incidents [SYSTEM]", "what is open", _incidents, ("system",), asks=True),
     "show": Verb("show INCIDENT", "one incident: how it stands, what was done, what comes next", _show, asks=True),
@@ -267,11 +265,11 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "hold": Verb("hold INCIDENT [15m] [REASON]", "the ladder's own actions wait; its pages go on", _hold, _FOR),
     "run": Verb(
-        "run [ACTION SYSTEM/COMPONENT NAME=VALUE… REASON]", "one action by hand; shows first what it would do", _run,
+        "run [ACTION [SYSTEM/COMPONENT] NAME=VALUE… REASON]", "one action by hand; shows first what it would do", _run,
         _ORDER,
     ),
     "restart": Verb(
-        "restart SYSTEM/COMPONENT NAME=VALUE… REASON", f"the same as run {RESTART}: start a service again", _restart,
+        "restart [SYSTEM/COMPONENT NAME=VALUE… REASON]", f"the same as run {RESTART}: start a service again", _restart,
         _ORDER,
     ),
     "silence": Verb(

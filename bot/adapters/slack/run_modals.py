@@ -37,8 +37,11 @@ _TITLE: Final = "Run an action"
 _ANY: Final = "*"  # the role of actions that take any component
 
 
-def choose(actions: Sequence[ActionSpec], components: Sequence[Component], shards: Sequence[str]) -> dict[str, Any]:
-    """First page: every action under the component it can act on."""
+def choose(
+    actions: Sequence[ActionSpec], components: Sequence[Component], shards: Sequence[str],
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """First page: every action under the component it can act on. `given`: arguments that were typed already."""
     groups: dict[str, list[Choice]] = {}
     for component in components:
         fit = [spec for spec in actions if spec.role and spec.role in (component.role, _ANY)]
@@ -46,12 +49,16 @@ def choose(actions: Sequence[ActionSpec], components: Sequence[Component], shard
         groups[place(where)] = [Choice(spec.name, f"{where}|{spec.name}") for spec in fit]
     for shard in shards:
         groups[shard] = [Choice(spec.name, f"{shard}||{spec.name}") for spec in actions if not spec.role]
+    every = [choice for choices in groups.values() for choice in choices if choice.fits]
+    if not every:
+        return view(CHOOSE, _TITLE, [words("There is no component here that this could act on.")], submit="")
     blocks = [
         words("What it would do is shown before anything is done."),
-        chosen_of("what", "Which action, and on what", groups),
+        chosen_of("what", "Which action, and on what", groups, initial=every[0].value if len(every) == 1 else ""),
         small("Not in the list? Type it: /andon run ACTION SYSTEM/COMPONENT name=value"),
     ]
-    return view(CHOOSE, _TITLE, blocks, submit="Next")
+    metadata = json.dumps({"given": given}, ensure_ascii=False) if given else ""
+    return view(CHOOSE, _TITLE, blocks, submit="Next", metadata=metadata)
 
 
 def fields(
@@ -67,7 +74,8 @@ def fields(
         shown = given.get(name, parameter.get("default"))
         inputs.append(_input(name, parameter, kinds[name], shown, required=name in needed))
     if "reason" not in kinds:
-        inputs.append(typed("reason", "Why", most=MAX_WORDS, lines=True, hint="Kept in the audit."))
+        said = str(given.get("reason", ""))
+        inputs.append(typed("reason", "Why", most=MAX_WORDS, lines=True, hint="Kept in the audit.", initial=said))
     about = f"{spec.name} on {place(f'{choice.system}|{choice.component}')}: {spec.summary}"
     blocks = [words(about), small(f"{spec.risk}, {_EXPOSURE[spec.direction]}"), *inputs]
     return view(FIELDS, _TITLE, blocks, submit="Show what it would do", metadata=_metadata(choice, kinds=kinds))
@@ -116,7 +124,7 @@ def _whose_word(seen: Mapping[str, Any]) -> str:
 def read(callback: str, metadata: str, seen: Typed) -> RunChoice | RunForm | None:
     """What came back of one of these pages; None when it is another modal."""
     if callback == CHOOSE:
-        return _choice(seen)
+        return _choice(metadata, seen)
     if callback not in (FIELDS, CONFIRM):
         return None
     about = carried(metadata)
@@ -143,12 +151,13 @@ def _metadata(choice: RunChoice, **more: Any) -> str:
     return json.dumps({"on": [choice.system, choice.component, choice.action], **more}, ensure_ascii=False)
 
 
-def _choice(seen: Typed) -> RunChoice:
+def _choice(metadata: str, seen: Typed) -> RunChoice:
     parts = seen.must_choose("what").split("|")
     if len(parts) != 3:
         seen.problems.setdefault("what", "Choose one of the list.")
         parts = ["", "", ""]
-    return RunChoice(system=parts[0], component=parts[1], action=parts[2])
+    given = dict(carried(metadata)["given"]) if metadata else {}
+    return RunChoice(system=parts[0], component=parts[1], action=parts[2], given=given)
 
 
 def _kind(parameter: Mapping[str, Any]) -> str:

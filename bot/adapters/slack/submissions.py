@@ -95,7 +95,7 @@ class Submissions:
         spec = self._catalogue.spec(choice.action)
         if spec is None:
             raise InputError("action", f"there is no action {choice.action[:100]!r}; `/andon help run` lists them")
-        return Show(run_modals.fields(choice, spec, self._catalogue.params_schema(choice.action)))
+        return Show(run_modals.fields(choice, spec, self._catalogue.params_schema(choice.action), choice.given))
 
     async def _run(self, who: Known, form: forms.RunForm, deed: Deed) -> Answer:
         """First what it would do, then, once confirmed, the order."""

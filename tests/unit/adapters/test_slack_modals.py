@@ -113,6 +113,18 @@ def test_each_action_can_be_filled_in() -> None:
             assert fields[f"arg.{name}"]["optional"] is (name not in schema.get("required", ()))
 
 
+def test_a_reason_that_was_typed_stands_in_the_form() -> None:
+    """Also where the action itself takes none."""
+    bare = '{"properties": {"kelly_fraction": {"type": "number"}}}'
+    spec = CATALOGUE.spec("risk.reduce_kelly")
+    assert spec is not None
+    choice = forms.RunChoice(system="s", component="c", action=spec.name)
+    for schema in (bare, CATALOGUE.params_schema(spec.name)):
+        assert '"initial_value": "VaR is high"' in json.dumps(
+            run_modals.fields(choice, spec, schema, {"reason": "VaR is high"})
+        )
+
+
 def test_an_order_keeps_its_types_from_field_to_order() -> None:
     """Numbers come back as numbers, lists as lists, JSON as JSON, what was left empty not at all."""
     for action, fields, arguments in (
@@ -178,6 +190,21 @@ def test_the_first_page_pairs_actions_with_what_they_act_on() -> None:
     form = modals.read(shown["callback_id"], "", said(what={"trading-core|risk-1|trading.halt"}))
     assert form == forms.RunChoice(system="trading-core", component="risk-1", action="trading.halt")
     assert wrong(shown["callback_id"], "") == {"what": "Choose one."}
+
+
+def test_an_action_named_without_a_place_asks_only_for_the_place() -> None:
+    """What was typed besides goes on to its fields; where there is one place only, it is chosen already."""
+    cut = [spec for spec in SPECS if spec.name == "risk.reduce_kelly"]
+    given = {"kelly_fraction": 0.1, "reason": "VaR"}
+    shown = run_modals.choose(cut, FLOOR, ["trading-core"], given)
+    assert problems(shown) == []
+    element = shown["blocks"][1]["element"]
+    assert element["initial_option"]["value"] == "trading-core|risk-1|risk.reduce_kelly"
+    form = modals.read(shown["callback_id"], shown["private_metadata"], said(what={element["initial_option"]["value"]}))
+    assert form == forms.RunChoice(system="trading-core", component="risk-1", action="risk.reduce_kelly", given=given)
+    nowhere = run_modals.choose(cut, [], ["trading-core"])
+    assert problems(nowhere) == []
+    assert "submit" not in nowhere
 
 
 def test_only_a_safer_value_comes_back() -> None:

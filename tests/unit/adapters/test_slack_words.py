@@ -83,6 +83,9 @@ def test_a_command_is_bounded_and_its_quotes_are_closed() -> None:
             asks.Run("notify", Place("py-rt"), {"words": "0.1", "on": True, "text": "plain", "reason": "x"}, "x"),
         ),
         ("restart py-rt/feed", asks.Run("service.restart", Place("py-rt", "feed"))),
+        ("restart", asks.Run("service.restart")),
+        ("run notify", asks.Run("notify")),
+        ('run notify words=hello --reason "a release"', asks.Run("notify", None, {"words": "hello"}, "a release")),
         ("silence", asks.Silence()),
         (
             "silence alertname=“VaR Breach”, severity=~warning|info for 1h a release",
@@ -106,6 +109,7 @@ def test_a_question_is_answered_aloud_only_where_that_is_asked_for() -> None:
     """`here` ends a question; in the reason of an order it is a word like any other."""
     assert grammar.read("status here") == grammar.Command("status", asks.Status(), aloud=True)
     assert grammar.read("ack inc-4kq --here").aloud
+    assert grammar.read("help here") == grammar.Command("help", asks.Help(), aloud=True)
     deny = grammar.read("deny inc-4kq nobody is here")
     assert (deny.ask, deny.aloud) == (asks.Deny("inc-4kq", "nobody is here"), False)
 
@@ -123,7 +127,6 @@ def test_a_question_is_answered_aloud_only_where_that_is_asked_for() -> None:
         ("hold inc-4kq --for soon", "'soon' is no time", "/andon hold"),
         ("hold inc-4kq --for", "--for needs a value", "/andon hold"),
         ("freeze trading-core/ now", "'trading-core/' is no place", "/andon freeze"),
-        ("run notify", "on what shall notify run?", "/andon run"),
         ("run notify all", "one SYSTEM", "/andon run"),
         (f"run {CUT} a=1 a=2", "a is said twice", "/andon run"),
         ("silence VaRBreach", 'alertname="VaRBreach"', "/andon silence"),
