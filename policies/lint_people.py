@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from bot.core.words import Mode, Risk
 from policies import planning
+from policies.andon import AndonDocument
 from policies.approvals import quorum
 from policies.document import CatchAllDoc, PageDoc, PolicyDoc, PolicyFile, RungDoc, StepDoc
 from policies.lint_evidence import Finding
@@ -50,7 +51,7 @@ def deciders(policy: PolicyDoc, setting: Setting) -> Iterator[Finding]:
 
 def _enough(at: Path, action: str, risk: Risk, mode: Mode, setting: Setting) -> Iterator[Finding]:
     able, needed = setting.people.approvers(setting.system, risk), quorum(risk)
-    if len(able) >= needed:
+    if len(able) >= needed or setting.people.approving_groups(setting.system, risk):
         return
     who = "nobody" if not able else f"only {', '.join(able)}"
     people = "two people" if needed == 2 else "somebody"
@@ -108,6 +109,17 @@ def rosters(people: PeopleDocument, targets: TargetsDocument) -> Iterator[Findin
         if system != EVERY and system not in targets.systems:
             fix = did_you_mean(system, targets.systems, "add it there, or write * for every system")
             yield ("rosters", *at, "system"), f"system {system!r} is not in targets.yaml", fix
+
+
+def unread_groups(people: PeopleDocument, setup: AndonDocument) -> Iterator[Finding]:
+    """Rosters whose user groups nobody will ever read; paths are relative to people.yaml."""
+    if setup.slack.mode:
+        return
+    for index, roster in enumerate(people.rosters.approvers):
+        if roster.slack_groups:
+            message = f"without slack: in andon.yaml nobody is in {', '.join(roster.slack_groups)}"
+            fix = "set slack: there (docs/slack.md), or name people:"
+            yield ("rosters", "approvers", index, "slack_groups"), message, fix
 
 
 def built_in(people: PeopleDocument) -> Iterator[Finding]:

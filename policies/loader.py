@@ -82,7 +82,8 @@ def load(sources: Sequence[Source], catalogue: Catalogue, *, now: Millis | None 
     if isinstance(setup_at, Document):
         problems += _setup_problems(setup_at, setup, assembly, persons if readable else None)
     if isinstance(persons_at, Document) and _is_readable(systems_at):
-        about = (*lint_people.rosters(persons, systems), *lint_people.built_in(persons))
+        about = [*lint_people.rosters(persons, systems), *lint_people.built_in(persons)]
+        about += lint_people.unread_groups(persons, setup) if isinstance(setup_at, Document) else ()
         problems += [persons_at.problem(path, message, fix) for path, message, fix in about]
     if not problems:
         problems += assembly.unheard()

@@ -114,13 +114,18 @@ class PeopleDocument(StrictModel):
 
     def approvers(self, system: str, risk: Risk) -> tuple[str, ...]:
         """Ids of those who may approve a step of this risk on this system: rosters of that risk or a graver one."""
-        named = [
-            person
-            for roster in self.rosters.approvers
-            if roster.system in {system, EVERY} and risk_rank(roster.risk) >= risk_rank(risk)
-            for person in roster.people
-        ]
+        named = [person for roster in self._counting(system, risk) for person in roster.people]
         return tuple(dict.fromkeys(person for person in named if self._may_act(person)))
+
+    def approving_groups(self, system: str, risk: Risk) -> tuple[str, ...]:
+        """The Slack user groups whose members may do the same; who they are is only known while Andon runs."""
+        return tuple(dict.fromkeys(group for roster in self._counting(system, risk) for group in roster.slack_groups))
+
+    def _counting(self, system: str, risk: Risk) -> Iterator[ApproverRoster]:
+        """The rosters that count for a step of this risk on this system."""
+        for roster in self.rosters.approvers:
+            if roster.system in {system, EVERY} and risk_rank(roster.risk) >= risk_rank(risk):
+                yield roster
 
     def slack_groups(self) -> tuple[str, ...]:
         """Every Slack user group a roster names."""

@@ -73,6 +73,47 @@ def test_what_will_ask_needs_somebody_to_ask(load_text: Load, policy: str, roste
     assert all(p.line == 6 and "people.yaml: {system: trading-core" in p.fix for p in problems)
 
 
+@pytest.mark.parametrize(
+    ("action", "rosters", "wrong"),
+    [
+        ("trading.halt", "{system: trading-core, risk: risky, slack_groups: [S0123456789]}", False),
+        ("trading.close_all", "{risk: critical, slack_groups: [S0123456789]}", False),
+        ("trading.close_all", "{risk: critical, people: [a], slack_groups: [S0123456789]}", False),
+        ("trading.close_all", "{risk: critical, people: [a]}, {system: s, risk: critical, slack_groups: [S01]}", True),
+        ("trading.halt", "{risk: safe, slack_groups: [S0123456789]}", True),
+        ("trading.close_all", "{risk: critical, people: [a]}, {risk: risky, slack_groups: [S01]}", True),
+        ("trading.halt", "{system: unrouted, risk: risky, slack_groups: [S0123456789]}", True),
+        ("trading.halt", "{risk: risky, slack_groups: []}", True),
+    ],
+)  # fmt: skip
+def test_a_user_group_may_be_whoever_is_needed(load_text: Load, action: str, rosters: str, wrong: bool) -> None:
+    """Who is in it is known while Andon runs; a group for another system, or for less, helps nobody."""
+    text = f"{STEP}    mode: auto\n    plan: [{{action: {action}}}]\n"
+    loaded = load_text(text, people=f"{PEOPLE}rosters: {{approvers: [{rosters}]}}\n")
+    assert ["may approve it" in p.message for p in loaded.problems if p.source == "p.yaml"] == [True] * wrong
+
+
+SLACK = "slack: {mode: socket, credentials: env:A, app_credentials: env:B, channel: '#ops'}\n"
+
+
+@pytest.mark.parametrize(("slack", "wrong"), [("", True), ("slack: {channel: '#ops'}\n", True), (SLACK, False)])
+def test_a_roster_of_user_groups_needs_slack(load_text: Load, slack: str, wrong: bool) -> None:
+    """Without it nobody reads who is in them, so the roster would be shorter than it looks."""
+    rosters = (
+        "rosters:\n  approvers:\n    - {risk: risky, people: [a]}\n    - {risk: critical, slack_groups: [S01, S02]}\n"
+    )
+    loaded = load_text(STEP, people=PEOPLE + rosters, andon=f"systems: [trading-core]\n{slack}")
+    told = [(p.source, p.line, p.path, p.message) for p in loaded.problems]
+    message = "without slack: in andon.yaml nobody is in S01, S02"
+    assert told == [("people.yaml", 5, "rosters.approvers[1].slack_groups", message)] * wrong
+
+
+def test_user_groups_are_believed_where_no_andon_file_is_read(load_text: Load) -> None:
+    """`andon check people.yaml` alone cannot know."""
+    rosters = "rosters: {approvers: [{risk: critical, slack_groups: [S01]}]}\n"
+    assert load_text(STEP, people=PEOPLE + rosters).problems == ()
+
+
 def test_a_signature_does_not_replace_the_people_it_will_need_one_day(load_text: Load) -> None:
     """Otherwise the configuration would stop loading on the day the signature ends."""
     text = STEP + "    mode: auto\n    plan: [{action: trading.halt}]\npre_authorised:\n"
