@@ -78,6 +78,14 @@ class Approval:
     votes: tuple[Vote, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A question that waits no more: how it ended, and by whom, in the machine's words."""
+
+    id: str
+    why: str
+
+
 def bind(
     *, incident: AggregateId, episode: int, step: Step, arguments: JsonText, pins: JsonText, policy_hash: str,
     current_hash: str, quorum: int, expires_at: Millis, blind: bool,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from bot.core.alert import Alert
-from bot.core.approval import Approval, PendingApproval
+from bot.core.approval import Approval, PendingApproval, Settled
 from bot.core.plan import Plan
 from bot.core.reading import Reading
 from bot.core.record import Timer
@@ -93,6 +93,7 @@ class Incident:
     taken_by: str = ""
     approval: PendingApproval | None = None  # the question people are asked now
     granted: Approval | None = None  # answered with yes, and not yet handed to a run
+    settled: Settled | None = None  # the last question that is over; whoever answers it late reads how it ended
     branches: tuple[AggregateId, ...] = ()  # this episode's rungs that run a step, as incidents of their own
     parent: AggregateId = ""  # of a branch: the incident whose ladder began it
     parent_episode: int = 0
@@ -114,6 +115,12 @@ class Incident:
     def called(self) -> tuple[str, ...]:
         """Services whose pages are open, each once."""
         return tuple(dict.fromkeys(service.partition(AGAIN)[0] for service in sorted(self.paged)))
+
+    def settlement(self, approval: str = "") -> str:
+        """How the last question ended, unless `why` says it already; with `approval`, only if it was that one."""
+        if self.settled is None or approval not in ("", self.settled.id) or self.settled.why in self.why:
+            return ""
+        return self.settled.why
 
     @property
     def firing(self) -> tuple[Alert, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from bot.core.approval import Settled
 from bot.core.effects import ObserveEvidence, ResolvePage
 from bot.core.events import BranchEnded, ParentResolved
 from bot.core.ids import incident_id
@@ -49,13 +50,25 @@ def _unsettled(incident: Incident) -> bool:
     return bool(open_)
 
 
+def settle(draft: Draft, approval: str, why: str) -> None:
+    """A question is over. Who answers it late is told how it ended."""
+    draft.change(approval=None, settled=Settled(id=approval, why=why))
+
+
+def _void(draft: Draft, why: str) -> None:
+    """The question that still waits, if there is one, is over because of something else."""
+    if draft.incident.approval is not None:
+        settle(draft, draft.incident.approval.id, why)
+
+
 def park(draft: Draft, why: str, *, page: bool) -> None:
     """Stop here and wait for a human, or for the problem to go away with evidence."""
     if draft.incident.parent_over:
         resolve(draft, draft.incident.parent_over)
         return
     draft.disarm("turn", "verify", "verify:again", "retry", "diagnosis", "approval", "patience")
-    draft.change(status="parked", why=why, fence=0, run="", approval=None, granted=None)
+    _void(draft, why)
+    draft.change(status="parked", why=why, fence=0, run="", granted=None)
     draft.say("parked", why)
     half_done = in_midst(draft) and not draft.incident.paged  # then nothing but a person ends it
     if (page or half_done) and not draft.incident.acknowledged_by:  # who has seen it reads it in chat (law 8)
@@ -117,10 +130,10 @@ def seek_resolution(draft: Draft) -> None:
 def resolve(draft: Draft, why: str) -> None:
     """The problem is over; hold for a relapse, then close. A pending approval is void, and branches begin nothing."""
     plan, incident = draft.plan, draft.incident
+    _void(draft, why)
     draft.change(
-        status="resolved", resumes=incident.status, why=why, resolved_at=draft.now, timers={}, tries=0, approval=None,
-        granted=None,
-    )  # fmt: skip
+        status="resolved", resumes=incident.status, why=why, resolved_at=draft.now, timers={}, tries=0, granted=None
+    )
     if not is_errand(incident):
         draft.arm("hold", draft.now + plan.hold_ms)
     draft.arm("close", draft.now + max(plan.close_ms, plan.hold_ms))

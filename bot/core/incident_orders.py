@@ -12,7 +12,7 @@ from bot.core.approval import Approval, PendingApproval, Vote
 from bot.core.events import BranchEnded, ParentResolved
 from bot.core.incident import AlertState, StepResult
 from bot.core.incident_draft import Draft
-from bot.core.incident_end import branch_id, describe, escalate, is_errand, park, resolve
+from bot.core.incident_end import branch_id, describe, escalate, is_errand, park, resolve, settle
 from bot.core.incident_moves import MAX_RESULTS, begin_step, end_verification, release_turn, start_episode
 from bot.core.orders import BY_LEASE, ApprovalVoted, OperatorEscalated, OperatorHeld, OperatorTook, StepOrdered
 from bot.core.record import Applied, Decision, Denied, Ignored
@@ -22,7 +22,7 @@ def voted(draft: Draft, event: ApprovalVoted) -> Decision:
     """One person's answer to the pending question."""
     asked = draft.incident.approval
     if asked is None or asked.id != event.approval:
-        return Denied(f"this decision is over: the incident is {draft.incident.status} ({draft.incident.why})")
+        return Denied(f"this decision is over: {_since(draft, event)}")
     if event.digest != asked.terms.digest:
         return Denied("what you were shown is not what is asked now; look again, then decide")
     if draft.now > asked.terms.expires_at:
@@ -50,7 +50,7 @@ def _granted(draft: Draft, event: ApprovalVoted, asked: PendingApproval, votes: 
     """Enough people said yes: the step asks for its turn again, and carries the approval with it."""
     names = ", ".join(vote.by for vote in votes)
     draft.disarm("approval", "resolve:again")
-    draft.change(approval=None, granted=Approval(id=asked.id, terms=asked.terms, votes=votes))
+    draft.change(granted=Approval(id=asked.id, terms=asked.terms, votes=votes))
     if event.break_glass:
         why = f"{event.by} broke the glass for {draft.step.action} alone: {event.reason}"
         ladder = tuple(rung.page for rung in draft.plan.ladder if rung.page is not None)
@@ -60,6 +60,7 @@ def _granted(draft: Draft, event: ApprovalVoted, asked: PendingApproval, votes: 
     else:
         why = f"{draft.step.action} approved by {names}"
         draft.say("decided", why)
+    settle(draft, asked.id, why)
     begin_step(draft)
     return Applied(why)
 
@@ -67,6 +68,7 @@ def _granted(draft: Draft, event: ApprovalVoted, asked: PendingApproval, votes: 
 def _denied(draft: Draft, event: ApprovalVoted) -> Decision:
     why = f"{draft.step.action} denied by {event.by}" + (f": {event.reason}" if event.reason else "")
     draft.say("decided", why)
+    settle(draft, event.approval, why)
     if draft.incident.ordered_by:
         resolve(draft, why)
     else:
@@ -86,8 +88,15 @@ def voted_while_acting(draft: Draft, event: ApprovalVoted) -> Decision:
     return _denied(draft, event)
 
 
-def nothing_asked(draft: Draft, _: ApprovalVoted) -> Decision:
-    return Denied(f"nothing waits for a decision here: the incident is {draft.incident.status} ({draft.incident.why})")
+def nothing_asked(draft: Draft, event: ApprovalVoted) -> Decision:
+    return Denied(f"nothing waits for a decision here: {_since(draft, event)}")
+
+
+def _since(draft: Draft, event: ApprovalVoted) -> str:
+    """What became of the question that is answered too late, and of its incident."""
+    incident = draft.incident
+    standing = f"the incident is {incident.status} ({incident.why})"
+    return "; ".join(filter(None, (incident.settlement(event.approval), standing)))
 
 
 def took(draft: Draft, event: OperatorTook) -> Decision:

@@ -109,6 +109,52 @@ def test_a_decision_that_is_over_is_told_so() -> None:
     assert "nothing waits for a decision" in decision.reason
 
 
+def test_an_old_button_is_told_who_decided_however_long_ago() -> None:
+    """Also while the step runs, after it, and when the same incident has asked and was answered about another step."""
+    floor = asking(plan(step("one", automatic=False, verify=None), step("two", automatic=False)))
+    old = floor.incident().approval
+    assert old is not None
+    vote(floor, "demo-approver")
+    vote(floor, "demo-other")
+    who = "nothing waits for a decision here: risk.reduce_kelly approved by demo-approver, demo-other; the incident is "
+    copy = {"approval": old.id, "digest": old.terms.digest}
+    assert f"{who}acting" in str(vote(floor, "demo-oncall", **copy))
+    floor.succeed(floor.runs[-1])
+    floor.report(floor.runs[-1], ApprovalNeeded, "again: two must say yes", terms=terms(digest="d2"))
+    over = vote(floor, "demo-oncall", **copy)
+    assert "this decision is over: risk.reduce_kelly approved by demo-approver, demo-other; the" in str(over)
+    vote(floor, "demo-other", "deny", reason="enough")
+    assert "denied by demo-other" not in str(vote(floor, "demo-oncall", **copy)).partition("the incident is")[0]
+
+
+@pytest.mark.parametrize("verdict", ["approve", "deny"])
+def test_who_decided_is_told_once(verdict: str) -> None:
+    """Where the incident stands as it does because of the answer, the answer is not told twice."""
+    floor = asking(plan(step(automatic=False)))
+    asked = floor.incident().approval
+    assert asked is not None
+    for by in ("demo-approver", "demo-other"):
+        vote(floor, by, verdict, approval=asked.id, digest=asked.terms.digest)
+    late = str(vote(floor, "demo-oncall", approval=asked.id, digest=asked.terms.digest))
+    assert late.count("demo-approver") == 1
+
+
+def test_silence_and_hands_on_are_told_to_an_old_button_too() -> None:
+    """When nobody decided, or somebody took it, and the incident has gone on since."""
+    for end in ("silence", "hands"):
+        floor = asking()
+        asked = floor.incident().approval
+        assert asked is not None
+        if end == "silence":
+            floor.wait(61 * MINUTE)
+        else:
+            took(floor)
+        floor.tell("inc-1", ended(alert()))
+        late = str(vote(floor, "demo-oncall", approval=asked.id, digest=asked.terms.digest))
+        assert ("nobody decided" if end == "silence" else "demo-oncall has it") in late
+        assert "the incident is resolved (no alert fires any more)" in late
+
+
 def test_an_approval_is_used_once() -> None:
     """A second intent under the same approval is refused by the system's own record."""
     floor = asking()
