@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from bot.sandbox.slack import population
 from bot.sandbox.slack.server import LocalSlack
-from tests.acceptance.harness.desk import CUT, HALT, Desk, Json, cut, halt, open_desk, policy
+from tests.acceptance.harness.desk import CUT, HALT, SYSTEM, Desk, Json, cut, halt, open_desk, policy
 from tests.acceptance.harness.screen import MEMBERS, Screen, buttons, words
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90), pytest.mark.asyncio(loop_scope="module")]
@@ -53,9 +53,12 @@ class SlackDesk(Desk):
             "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "http_proxy": nowhere, "https_proxy": nowhere,
         }  # fmt: skip
 
-    def roster(self, approvers: tuple[str, ...]) -> Json:
-        """One of them only as a member of a Slack user group."""
-        return {"people": [each for each in approvers if each != "demo-approver"], "slack_groups": ["S0APPROVE"]}
+    def rosters(self, approvers: tuple[str, ...]) -> list[Json]:
+        """What is critical here, members of a Slack user group decide; one more person may everywhere."""
+        return [
+            {"system": SYSTEM, "risk": "critical", "slack_groups": ["S0APPROVE"]},
+            {"system": "*", "risk": "critical", "people": ["demo-oncall"]},
+        ]
 
     def known_as(self, person: str) -> Json:
         return {"slack": {"team": self.screen.slack.world.team, "user": MEMBERS[person]}}

@@ -301,7 +301,7 @@ class Desk:
             people.append({"id": person, "api_token": f"file:{token}", **self.known_as(person)})
         people[0]["os_uid"] = os.getuid()
         rosters = {
-            "approvers": [{"system": SYSTEM, "risk": "critical", **self.roster(approvers)}],
+            "approvers": self.rosters(approvers),
             "break_glass": [{"system": SYSTEM, "people": [SECOND]}],
         }
         self._write("configs/people.yaml", {"people": people, "rosters": rosters})
@@ -314,9 +314,9 @@ class Desk:
         """More environment for `andon serve`."""
         return {}
 
-    def roster(self, approvers: tuple[str, ...]) -> Json:
-        """Who may approve everything here."""
-        return {"people": list(approvers)}
+    def rosters(self, approvers: tuple[str, ...]) -> list[Json]:
+        """Who may approve what: these people everything."""
+        return [{"system": SYSTEM, "risk": "critical", "people": list(approvers)}]
 
     def known_as(self, person: str) -> Json:
         """More of a person's entry in people.yaml."""
