@@ -48,18 +48,18 @@ class Slack:
             )
         )
 
-    async def type(self, text: str, person: str = "demo-approver", *, forms: bool = True) -> Tell | Show:
+    async def type(self, text: str, person: str = "demo-approver") -> Tell | Show:
         """Somebody types this after `/andon`."""
         self._count += 1
         order = Order(person=person, id=f"op/{person}/slack/T1/U1/{self._count}", via="slack:T1/U1")
-        answer = await self.commands.answer(order, text, forms=forms)
+        answer = await self.commands.answer(order, text)
         found = problems(dict(answer.view)) if isinstance(answer, Show) else problems(list(answer.message.blocks))
         assert found == []
         return answer
 
-    async def words(self, text: str, person: str = "demo-approver", *, forms: bool = True) -> str:
+    async def words(self, text: str, person: str = "demo-approver") -> str:
         """All the words of the answer, of a form's too."""
-        answer = await self.type(text, person, forms=forms)
+        answer = await self.type(text, person)
         shown = answer.view["blocks"] if isinstance(answer, Show) else answer.message.blocks
         return "\n".join(words_of(shown))
 

@@ -158,7 +158,6 @@ async def test_an_action_is_shown_before_it_is_ordered(slack: Slack) -> None:
     assert "did you mean risk.reduce_kelly?" in await slack.words("run risk.reduce_kely")
     assert await slack.form("restart")
     assert await slack.services.store.incidents(SYSTEM, closed=True, limit=10) == []
-    assert "a mention cannot open one" in await slack.words("run", forms=False)
 
 
 async def test_a_target_that_does_not_answer_in_time_is_looked_at_from_the_form(tmp_path: Path) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bot.adapters.slack.shapes import MAX_VALUE, verb_of
 from bot.adapters.slack.shelf import Placed, card_name
 from bot.core.alert import Alert
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
 from bot.sandbox.slack.population import APPROVER, GONE, GUEST, NEWCOMER, ONCALL, SECOND, STRANGER, VIEWER
+from bot.sandbox.slack.world import Posted
 from bot.testing import MemoryAlertmanager
 from tests.integration.door_twin import SYSTEM, TwinServices
 from tests.integration.pending import PLAN, ask, record
@@ -121,13 +125,68 @@ async def test_the_shortcut_tells_about_the_incident_from_its_card_and_from_its_
         assert (answer.only_for, incident in shown(answer)) == (ONCALL, True)
 
 
+async def mentioned(line: Line, user: str, text: str) -> Posted:
+    """Say it to Andon in the channel; the answer."""
+    before = {ts for ts, each in line.slack.world.messages.get(OPS, {}).items() if each.user == "U0ANDON"}
+    await line.slack.people.say(user, OPS, f"<@U0ANDON> {text}")
+    return await line.said_after(before)
+
+
 async def test_a_mention_is_answered_like_a_command(line: Line) -> None:
-    """It has no trigger, so what needs a form says how to type it instead."""
-    for said, told in (("incidents", "No incident is open"), ("run", "a mention cannot open one")):
-        before = {ts for ts, each in line.slack.world.messages.get(OPS, {}).items() if each.user == "U0ANDON"}
-        await line.slack.people.say(ONCALL, OPS, f"<@U0ANDON> {said}")
-        answer = await line.said_after(before)
-        assert told in shown(answer)
+    """A form without anything to send is only its words."""
+    for said, told in (("incidents", "No incident is open"), ("unfreeze", "Nothing is frozen")):
+        answer = await mentioned(line, ONCALL, said)
+        assert (answer.only_for, told in shown(answer)) == (ONCALL, True)
+
+
+async def test_a_mention_that_needs_a_form_is_answered_with_the_button_that_opens_it(line: Line) -> None:
+    """Slack gives a mention no trigger, and the click one; what was typed stands in the form, its signs unharmed."""
+    for said, button in (
+        (f"freeze {SYSTEM} 90m", "andon:freeze:typed"),
+        ("run", "andon:run:typed"),
+        (f"restart {SYSTEM}/risk-engine", "andon:run:typed"),
+        (f"run risk.reduce_kelly {SYSTEM}/risk-engine because “R&D” <x>", "andon:run:typed"),
+    ):
+        answer = await mentioned(line, ONCALL, said)
+        assert (answer.only_for, "nothing was done" in shown(answer)) == (ONCALL, True)
+        await line.slack.people.click(ONCALL, OPS, answer.ts, button)
+        async with asyncio.timeout(SOON):
+            while (form := line.slack.people.modal(ONCALL)) is None:
+                await asyncio.sleep(0.01)
+        assert verb_of(form.body["callback_id"]) == button.split(":")[1]
+        if said.startswith("freeze"):
+            assert {f"{SYSTEM}|", "1h30m"} <= set(re.findall(r"'initial_option': .*?'value': '(.*?)'", str(form.body)))
+        if "R&D" in said:
+            assert '"R&D" <x>' in str(form.body)
+        await line.slack.people.close(ONCALL, form.id, all_of_them=True)
+
+
+async def test_what_was_typed_in_a_mention_opens_only_for_whoever_typed_it(line: Line) -> None:
+    """Nobody else sees the button; a click of theirs that comes all the same, or one that was made up, does nothing."""
+    answer = await mentioned(line, ONCALL, f"freeze {SYSTEM}")
+    with pytest.raises(LookupError):
+        await line.slack.people.click(APPROVER, OPS, answer.ts, "andon:freeze:typed")
+    value = str(answer.now.blocks[-1]["elements"][0]["value"])
+    assert len(value) <= MAX_VALUE
+    for user, carried in (
+        (APPROVER, value),
+        (VIEWER, value),
+        (ONCALL, ""),
+        (ONCALL, "[" * 1_900),
+        (ONCALL, "kill-switch"),
+        (ONCALL, json.dumps({"by": ONCALL})),
+        (ONCALL, json.dumps({"by": ONCALL, "text": 5})),
+        (ONCALL, json.dumps({"by": ONCALL, "text": f"freeze {SYSTEM} {'x' * 2_000}"})),
+    ):
+        button = {**answer.now.blocks[-1]["elements"][0], "value": carried}
+        forged = line.slack.world.post(OPS, "U0ANDON", "x", blocks=[{"type": "actions", "elements": [button]}])
+        before = {ts for ts, each in line.slack.world.messages[OPS].items() if each.user == "U0ANDON"}
+        await line.slack.people.click(user, OPS, forged.ts, "andon:freeze:typed")
+        assert "nothing was done" in shown(await line.said_after(before)), carried
+        assert line.slack.people.modal(user) is None
+    assert not line.hands.switch.position().engaged
+    long = await mentioned(line, ONCALL, f"run risk.reduce_kelly reason={'é' * 2_000}")
+    assert "longer than a button carries" in shown(long)
 
 
 async def test_only_people_in_good_standing_are_answered(line: Line) -> None:

@@ -55,8 +55,8 @@ class Commands:
     def __init__(self, counter: Counter) -> None:
         self._at = counter
 
-    async def answer(self, order: Order, text: str, *, forms: bool = True) -> Tell | Show:
-        """Do what the text says. `forms`: whether one can be opened (a mention cannot). Raises what the desk raises."""
+    async def answer(self, order: Order, text: str) -> Tell | Show:
+        """Do what the text says. Raises what the desk raises."""
         try:
             command = grammar.read(text)
         except UnclearError as error:
@@ -68,8 +68,6 @@ class Commands:
             found = Tell(message, command.aloud) if message is not None else await self._do(order, command.ask)
         except (InputError, UnclearError) as error:
             return Tell(answers.wrong(str(error), f"type it like: /andon {grammar.VERBS[command.verb].usage}"))
-        if isinstance(found, Show) and not forms:
-            return Tell(answers.wrong("this asks for a form, and a mention cannot open one", f"type /andon {text}"))
         aloud = command.aloud and not isinstance(command.ask, asks.Approve)  # nobody would take its buttons away again
         return Tell(found.message, aloud) if isinstance(found, Tell) else found
 

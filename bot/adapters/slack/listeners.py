@@ -25,7 +25,7 @@ from bot.adapters.slack.members import Known, Members, Stranger
 from bot.adapters.slack.person import Answer, Deed, Errors, Show, Tell, problem
 from bot.adapters.slack.shapes import PREFIX, verb_of
 from bot.adapters.slack.speaking import Speaking
-from bot.adapters.slack.spoken import Spoken
+from bot.adapters.slack.spoken import Spoken, is_typed
 from bot.adapters.slack.submissions import Submissions
 from bot.errors import AndonError
 
@@ -100,6 +100,8 @@ class Listeners:
 
         async def work(who: Known) -> Answer:
             verb = verb_of(action["action_id"])
+            if is_typed(action["action_id"]):
+                return await self._spoken.opened(who, value, deed)
             if verb == "refresh":
                 await self._homes.opened(deed.team, deed.user)
                 return None
