@@ -119,7 +119,7 @@ class SlackFace:
             replica=self._replica, nonce=lambda: secrets.token_hex(8),
             manner=Manner(storm_cards=storm.cards, storm_within_ms=storm.within),
         )  # fmt: skip
-        speaking = Speaking(self.api, self._setup.api_url, self._token.get_secret_value())
+        speaking = Speaking(self.api, self._token.get_secret_value())
         self._homes = Homes(services, self.members, speaking, neighbours.budget, self._links)
         self._listeners = self._hearing(neighbours, speaking)
         self._bolt: AsyncApp | None = None
@@ -190,12 +190,14 @@ class SlackFace:
         return {subject[1]: self._board.placer.link(each) for subject, each in cards if subject is not None}
 
     async def _identify(self) -> None:
-        """Learn which workspace is ours; until then nobody is known."""
-        while not self._team:
+        """Learn who the bot is, and which workspace is ours: until then nobody is known."""
+        while not (self._team and self.api.known):
             try:
-                self._team = str((await self.api.me()).get("team_id", ""))
+                me = await self.api.me()
+                self._team = self._team or str(me.get("team_id", ""))
             except DeliveryError as error:
                 log.warning("slack_identity_unknown", error=str(error))
+            if not (self._team and self.api.known):
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
         await asyncio.get_running_loop().create_future()
 

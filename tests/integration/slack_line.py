@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiohttp.abc import ResolveResult
 from pydantic import SecretStr
 
 from bot.adapters.desk import Desk
@@ -35,6 +37,7 @@ from tests.integration.commands_twin import Slack, words_of
 from tests.integration.door_twin import ROSTER, TwinServices
 
 OPS = "C0OPS"
+HOST = "slack.localhost"  # uploads and answers go to another host, below it
 SOON = 15.0  # seconds for what comes by itself
 LOOK_S = 0.1  # between two looks at open Home tabs
 ACCOUNTS = {"demo-oncall": ONCALL, "demo-approver": APPROVER, "demo-second": SECOND, "demo-guest": VIEWER}
@@ -99,17 +102,23 @@ def shown(part: Posted | View) -> str:
     return "\n".join(words_of(blocks))
 
 
+async def here(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    """Every name is this machine's."""
+    return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)]
+
+
 @asynccontextmanager
 async def connected(folder: Path, services: TwinServices) -> AsyncIterator[Line]:
     """Everything joined as `bot.slack_face` does it, without the board."""
-    async with LocalSlack() as slack, asyncio.TaskGroup() as tasks:
+    async with LocalSlack(host=HOST) as slack, asyncio.TaskGroup() as tasks:
         slack.rates.enforced = False
         services.document = people(slack.world.team)
         hands, shelf = Slack(services, folder), MemoryShelf(services.clock)
         token = SecretStr(slack.world.app.bot_token)
-        api = SlackApi(slack.api_url, token)
+        api = SlackApi(slack.api_url, token, lookup=here)
+        await api.me()
         members = Members(api, services.roster, lambda: slack.world.team)
-        speaking = Speaking(api, slack.api_url, token.get_secret_value())
+        speaking = Speaking(api, token.get_secret_value())
         silences = Silences(services, lambda: hands.alertmanagers)
         homes = Homes(services, members, speaking, Budget(limit=10, within_ms=600_000, reserve=3), look_s=LOOK_S)
         listeners = Listeners(

@@ -110,6 +110,7 @@ async def test_refusals_have_the_names_that_slack_gives_them(slack: LocalSlack, 
     """An app that looks at `error` meets here what it would meet at Slack."""
     slack.rates.enforced = False
     slack.world.app.scopes += ("users:read.email",)
+    slack.world.app.messages_tab = False
     mine = (await client.chat_postMessage(channel=OPS, text="mine"))["ts"]
     theirs = (await slack.people.say(ONCALL, OPS, "theirs")).ts
     whispered = (await client.chat_postEphemeral(channel=OPS, user=ONCALL, text="psst"))["message_ts"]

@@ -24,6 +24,7 @@ from bot.engine.ports import Versioned
 from bot.sandbox.slack.server import LocalSlack
 from bot.testing import MemoryStore
 from bot.testing.clock import FakeClock
+from tests.integration.slack_line import HOST, here
 
 NOW: Millis = 1_767_225_600_000
 HOUR: Millis = 3_600_000
@@ -108,9 +109,9 @@ async def test_a_question_gets_its_picture_once_slack_has_it() -> None:
         came.set()
 
     charts = Charts(Known(history()))
-    async with LocalSlack() as slack:
+    async with LocalSlack(host=HOST) as slack:  # which takes uploads at another host than its API's
         slack.faults.files_late_ms = 700
-        api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token))
+        api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token), lookup=here)
         gallery = Gallery(charts, api, MemoryStore(), FakeClock(), changed)
         try:
             async with asyncio.TaskGroup() as tasks:

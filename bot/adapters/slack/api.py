@@ -17,15 +17,13 @@ from pydantic import SecretStr
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters import outgoing
+from bot.adapters.outgoing import Lookup
 from bot.adapters.slack.pacing import LEAST_WAIT_S, POST, UPDATE, Pace
 from bot.adapters.slack.shapes import Message
+from bot.adapters.slack.ways import Ways
 from bot.errors import DeliveryError, DeliveryUncertain
-from policies.destinations import Destination
 
 CALL_SECONDS: Final = 10.0  # one call, answer included; Slack answers within one as a rule
-CONNECT_SECONDS: Final = 3.0
-MAX_CONNECTIONS: Final = 16  # calls under way at once
 LONGEST_TURN_S: Final = 5.0  # a caller that would wait longer for its channel's turn is told so instead
 METADATA: Final = "andon_card"  # event_type of everything the board posts; the payload names the message
 PAGE: Final = 200  # messages or channels of one page; Slack advises no more
@@ -52,35 +50,33 @@ class SlackThrottledError(DeliveryError):
 class SlackApi:
     """One workspace, as the bot's token sees it. `close` after use."""
 
-    def __init__(self, url: str, token: SecretStr, *, pace: Pace | None = None, allow_private: bool = False) -> None:
+    def __init__(
+        self, url: str, token: SecretStr, *, pace: Pace | None = None, allow_private: bool = False,
+        lookup: Lookup | None = None,
+    ) -> None:  # fmt: skip
         self._url = url
-        self._to = Destination.of(url, allow_private=allow_private)
         self._token = token
+        self.ways = Ways(url, seconds=CALL_SECONDS, allow_private=allow_private, lookup=lookup)
         self.pace = pace if pace is not None else Pace()
         self._client: AsyncWebClient | None = None
-        self._session: aiohttp.ClientSession | None = None
         self._me: Mapping[str, Any] | None = None
 
     @property
     def client(self) -> AsyncWebClient:
         """The SDK's client, made inside the running loop. Bolt copies it, session and base address included."""
         if self._client is None:
-            self._session = outgoing.session(
-                self._to, total_seconds=CALL_SECONDS, connect_seconds=CONNECT_SECONDS, limit=MAX_CONNECTIONS
-            )
             quiet = logging.getLogger("andon.slack_sdk")
             quiet.setLevel(logging.WARNING)  # at DEBUG the SDK writes whole messages to the log
             self._client = AsyncWebClient(
                 token=self._token.get_secret_value(), base_url=self._url, timeout=int(CALL_SECONDS),
-                session=self._session, retry_handlers=[], logger=quiet,
+                session=self.ways.home, retry_handlers=[], logger=quiet,
             )  # fmt: skip
             self._client.proxy = None  # the SDK takes HTTP(S)_PROXY of the environment, for loopback too
         return self._client
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self.ways.close()
 
     async def ask(self, doing: str, call: Awaitable[Any], *, seconds: float = CALL_SECONDS) -> Mapping[str, Any]:
         """One call of `client`, bounded, its errors in Andon's words; the answer's fields.
@@ -104,6 +100,20 @@ class SlackApi:
                 f"{doing}: no answer of Slack's that can be read: {type(error).__name__}"
             ) from error
 
+    async def send(self, doing: str, url: str, *, seconds: float, **what: Any) -> None:
+        """POST to an address that Slack named, at one of its own hosts. Raises as `ask` does."""
+        session = self.ways.to(url)
+        if session is None:
+            raise DeliveryError(f"{doing}: the address is not Slack's")
+        try:
+            async with asyncio.timeout(seconds), session.post(url, allow_redirects=False, **what) as response:
+                if response.status != 200:
+                    raise DeliveryError(f"{doing}: Slack answered HTTP {response.status}")
+        except aiohttp.ClientConnectorError as error:
+            raise DeliveryError(f"{doing}: {type(error).__name__}") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise DeliveryUncertain(f"{doing}: {type(error).__name__}") from error
+
     def _refusal(self, doing: str, error: SlackApiError) -> DeliveryError:
         response = error.response
         status = getattr(response, "status_code", None) or getattr(response, "status", 0)
@@ -116,7 +126,7 @@ class SlackApi:
             return SlackThrottledError(doing, seconds)
         if status != 200 or not code or code in UNSURE:
             return DeliveryUncertain(f"{doing}: Slack answered HTTP {status} {code}".rstrip())
-        more = (fields.get("response_metadata") or {}).get("messages") or [fields.get("needed", "")]
+        more = _rows(_fields(fields.get("response_metadata")).get("messages")) or [fields.get("needed", "")]
         return SlackRefusedError(doing, code[:80], "; ".join(str(one) for one in more if one)[:200])
 
     # --- messages ---------------------------------------------------------------------------------------------------
@@ -129,7 +139,10 @@ class SlackApi:
         if thread:
             args |= {"thread_ts": thread, "reply_broadcast": aloud}
         answer = await self._write(POST, channel, lambda: self.client.chat_postMessage(**args))
-        return str(answer["ts"])
+        ts = answer.get("ts")
+        if not ts or not isinstance(ts, str):
+            raise DeliveryUncertain(f"{POST}: Slack did not say where the message stands")
+        return ts
 
     async def update(self, channel: str, ts: str, message: Message, *, name: str = "") -> None:
         """Show something else in its place."""
@@ -159,13 +172,28 @@ class SlackApi:
                 answer = await self.ask("conversations.replies", asked)
             else:
                 answer = await self.ask("conversations.history", self.client.conversations_history(**args))
-            for message in answer.get("messages", []):
+            for message in filter(None, map(_fields, _rows(answer.get("messages")))):
                 if _is_ours(message, me) and _is_named(message, name, nonce):
                     return str(message["ts"])
             cursor = _cursor(answer)
             if not cursor:
                 break
         return ""
+
+    async def upload(self, content: bytes, name: str, words: str) -> str:
+        """A picture, in no channel; its id. `words`: what it shows, for who does not see it.
+
+        https://docs.slack.dev/messaging/working-with-files#uploading_files
+        """
+        ask = self.client.files_getUploadURLExternal(filename=name, length=len(content), alt_txt=words[:1_000])
+        place = await self.ask("files.getUploadURLExternal", ask)
+        file, url = str(place.get("file_id", "")), str(place.get("upload_url", ""))
+        if not file:
+            raise DeliveryUncertain("files.getUploadURLExternal: Slack named no file")
+        await self.send("upload", url, seconds=CALL_SECONDS, data=content)
+        made = self.client.files_completeUploadExternal(files=[{"id": file, "title": words[:100]}])
+        await self.ask("files.completeUploadExternal", made)
+        return file
 
     async def join(self, channel: str) -> None:
         """Become a member of a public channel."""
@@ -188,15 +216,19 @@ class SlackApi:
 
     # --- the workspace ----------------------------------------------------------------------------------------------
 
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """What `me` said, without waiting for it; nothing before."""
+        return self._me or {}
+
     async def me(self) -> Mapping[str, Any]:
         """Who the token is (`auth.test`): `user_id`, `bot_id`, `team_id`, `url`; asked once."""
-        if self._me is None:
-            self._me = await self.probe()
-        return self._me
+        return self._me if self._me is not None else await self.probe()
 
     async def probe(self) -> Mapping[str, Any]:
         """Ask Slack who we are, now: it answers while it is there."""
-        return await self.ask("auth.test", self.client.auth_test())
+        self._me = await self.ask("auth.test", self.client.auth_test())
+        return self._me
 
     async def channels(self) -> Mapping[str, str]:
         """Names of the channels the bot can see, with their ids."""
@@ -231,14 +263,24 @@ def _is_ours(message: Mapping[str, Any], me: Mapping[str, Any]) -> bool:
 
 
 def _is_named(message: Mapping[str, Any], name: str, nonce: str) -> bool:
-    metadata = message.get("metadata") or {}
-    payload = metadata.get("event_payload") or {}
+    metadata = _fields(message.get("metadata"))
+    payload = _fields(metadata.get("event_payload"))
     same = metadata.get("event_type") == METADATA and payload.get("name") == name
     return same and (not nonce or payload.get("nonce") == nonce)
 
 
 def _cursor(answer: Mapping[str, Any]) -> str:
-    return str((answer.get("response_metadata") or {}).get("next_cursor") or "")
+    return str(_fields(answer.get("response_metadata")).get("next_cursor") or "")
+
+
+def _fields(value: object) -> Mapping[str, Any]:
+    """An object of an answer; nothing where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(value: object) -> list[Any]:
+    """A list of an answer; nothing where it is none."""
+    return value if isinstance(value, list) else []
 
 
 def _seconds(headers: Mapping[str, Any]) -> float:

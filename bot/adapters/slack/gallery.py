@@ -93,15 +93,10 @@ class Gallery:
 
     async def _upload(self, content: bytes, words: str, name: str) -> str:
         """The file's id, once Slack shows it; "" when that took too long."""
-        client = self._api.client
-        uploading = client.files_upload_v2(
-            content=content, filename=f"{name}.png", title=words[:100], alt_txt=words[:1_000]
-        )
-        answer = await self._api.ask("files.completeUploadExternal", uploading)
-        file = str((answer.get("files") or [{}])[0].get("id", ""))
+        file = await self._api.upload(content, f"{name}.png", words)
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
-        while file and asyncio.get_running_loop().time() < deadline:
-            told = await self._api.ask("files.info", client.files_info(file=file))
+        while asyncio.get_running_loop().time() < deadline:
+            told = await self._api.ask("files.info", self._api.client.files_info(file=file))
             if (told.get("file") or {}).get("mimetype"):
                 return file
             await asyncio.sleep(LOOK_SECONDS)

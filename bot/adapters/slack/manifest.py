@@ -63,7 +63,12 @@ def manifest(url: str = "") -> dict[str, Any]:
             "background_color": "#7a1f1f",
         },
         "features": {
-            "app_home": {"home_tab_enabled": True, "messages_tab_enabled": False},
+            # The tab is for what cannot be said anywhere else: to whoever pressed something on the Home tab.
+            "app_home": {
+                "home_tab_enabled": True,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": True,
+            },
             "bot_user": {"display_name": "andon", "always_online": True},
             "shortcuts": [shortcut],
             "slash_commands": [command],

@@ -17,7 +17,7 @@ import structlog
 
 from bot.adapters.slack.api import SlackApi, SlackRefusedError
 from bot.core.approval import Vote
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, DeliveryUncertain
 from policies.people import PeopleDocument
 
 FRESH_SECONDS: Final = 30.0  # one look serves the clicks of one decision; users.info allows 100 a minute
@@ -66,7 +66,7 @@ class Members:
         self._now = now
         self._well: dict[str, float] = {}  # who was in good standing, and when that was seen last
         self._groups: dict[str, tuple[tuple[str, ...], float]] = {}  # a group's member ids, and when they were read
-        self._completed: tuple[PeopleDocument, int, PeopleDocument] | None = None
+        self._completed: tuple[PeopleDocument, tuple[str, int], PeopleDocument] | None = None
         self._revision = 0  # of the groups
 
     async def who(self, team: str, user: str) -> Known | Stranger:
@@ -79,6 +79,8 @@ class Members:
             fix = f"add slack: {{team: {team}, user: {user}}} to your entry in people.yaml"
             return Stranger(f"Slack member {user} is nobody in people.yaml: {fix}")
         problem = await self._problem(user, FRESH_SECONDS)
+        if not problem and self._people().by_slack(team, user) != person:  # the file was edited meanwhile
+            return await self.who(team, user)
         return Stranger(problem) if problem else Known(person.id, f"{VIA}{team}/{user}")
 
     # --- bot.engine.judge.Membership --------------------------------------------------------------------------------
@@ -106,9 +108,9 @@ class Members:
         """The same document, with the members of its user groups in the rosters that name them."""
         if not people.slack_groups():
             return people
-        known = self._completed
-        if known is None or known[0] is not people or known[1] != self._revision:
-            known = (people, self._revision, people.with_members(self._members_of(people)))
+        known, state = self._completed, (self._team(), self._revision)
+        if known is None or known[0] is not people or known[1] != state:
+            known = (people, state, people.with_members(self._members_of(people)))
             self._completed = known
         return known[2]
 
@@ -137,7 +139,9 @@ class Members:
                 return ""
             log.warning("member_not_told", user=user, error=str(error))
             return "Slack cannot be asked who you are now; use `andon` on the command line"
-        problem = against(answer.get("user"), self._team())
+        told = answer.get("user")
+        known = told if isinstance(told, Mapping) and told.get("id") == user else None
+        problem = against(known, self._team())
         self._well.pop(user, None)
         if problem:  # asked anew each time: whoever is put right may act at once
             return problem
@@ -160,12 +164,15 @@ class Members:
             try:
                 looked = self._api.client.usergroups_users_list(usergroup=group)
                 answer = await self._api.ask("usergroups.users.list", looked, seconds=ASK_SECONDS)
+                users = answer.get("users")
+                if not isinstance(users, list):
+                    raise DeliveryUncertain("usergroups.users.list: no list of users")
             except DeliveryError as error:
                 problems[group] = str(error)
                 self._outdate(group, gone=isinstance(error, SlackRefusedError) and error.code in NO_GROUP)
                 log.warning("user_group_not_read", group=group, error=str(error))
                 continue
-            self._keep(group, tuple(map(str, answer.get("users") or ())))
+            self._keep(group, tuple(map(str, users)))
         for group in [each for each in self._groups if each not in named]:
             del self._groups[group]
             self._revision += 1

@@ -24,7 +24,7 @@ def upload_url(state: State, args: Args) -> dict[str, Any]:
         raise Refused("invalid_arguments")
     file = File(state.world.fresh("F"), name, length, title=name, alt=args.text("alt_txt"))
     state.keep(file)
-    return {"file_id": file.id, "upload_url": f"{state.base}/upload/{file.id}"}
+    return {"file_id": file.id, "upload_url": f"{state.aside}/upload/{file.id}"}
 
 
 def take(state: State, file_id: str, content: bytes) -> bool:

@@ -40,7 +40,11 @@ class LocalSlack:
     `world`: what is there; `people`: act as somebody; `faults`, `rates`: what goes wrong; `calls`: what the app asked.
     """
 
-    def __init__(self, now: Callable[[], Millis] = wall_ms, *, port: int = 0, empty: bool = False) -> None:
+    def __init__(
+        self, now: Callable[[], Millis] = wall_ms, *, port: int = 0, empty: bool = False, host: str = HOST
+    ) -> None:
+        """`host`: the name by which the app knows this one. Uploads and answers then go to `files.` below it, as with
+        Slack's own; whoever gives a name sees to it that both lead here."""
         self.world = World(now)
         if not empty:
             populate(self.world)
@@ -49,6 +53,7 @@ class LocalSlack:
         self.rates = Rates(now)
         self.sockets = Sockets(self.state, self.faults)
         self._port = port
+        self._host = host
         self._api = WebApi(self.state, self.rates, self.faults)
         self._stack = contextlib.AsyncExitStack()
 
@@ -67,6 +72,7 @@ class LocalSlack:
         await web.TCPSite(runner, HOST, self._port).start()
         self._port = runner.addresses[0][1]
         self.state.base = self.url
+        self.state.aside = self.url if self._host == HOST else f"http://files.{self._host}:{self._port}"
         self._stack.push_async_callback(self.sockets.close)
 
     async def stop(self) -> None:
@@ -88,7 +94,7 @@ class LocalSlack:
     @property
     def api_url(self) -> str:
         """For the SDK's `base_url`."""
-        return f"{self.url}/api/"
+        return f"http://{self._host}:{self._port}/api/"
 
     @property
     def calls(self) -> list[Call]:

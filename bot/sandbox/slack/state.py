@@ -107,6 +107,7 @@ class State:
         self.world = world
         self.faults = faults
         self.base = ""  # address of the server, set once it listens
+        self.aside = ""  # where uploads and answers go, at another host as with Slack's own; the same server
         self.triggers = Triggers(world.clock)
         self.homes: dict[str, View] = {}
         self.stacks: dict[str, list[View]] = {}
@@ -120,7 +121,7 @@ class State:
         self.answering[key] = Answering(channel, user, self.world.clock(), message_ts)
         while len(self.answering) > KEPT:
             self.answering.popitem(last=False)
-        return f"{self.base}/respond/{key}"
+        return f"{self.aside}/respond/{key}"
 
     def view(self, view_id: str) -> View | None:
         """An open modal or a Home tab."""

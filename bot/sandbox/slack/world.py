@@ -126,7 +126,7 @@ class App:
     commands: tuple[str, ...] = ("/andon",)
     shortcuts: tuple[tuple[str, str], ...] = (("andon:about", "Ask Andon about this"),)  # of messages: id, name
     should_escape: bool = True
-    messages_tab: bool = False  # whether people and the app can write to each other directly
+    messages_tab: bool = True  # whether the app can write to people directly
     request_url: str = ""  # HTTP mode: where commands, events and interactions are posted; "" is Socket Mode
 
 

@@ -38,7 +38,7 @@ from policies.people import PeopleDocument
 from tests.integration.commands_twin import Slack
 from tests.integration.door_twin import SYSTEM, TwinServices
 from tests.integration.pending import ask, record
-from tests.integration.slack_line import OPS, SOON, Line, connected, people, shown
+from tests.integration.slack_line import OPS, SOON, Line, connected, here, people, shown
 from tests.unit.adapters.slack_wall import Stage
 
 TEAM, APPROVER = "T0DESK", population.APPROVER
@@ -244,11 +244,11 @@ async def test_a_question_with_buttons_is_shown_to_nobody_else(line: Line) -> No
 async def test_an_answer_that_slack_s_address_does_not_take_is_told_in_the_channel(line: Line) -> None:
     """Used up, too old or nonsense: whoever was refused hears it all the same, and nothing goes to other hosts."""
     slack = line.slack
-    api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token))
-    speaking = Speaking(api, slack.api_url, slack.world.app.bot_token)
+    api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token), lookup=here)
+    speaking = Speaking(api, slack.world.app.bot_token)
     try:
         for address in (
-            f"{slack.url}/respond/none",
+            f"{slack.state.aside}/respond/none",
             "http://[::x",
             "https://hooks.slack.com.evil.example/x",
             "file:///x",
@@ -343,7 +343,7 @@ class Tabs(Speaking):
     """Counts whose tab is published."""
 
     def __init__(self, api: SlackApi) -> None:
-        super().__init__(api, "http://127.0.0.1:9/", "t")
+        super().__init__(api, "t")
         self.published: list[str] = []
 
     async def publish(self, user: str, view: dict[str, Any]) -> None:
