@@ -8,6 +8,7 @@ whoever may not act Unwelcome. Orders of actions by hand are in `desk_runs`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -31,9 +32,9 @@ from bot.core.orders import (
     TargetFrozen,
     TargetUnfrozen,
 )
-from bot.core.record import Decision
+from bot.core.record import Decision, Denied
 from bot.core.words import SYSTEM_TARGET, AggregateId, Millis, target_id
-from bot.errors import InputError
+from bot.errors import InputError, StoreError
 from policies import approvals
 from policies.durations import spell
 from policies.people import VIEWER
@@ -207,7 +208,7 @@ class Desk:
             raise InputError("system", "name the system the component belongs to")
         if not component:
             shards = [the_shard(self._services, system)] if system else list(self._services.shards)
-            return [await self._tell(order, shard, SYSTEM_TARGET, event) for shard in shards]
+            return await self._everywhere(order, shards, event)
         shard = the_shard(self._services, system)
         known = [each.name for each in self._services.components() if each.system == shard]
         if component not in known:
@@ -215,6 +216,20 @@ class Desk:
                 "component", f"{shard} has no component {component!r}; it has: {', '.join(known)}", status=404
             )
         return [await self._tell(order, shard, target_id(component), event)]
+
+    async def _everywhere(self, order: Order, shards: Sequence[str], event: Event) -> list[Outcome]:
+        """Where one system's part cannot be written, the others' is, and both are told. Raises where none could be."""
+        outcomes: list[Outcome] = []
+        problems: list[StoreError] = []
+        for shard in shards:
+            try:
+                outcomes.append(await self._tell(order, shard, SYSTEM_TARGET, event))
+            except StoreError as error:
+                problems.append(error)
+                outcomes.append((shard, SYSTEM_TARGET, Denied(f"not done: {error}")))
+        if len(problems) == len(shards):
+            raise problems[0]
+        return outcomes
 
 
 def _worded(field: str, text: str) -> None:

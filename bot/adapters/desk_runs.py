@@ -7,7 +7,7 @@ incident of its own, with an id made from the order's, so that a repeated order 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bot.adapters.desk import Order, Outcome, must_act
@@ -16,7 +16,8 @@ from bot.adapters.http_services import Services
 from bot.core.ids import incident_id
 from bot.core.orders import StepOrdered
 from bot.core.plan import Plan
-from bot.core.words import SYSTEM_TARGET, AggregateId, Severity, target_id
+from bot.core.record import Ignored
+from bot.core.words import SYSTEM_TARGET, AggregateId, Risk, Severity, risk_rank, target_id
 from bot.engine.action_ports import AlreadySo, CannotTell, Inspection, Proceed, Unfit
 from policies import approvals
 from policies.guardrails import Allow
@@ -26,13 +27,17 @@ ORDERED: Final[Severity] = "critical"  # a person who orders by hand does not qu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One action, as a person names it. `arguments` of any JSON type: the action's own model judges them."""
+    """One action, as a person names it. `arguments` of any JSON type: the action's own model judges them.
+
+    `least_risk`: where it stands for a step that a policy holds for riskier than the action is by itself.
+    """
 
     action: str
     system: str
     component: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    least_risk: Risk = "read"
 
 
 class Runs:
@@ -51,9 +56,15 @@ class Runs:
         return {**self._told(shard, plan, seen, order.person), "stopped": await self._stopped(shard, plan)}
 
     async def run(self, order: Order, wanted: Wanted) -> tuple[AggregateId, list[Outcome]]:
-        """Order it: the incident that was opened for it, and what it decided. Raises InputError."""
+        """Order it: the incident that was opened for it, and what it decided. Raises InputError.
+
+        The same order again is the one that was placed, whatever has become of it.
+        """
         shard, plan = self._planned(order, wanted)
-        key = f"order:{order.id}"
+        placed = await self.placed(order, shard)
+        if placed:
+            return placed, [(shard, placed, Ignored("it was ordered already"))]
+        key = _key(order)
         event = StepOrdered(
             id=order.id, at=self._services.clock.now(), key=key, plan=plan, severity=ORDERED, by=order.person,
             via=order.via, reason=wanted.reason,
@@ -61,10 +72,18 @@ class Runs:
         incident = incident_id(shard, key, order.id)
         return incident, [(shard, incident, await self._services.tell(shard, incident, event))]
 
+    async def placed(self, order: Order, shard: str) -> AggregateId:
+        """The incident that this order opened before; "" when there is none."""
+        incident = incident_id(shard, _key(order), order.id)
+        return incident if incident in await self._services.store.load(shard, [incident]) else ""
+
     def _planned(self, order: Order, wanted: Wanted) -> tuple[str, Plan]:
         must_act(self._services, order.person)
         shard = the_shard(self._services, wanted.system)
-        return shard, self._services.order_plan(shard, wanted.action, wanted.component, wanted.arguments, wanted.reason)
+        plan = self._services.order_plan(shard, wanted.action, wanted.component, wanted.arguments, wanted.reason)
+        (step,) = plan.steps
+        risk = max(step.risk, wanted.least_risk, key=risk_rank)
+        return shard, replace(plan, steps=(replace(step, risk=risk),))
 
     def _told(self, shard: str, plan: Plan, seen: Inspection, person: str) -> dict[str, Any]:
         step, people = plan.steps[0], self._services.roster()
@@ -99,6 +118,10 @@ class Runs:
                 where = shard if aggregate == SYSTEM_TARGET else f"{shard}/{plan.steps[0].component}"
                 return f"{where} is frozen by {frozen.by}: {frozen.reason}; `andon unfreeze {where}` lifts it"
         return ""
+
+
+def _key(order: Order) -> str:
+    return f"order:{order.id}"
 
 
 def _would(seen: Inspection) -> dict[str, str]:

@@ -28,6 +28,7 @@ POLICIES = [
     policy("hasty", "Hasty", plan=[halt(risk="critical", approve_within="3s")], ladder=[CRO]),
     policy("glass", "Glass", plan=[halt(risk="critical", break_glass="demo-second")], ladder=[CRO]),
     policy("cut", "Cut", plan=[cut(risk="risky")]),
+    policy("deep", "Deep", plan=[cut(risk="critical")], ladder=[CRO]),
 ]
 
 
@@ -148,6 +149,24 @@ async def test_a_safer_value_is_done_instead(desk: SlackDesk) -> None:
     assert await screen.send(ONCALL, modal, **{"arg.kelly_fraction": "0.05", "reason": "half of it"}) == {}
     await screen.question(incident, "instead kelly_fraction 0.05")
     assert (await desk.sandbox("GET", "/api/risk/status"))["kelly_fraction"] == 0.05
+
+
+async def test_a_safer_value_takes_as_many_people_as_the_question(desk: SlackDesk) -> None:
+    """Two must agree on the cut, so nobody cuts alone by asking for a hair less."""
+    screen = desk.screen
+    await desk.alert("deep", "Deep")
+    incident = (await desk.incident("deep", status="awaiting_approval"))["id"]
+    asked = await screen.question(incident, "two approvers must say yes")
+    await screen.click(APPROVER, asked, "edit")
+    modal = await screen.modal(APPROVER, "safer")
+    assert await screen.send(APPROVER, modal, **{"arg.kelly_fraction": "0.0999", "reason": "a hair"}) == {}
+    order = str((await screen.modal(APPROVER, "(inc-")).body).rpartition("(inc-")[2].partition(")")[0]
+    again = await screen.question(f"inc-{order}", "0.0999", "two people other than demo-approver must say yes")
+    await screen.click(SECOND, again, "approve")
+    await screen.question(f"inc-{order}", "demo-second")
+    assert (await desk.sandbox("GET", "/api/risk/status"))["kelly_fraction"] == 0.25
+    await screen.click(SECOND, again, "deny")
+    await screen.send(SECOND, await screen.modal(SECOND, "Why not"), reason="over")
 
 
 async def test_silence_is_not_approval_and_the_card_says_so(desk: SlackDesk) -> None:

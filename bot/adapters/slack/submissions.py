@@ -21,9 +21,9 @@ from bot.adapters.http_services import Services
 from bot.adapters.slack import editing, forms, modals, run_modals
 from bot.adapters.slack.arming import before_arming
 from bot.adapters.slack.members import Known
-from bot.adapters.slack.person import Answer, Deed, Errors, Show, changed, refused, said, told
+from bot.adapters.slack.person import Answer, Deed, Errors, Show, changed, problem, refused, said, told
 from bot.core.action import Catalogue
-from bot.errors import InputError
+from bot.errors import AndonError, InputError
 
 _DONE: Final = "Andon"
 
@@ -111,9 +111,15 @@ class Submissions:
         return Show(modals.told("Not done", words)) if refused(outcomes) else Show(modals.told(_DONE, words))
 
     async def _edit(self, who: Known, form: forms.EditForm, deed: Deed) -> Answer:
-        """A safer value: ordered in this person's name, and the question it replaces is answered with no."""
+        """A safer value: ordered in this person's name, and the question it replaces is answered with no.
+
+        It is as risky as what it replaces: where that needs more people than one, so does this.
+        """
         ref, order = form.ref, deed.order(who)
         found = await find_incident(self._services, ref.incident)
+        placed = await self._runs.placed(order, found.shard)
+        if placed:
+            return Show(modals.told(_DONE, f"It was ordered already ({placed})."))
         card = http_cards.card(self._services, found.shard, found.incident, who.person)
         if card is None or (card["approval"], card["digest"]) != (ref.approval, ref.digest):
             raise InputError("decision", "is over; its card says who decided, or what is asked now")
@@ -123,19 +129,26 @@ class Submissions:
         wanted = Wanted(
             action=card["action"], system=found.shard, component=card["component"],
             arguments={**json.loads(card["arguments"]), **form.arguments}, reason=form.reason,
+            least_risk=card["risk"],
         )  # fmt: skip
         incident, outcomes = await self._runs.run(order, wanted)
         if refused(outcomes):
             return Show(modals.told("Not done", said(outcomes)))
         instead = ", ".join(f"{name} {value:g}" for name, value in sorted(form.arguments.items()))
-        no = await self._desk.vote(
-            Deed(id=f"{deed.id}/no", team=deed.team, user=deed.user).order(who), ref.incident, "deny",
-            approval=ref.approval, digest=ref.digest, reason=f"instead {instead} was ordered ({incident})",
-        )  # fmt: skip
-        return Show(modals.told(_DONE, f"{said(outcomes)} ({incident}). {said(no)}"))
+        try:
+            no = said(await self._desk.vote(
+                Deed(id=f"{deed.id}/no", team=deed.team, user=deed.user).order(who), ref.incident, "deny",
+                approval=ref.approval, digest=ref.digest, reason=f"instead {instead} was ordered ({incident})",
+            ))  # fmt: skip
+        except AndonError as error:  # the order stands; whoever sent it must not take it for refused
+            no = f"The question it replaces still waits, deny it on its card: {problem(error)}"
+        return Show(modals.told(_DONE, f"{said(outcomes)} ({incident}). {no}"))
 
     def _must_be_safer(self, shard: str, card: Card, arguments: Mapping[str, float]) -> None:
-        """Each figure within the bounds of now, whatever the form was opened with. Raises InputError."""
+        """Each figure within the bounds of now, whatever the form was opened with, and one less than proposed.
+
+        Raises InputError.
+        """
         bounds = {
             each.name: each for each in editing.bounds(self._services, shard, card["component"], card["arguments"])
         }
@@ -143,6 +156,8 @@ class Submissions:
             bound = bounds.get(name)
             if bound is None or not bound.least <= value <= bound.most:
                 raise InputError(name, f"cannot be {value:g} here; ask for a safer value on the card again")
+        if not any(value < bounds[name].most for name, value in arguments.items()):
+            raise InputError("arguments", "are not safer than what is asked; approve that instead")
 
     async def _silence(self, who: Known, form: forms.SilenceForm, deed: Deed) -> Answer:
         wish = Wish(matchers=form.matchers, for_ms=form.for_ms, comment=form.comment)
