@@ -145,15 +145,22 @@ class RedisReads:
     async def incidents(self, shard: str, *, closed: bool, limit: int) -> list[IncidentLine]:
         """Incidents of a shard, newest first; without `closed`, only those not yet closed."""
         keys = self._keys(shard)
-        async with self._link.bounded("incidents"):
-            members = await self._link.commands.zrevrange(keys.incidents if closed else keys.open, 0, limit - 1)
-        ids = [member.decode() for member in members]
+        ids = await self._newest(keys.incidents if closed else keys.open, limit)
         records = await self.load(shard, ids)
         return [
             IncidentLine(incident=versioned.record, version=versioned.version)
             for versioned in (records.get(aggregate) for aggregate in ids)
             if versioned is not None and isinstance(versioned.record, Incident)
         ]
+
+    async def newest_incidents(self, shard: str, limit: int) -> list[AggregateId]:
+        """Ids of incidents, open and closed, newest first."""
+        return await self._newest(self._keys(shard).incidents, limit)
+
+    async def _newest(self, place: bytes, limit: int) -> list[AggregateId]:
+        async with self._link.bounded("incidents"):
+            members = await self._link.commands.zrevrange(place, 0, limit - 1)
+        return [member.decode() for member in members]
 
     async def oldest_incidents(self, shard: str, opened_by: Millis, *, skip: int, limit: int) -> list[AggregateId]:
         """Ids of incidents, open and closed, that opened no later than `opened_by`, oldest first, after `skip`."""

@@ -216,6 +216,10 @@ class Store(Protocol):
         """Incidents of a shard, newest first; without `closed`, only those not yet closed."""
         ...
 
+    async def newest_incidents(self, shard: str, limit: int) -> list[AggregateId]:
+        """Ids of incidents, open and closed, newest first."""
+        ...
+
     async def oldest_incidents(self, shard: str, opened_by: Millis, *, skip: int, limit: int) -> list[AggregateId]:
         """Ids of incidents, open and closed, that opened no later than `opened_by`, oldest first, after `skip`."""
         ...

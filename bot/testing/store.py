@@ -316,6 +316,10 @@ class MemoryStore(MemoryLedger):
         lines.sort(key=lambda line: (line.incident.opened_at, line.incident.id), reverse=True)
         return lines[:limit]
 
+    async def newest_incidents(self, shard: str, limit: int) -> list[AggregateId]:
+        """Their ids."""
+        return [line.incident.id for line in await self.incidents(shard, closed=True, limit=limit)]
+
     async def oldest_incidents(self, shard: str, opened_by: Millis, *, skip: int, limit: int) -> list[AggregateId]:
         """Oldest first."""
         known = [found.record for found in self._shard(shard).records.values() if isinstance(found.record, Incident)]

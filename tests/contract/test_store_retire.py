@@ -67,6 +67,18 @@ async def test_the_oldest_come_first_page_by_page(bench: Bench) -> None:
     assert await bench.store.oldest_incidents("py-rt", 3, skip=0, limit=2) == []
 
 
+async def test_the_newest_are_named_without_being_read(bench: Bench) -> None:
+    """Open and closed alike, so many as are asked for; what was retired is not named."""
+    for number in (3, 1, 7):
+        await put(bench.store, incident(f"inc-{number}", number))
+    await closed(bench, "inc-2", 2)
+    assert await bench.store.newest_incidents(SHARD, 9) == ["inc-7", "inc-3", "inc-2", "inc-1"]
+    assert await bench.store.newest_incidents(SHARD, 2) == ["inc-7", "inc-3"]
+    assert await bench.store.newest_incidents("py-rt", 9) == []
+    assert await bench.store.retire(SHARD, "inc-2", 2) is True
+    assert await bench.store.newest_incidents(SHARD, 9) == ["inc-7", "inc-3", "inc-1"]
+
+
 @pytest.mark.parametrize("bench", ["valkey", "redis-7.0"], indirect=True)
 async def test_a_forged_record_is_never_removed(bench: Bench) -> None:
     """Retention is no way to make a forgery disappear."""

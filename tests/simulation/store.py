@@ -164,6 +164,10 @@ class SimulatedStore:
         """Newest first."""
         return await self._ask("incidents", shard, closed=closed, limit=limit)
 
+    async def newest_incidents(self, shard: str, limit: int) -> list[AggregateId]:
+        """Newest first."""
+        return await self._ask("newest_incidents", shard, limit)
+
     async def oldest_incidents(self, shard: str, opened_by: Millis, *, skip: int, limit: int) -> list[AggregateId]:
         """Oldest first."""
         return await self._ask("oldest_incidents", shard, opened_by, skip=skip, limit=limit)
