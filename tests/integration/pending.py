@@ -25,14 +25,19 @@ PLAN = Plan(
     policy="var-breach", system=SYSTEM, policy_hash="a" * 64, mode="auto", steps=(HALT,),
     ladder=(Rung(after_ms=3_600_000, page=Page(service="cro", severity="critical"), until="resolved"),),
 )  # fmt: skip
+ACTING: tuple[Rung, ...] = (  # a ladder that also does something by itself
+    Rung(after_ms=600_000, step=replace(HALT, id="r1-trading.halt", automatic=True), until="resolved"),
+    *PLAN.ladder,
+)
 
 
 async def ask(
-    services: TwinServices, *, requesters: tuple[str, ...] = (), changes: dict[str, Any] | None = None
-) -> str:
+    services: TwinServices, *, requesters: tuple[str, ...] = (), changes: dict[str, Any] | None = None,
+    ladder: tuple[Rung, ...] = PLAN.ladder,
+) -> str:  # fmt: skip
     """Let an alert fire and its step ask people; returns the incident's id. `changes` are those of the step."""
     now, step = services.clock.now(), replace(HALT, **(changes or {}))
-    plan = replace(PLAN, steps=(step,))
+    plan = replace(PLAN, steps=(step,), ladder=ladder)
     armed = PolicyArmed(id="arm", at=now, by="demo-oncall", policy=plan.policy)
     await services.engine.tell(SYSTEM, SYSTEM_TARGET, armed)
     alert = Alert(fingerprint="f", status="firing", labels={"alertname": "VaRBreach"}, starts_at=1)

@@ -7,11 +7,14 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bot.adapters.slack.shapes import MAX_VALUE, verb_of
+from bot.adapters.slack.blocks import actions, button
+from bot.adapters.slack.shapes import MAX_VALUE, Block, Ref, verb_of
 from bot.adapters.slack.shelf import Placed, card_name
 from bot.core.alert import Alert
 from bot.core.target import Target
@@ -20,7 +23,7 @@ from bot.sandbox.slack.population import APPROVER, GONE, GUEST, NEWCOMER, ONCALL
 from bot.sandbox.slack.world import Posted
 from bot.testing import MemoryAlertmanager
 from tests.integration.door_twin import SYSTEM, TwinServices
-from tests.integration.pending import PLAN, ask, record
+from tests.integration.pending import ACTING, PLAN, ask, record
 from tests.integration.slack_line import OPS, SOON, Line, connected, shown
 
 
@@ -88,6 +91,11 @@ async def test_a_policy_is_shown_before_it_is_armed(line: Line) -> None:
         while "trading.halt on risk-engine" not in shown(form := line.slack.people.modal(APPROVER)):
             await asyncio.sleep(0.01)
     assert (await line.services.store.load(SYSTEM, [SYSTEM_TARGET])).get(SYSTEM_TARGET) is None
+    other = replace(PLAN, policy_hash="b" * 64, steps=(replace(PLAN.steps[0], action="router.pause"),))
+    line.services.plans = (other,)  # reloaded meanwhile: what is armed is what was seen
+    await line.slack.people.submit(APPROVER, form.id, {})
+    assert (await line.services.store.load(SYSTEM, [SYSTEM_TARGET])).get(SYSTEM_TARGET) is None
+    assert "router.pause on risk-engine" in shown(form := line.slack.people.modal(APPROVER))
     await line.slack.people.submit(APPROVER, form.id, {})
     target = (await line.services.store.load(SYSTEM, [SYSTEM_TARGET]))[SYSTEM_TARGET].record
     assert isinstance(target, Target)
@@ -125,6 +133,30 @@ async def test_the_shortcut_tells_about_the_incident_from_its_card_and_from_its_
         assert (answer.only_for, incident in shown(answer)) == (ONCALL, True)
 
 
+async def test_whatever_can_be_done_about_an_incident_is_done_from_the_shortcuts_answer(line: Line) -> None:
+    """One button for each verb, with the question that waits; and the card's own button leads to the same answer."""
+    services = line.services
+    incident = await ask(services, ladder=ACTING, changes={"arguments": '{"kelly_fraction":0.1,"reason":"VaR"}'})
+    card = line.slack.world.post(OPS, line.slack.world.app.user, "the card", [actions([details(incident)])])
+    await line.shelf.put(Placed(name=card_name(SYSTEM, incident), channel=OPS, ts=card.ts))
+    before = {ts for ts, each in line.slack.world.messages[OPS].items() if each.user == "U0ANDON"}
+    await line.slack.people.click(APPROVER, OPS, card.ts, "andon:show")
+    for answer in (await line.said_after(before), await line.asked_about(APPROVER, card.ts)):
+        blocks: Any = answer.now.blocks
+        offered = [each["action_id"] for block in blocks if block["type"] == "actions" for each in block["elements"]]
+        verbs = ("approve", "deny", "edit", "ack", "take", "hold", "escalate", "resolve")
+        assert sorted(offered) == sorted(f"andon:{verb}:answer" for verb in verbs)
+    await line.slack.people.click(APPROVER, OPS, answer.ts, "andon:hold:answer")
+    async with asyncio.timeout(SOON):
+        while line.slack.people.modal(APPROVER) is None:
+            await asyncio.sleep(0.01)
+
+
+def details(incident: str) -> Block:
+    """The button of an incident card that tells more of it."""
+    return button("Details", "show", Ref(incident))
+
+
 async def mentioned(line: Line, user: str, text: str) -> Posted:
     """Say it to Andon in the channel; the answer."""
     before = {ts for ts, each in line.slack.world.messages.get(OPS, {}).items() if each.user == "U0ANDON"}
@@ -141,7 +173,7 @@ async def test_a_mention_is_answered_like_a_command(line: Line) -> None:
 
 async def test_a_mention_that_needs_a_form_is_answered_with_the_button_that_opens_it(line: Line) -> None:
     """Slack gives a mention no trigger, and the click one; what was typed stands in the form, its signs unharmed."""
-    for said, button in (
+    for said, opening in (
         (f"freeze {SYSTEM} 90m", "andon:freeze:typed"),
         ("run", "andon:run:typed"),
         (f"restart {SYSTEM}/risk-engine", "andon:run:typed"),
@@ -149,11 +181,11 @@ async def test_a_mention_that_needs_a_form_is_answered_with_the_button_that_open
     ):
         answer = await mentioned(line, ONCALL, said)
         assert (answer.only_for, "nothing was done" in shown(answer)) == (ONCALL, True)
-        await line.slack.people.click(ONCALL, OPS, answer.ts, button)
+        await line.slack.people.click(ONCALL, OPS, answer.ts, opening)
         async with asyncio.timeout(SOON):
             while (form := line.slack.people.modal(ONCALL)) is None:
                 await asyncio.sleep(0.01)
-        assert verb_of(form.body["callback_id"]) == button.split(":")[1]
+        assert verb_of(form.body["callback_id"]) == opening.split(":")[1]
         if said.startswith("freeze"):
             assert {f"{SYSTEM}|", "1h30m"} <= set(re.findall(r"'initial_option': .*?'value': '(.*?)'", str(form.body)))
         if "R&D" in said:
@@ -178,8 +210,8 @@ async def test_what_was_typed_in_a_mention_opens_only_for_whoever_typed_it(line:
         (ONCALL, json.dumps({"by": ONCALL, "text": 5})),
         (ONCALL, json.dumps({"by": ONCALL, "text": f"freeze {SYSTEM} {'x' * 2_000}"})),
     ):
-        button = {**answer.now.blocks[-1]["elements"][0], "value": carried}
-        forged = line.slack.world.post(OPS, "U0ANDON", "x", blocks=[{"type": "actions", "elements": [button]}])
+        forging = {**answer.now.blocks[-1]["elements"][0], "value": carried}
+        forged = line.slack.world.post(OPS, "U0ANDON", "x", blocks=[{"type": "actions", "elements": [forging]}])
         before = {ts for ts, each in line.slack.world.messages[OPS].items() if each.user == "U0ANDON"}
         await line.slack.people.click(user, OPS, forged.ts, "andon:freeze:typed")
         assert "nothing was done" in shown(await line.said_after(before)), carried

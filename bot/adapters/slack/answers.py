@@ -69,8 +69,13 @@ def incidents(view: Overview, system: str = "") -> Message:
     return message(escape(told), [header(told), *shown, *rest, context("`/andon show INCIDENT` tells one of them")])
 
 
-def show(incident: Incident, card: Card | None, now: Millis, *, archived: bool = False) -> Message:
-    """One incident: how it stands, what was done, what fires, what comes next. `card` is what waits for a decision."""
+def show(
+    incident: Incident, card: Card | None, now: Millis, *, archived: bool = False, editable: bool = False
+) -> Message:
+    """One incident: how it stands, what was done, what fires, what comes next. `card` is what waits for a decision.
+
+    `editable`: a safer value than the proposed one may be asked for.
+    """
     plan = incident.plan
     title = f"{incident.id} {incident.status.replace('_', ' ').upper()}"
     nothing = "*nothing: it waits for a person*" if incident.status != "closed" else ""
@@ -80,7 +85,7 @@ def show(incident: Incident, card: Card | None, now: Millis, *, archived: bool =
     blocks = [
         header(title),
         section("\n".join(facts)),
-        *_question(card, now),
+        *_question(card, now, editable),
         *_part("Done", _results(incident)),
         *_part("Found", (f"{bold(name)}: {short(what, 500)}" for name, what in sorted(incident.findings.items()))),
         *_part("Alerts", _alerts(incident)),
@@ -91,11 +96,11 @@ def show(incident: Incident, card: Card | None, now: Millis, *, archived: bool =
     return message(f"{escape(title)}: {short(incident.why, 500)}", blocks)
 
 
-def _question(card: Card | None, now: Millis) -> list[Block]:
+def _question(card: Card | None, now: Millis, editable: bool) -> list[Block]:
     """What waits for a decision, and what the caller may say to it right here."""
     if card is None:
         return []
-    return [*_part("Waits for a decision", [lines.decision(card, now)]), deciding(card, "answer")]
+    return [*_part("Waits for a decision", [lines.decision(card, now)]), deciding(card, "answer", editable=editable)]
 
 
 def _results(incident: Incident) -> Iterator[str]:

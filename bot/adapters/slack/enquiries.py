@@ -13,7 +13,7 @@ from bot.adapters.http_lookup import the_shard
 from bot.adapters.http_questions import find_story
 from bot.adapters.http_reports import Reports
 from bot.adapters.http_services import Services
-from bot.adapters.slack import answers, asks, grammar, overview
+from bot.adapters.slack import answers, asks, editing, grammar, overview
 from bot.adapters.slack.shapes import Message
 from bot.core.events import Budget
 from bot.core.words import Millis
@@ -59,7 +59,13 @@ class Enquiries:
     async def _show(self, incident: str, person: str) -> Message:
         story = await find_story(self._services, incident)
         waiting = None if story.archived else card(self._services, story.shard, story.incident, person)
-        return answers.show(story.incident, waiting, self._services.clock.now(), archived=story.archived)
+        return answers.show(
+            story.incident,
+            waiting,
+            self._services.clock.now(),
+            archived=story.archived,
+            editable=waiting is not None and editing.is_editable(self._services, story.incident),
+        )
 
     async def _handoff(self, person: str) -> Message:
         view = await self.look(person)

@@ -8,18 +8,20 @@ from __future__ import annotations
 from bot.adapters.http_cards import Card
 from bot.adapters.slack import lines
 from bot.adapters.slack.blocks import actions, button, confirm, context
+from bot.adapters.slack.incident_card import holdable
 from bot.adapters.slack.shapes import Block, Ref
 from bot.adapters.slack.text import escape
 from bot.core.incident import Incident
 
 
-def deciding(card: Card, place: str) -> Block:
-    """Yes and no, as far as this person may say them; where neither, why."""
+def deciding(card: Card, place: str, *, editable: bool = False) -> Block:
+    """Yes and no, as far as this person may say them; where neither, why. `editable`: a safer value can be asked."""
     ref, you = Ref(card["incident"], card["approval"], card["digest"]), card["you"]
     buttons: list[Block] = []
     if not you["not_approve"]:
         sure = confirm("Approve?", f"{escape(card['action'])}: {lines.changed(card)}", "Approve", "Not yet")
         buttons.append(button("Approve", "approve", ref, place=place, style="primary", confirm=sure))
+        buttons += [button("A safer value …", "edit", ref, place=place)] if editable else []
     elif you["may_break_glass"]:
         buttons.append(button("Approve alone …", "approve", ref, place=place, style="danger"))
     if not you["not_deny"]:
@@ -32,5 +34,6 @@ def ordering(incident: Incident, place: str) -> Block:
     ref = Ref(incident.id)
     buttons = [] if incident.acknowledged_by else [button("I see it", "ack", ref, place=place)]
     buttons += [] if incident.taken_by else [button("I have it", "take", ref, place=place)]
+    buttons += [button("Hold …", "hold", ref, place=place)] if holdable(incident) else []
     buttons.append(button("More people …", "escalate", ref, place=place))
     return actions([*buttons, button("Resolve …", "resolve", ref, place=place)])

@@ -23,7 +23,7 @@ from bot.adapters.slack.clicks import Clicks
 from bot.adapters.slack.homes import Homes
 from bot.adapters.slack.members import Known, Members, Stranger
 from bot.adapters.slack.person import Answer, Deed, Errors, Show, Tell, problem
-from bot.adapters.slack.shapes import PREFIX, verb_of
+from bot.adapters.slack.shapes import PREFIX, Ref, verb_of
 from bot.adapters.slack.speaking import Speaking
 from bot.adapters.slack.spoken import Spoken, is_typed
 from bot.adapters.slack.submissions import Submissions
@@ -107,6 +107,8 @@ class Listeners:
                 return None
             if verb in ("run", "silence"):
                 return await self._spoken.answer(who, verb, deed)  # as if it were typed: opens the form
+            if verb == "show":
+                return await self._spoken.answer(who, f"show {Ref.read(value).incident}", deed)
             return await self._clicks.clicked(who, verb, value, deed)
 
         if action.get("type") == "button" and not action.get("url"):

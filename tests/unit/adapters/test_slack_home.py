@@ -227,7 +227,7 @@ def test_home_offers_only_what_the_person_may_do() -> None:
     """An operator acts, a viewer and a stranger look; who may not decide reads why instead of a button."""
     mine = buttons(home.render(overview()))
     assert {each["action_id"].split(":")[1] for each in mine} == {
-        "refresh", "freeze", "run", "approve", "deny", "take", "escalate", "resolve", "unfreeze",
+        "refresh", "freeze", "run", "approve", "deny", "take", "hold", "escalate", "resolve", "unfreeze",
     }  # fmt: skip
     assert len({each["action_id"] for each in mine}) == len(mine)
     (approve, *_) = [each for each in mine if each["action_id"].startswith("andon:approve")]
