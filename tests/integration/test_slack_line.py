@@ -95,7 +95,9 @@ async def test_a_policy_is_shown_before_it_is_armed(line: Line) -> None:
     line.services.plans = (other,)  # reloaded meanwhile: what is armed is what was seen
     await line.slack.people.submit(APPROVER, form.id, {})
     assert (await line.services.store.load(SYSTEM, [SYSTEM_TARGET])).get(SYSTEM_TARGET) is None
-    assert "router.pause on risk-engine" in shown(form := line.slack.people.modal(APPROVER))
+    form = line.slack.people.modal(APPROVER)
+    assert form is not None
+    assert "router.pause on risk-engine" in shown(form)
     await line.slack.people.submit(APPROVER, form.id, {})
     target = (await line.services.store.load(SYSTEM, [SYSTEM_TARGET]))[SYSTEM_TARGET].record
     assert isinstance(target, Target)

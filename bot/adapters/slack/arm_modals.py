@@ -58,7 +58,7 @@ def preview(plan: Plan, past: Sequence[tuple[Incident, StepResult]]) -> dict[str
     ]
     would = ["Lately it would have done:", *seen] if seen else ["Lately there was nothing that it would have done."]
     blocks = [words("\n".join(lines)), words("\n".join(would)), small(_BY_ITSELF)]
-    metadata = json.dumps({"on": [plan.system, plan.policy]})
+    metadata = json.dumps({"on": [plan.system, plan.policy, plan.policy_hash]})
     return view(action_id("arm", "confirm"), "Arm a policy", blocks, submit="Arm it", metadata=metadata)
 
 

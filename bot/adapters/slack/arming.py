@@ -11,6 +11,7 @@ from bot.adapters.desk import Order, must_act
 from bot.adapters.http_lookup import the_policy
 from bot.adapters.http_services import Services
 from bot.adapters.slack import arm_modals
+from bot.adapters.slack.forms import ArmForm
 from bot.adapters.slack.person import Show
 from bot.core.incident import Incident, StepResult
 from bot.core.plan import Plan
@@ -23,6 +24,11 @@ async def before_arming(services: Services, order: Order, policy: str, system: s
     must_act(services, order.person)
     plan = the_policy(services, policy, system)
     return Show(arm_modals.preview(plan, await _shadowed(services, plan)))
+
+
+def is_as_shown(services: Services, form: ArmForm) -> bool:
+    """Whether this person saw the policy as it is in force now; else they are shown what they would arm."""
+    return bool(form.seen) and the_policy(services, form.policy, form.system).policy_hash == form.seen
 
 
 async def _shadowed(services: Services, plan: Plan) -> list[tuple[Incident, StepResult]]:

@@ -97,12 +97,12 @@ class UnfreezeForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmForm:
-    """A policy may act from now on (`on`), or only watch. `confirmed`: the person has seen what it would do."""
+    """A policy may act from now on (`on`), or only watch. `seen`: the hash of the policy as it was shown before."""
 
     system: str
     policy: str
     on: bool
-    confirmed: bool = False
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,14 +119,20 @@ def read(callback: str, metadata: str, seen: Typed) -> forms.Form:
             system, component = where(seen, "where")
             return forms.UnfreezeForm(system=system, component=component)
         case "arm" | "arm:confirm" | "disarm" as verb:
-            confirmed = verb == "arm:confirm"
-            system, policy = carried(metadata)["on"] if confirmed else where(seen, "policy")
-            return forms.ArmForm(system=system, policy=policy, on=verb != "disarm", confirmed=confirmed)
+            return _arm(verb, metadata, seen)
         case "silence":
             return _silence(seen)
         case "silence:confirm":
             return _silence_confirmed(metadata)
     raise InputError("callback_id", "is not a form of Andon's; open it again")
+
+
+def _arm(verb: str, metadata: str, seen: Typed) -> forms.ArmForm:
+    if verb == "arm:confirm":
+        system, policy, shown = map(str, carried(metadata)["on"])
+        return forms.ArmForm(system=system, policy=policy, on=True, seen=shown)
+    system, policy = where(seen, "policy")
+    return forms.ArmForm(system=system, policy=policy, on=verb == "arm")
 
 
 def carried(metadata: str) -> Mapping[str, Any]:

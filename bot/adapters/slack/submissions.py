@@ -19,7 +19,7 @@ from bot.adapters.http_cards import Card
 from bot.adapters.http_lookup import find_incident
 from bot.adapters.http_services import Services
 from bot.adapters.slack import editing, forms, modals, run_modals
-from bot.adapters.slack.arming import before_arming
+from bot.adapters.slack.arming import before_arming, is_as_shown
 from bot.adapters.slack.members import Known
 from bot.adapters.slack.person import Answer, Deed, Errors, Show, changed, problem, refused, said, told
 from bot.core.action import Catalogue
@@ -54,7 +54,7 @@ class Submissions:
                 return await self._silence(who, form, deed)
             case forms.EditForm():
                 return await self._edit(who, form, deed)
-            case forms.ArmForm(on=True, confirmed=False):
+            case forms.ArmForm(on=True) if not is_as_shown(self._services, form):
                 return await before_arming(self._services, deed.order(who), form.policy, form.system)
         outcomes = await self._outcomes(who, form, deed)
         words = said(outcomes)

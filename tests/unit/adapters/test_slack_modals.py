@@ -297,7 +297,7 @@ def test_before_a_policy_is_armed_it_is_shown_what_it_would_do_and_did_not_do_la
     )  # fmt: skip
     halt = replace(step, id="2", action="trading.halt", arguments="{}", automatic=False, guard="", cooldown_ms=0)
     plan = Plan(
-        policy="var-breach", system="trading-core", policy_hash="", mode="auto", steps=(step,),
+        policy="var-breach", system="trading-core", policy_hash="h", mode="auto", steps=(step,),
         ladder=(Rung(after_ms=300_000, step=halt),),
     )  # fmt: skip
     past = StepResult(
@@ -312,6 +312,6 @@ def test_before_a_policy_is_armed_it_is_shown_what_it_would_do_and_did_not_do_la
     ):  # fmt: skip
         assert told in "\n".join(str(block) for block in form["blocks"]).replace("\\n", "\n")
     read = modals.read(form["callback_id"], form["private_metadata"], {})
-    assert read == forms.ArmForm(system="trading-core", policy="var-breach", on=True, confirmed=True)
+    assert read == forms.ArmForm(system="trading-core", policy="var-breach", on=True, seen="h")
     for idle in (replace(plan, steps=(), ladder=()), replace(plan, mode="shadow")):
         assert "submit" not in arm_modals.preview(idle, [])
