@@ -222,22 +222,22 @@ class Show:
     # --- sending ----------------------------------------------------------------------------------------------------
 
     async def _post(self, want: Want) -> Placed | None:
-        try:
-            return await self._placer.post(want)
-        except SlackRefusedError as error:
-            if error.code not in UNFIT:
-                raise
-            log.error("slack_message_unfit", name=want.name, code=error.code)
-            return await self._placer.post(replace(want, message=_plain(want.message)))
+        for message in _lesser(want.message):
+            try:
+                return await self._placer.post(replace(want, message=message))
+            except SlackRefusedError as error:
+                _unfit(want.name, error)
+        return await self._placer.post(replace(want, message=_plain(want.message)))
 
     async def _edit(self, placed: Placed, message: Message, *, look: str, facts: str = "", over: bool = False) -> None:
-        try:
-            await self._placer.edit(placed, message, look=look, facts=facts, over=over)
-        except SlackRefusedError as error:
-            if error.code not in UNFIT:
-                raise
-            log.error("slack_message_unfit", name=placed.name, code=error.code)
-            await self._placer.edit(placed, _plain(message), look=look, facts=facts, over=over)
+        for lesser in _lesser(message):
+            try:
+                await self._placer.edit(placed, lesser, look=look, facts=facts, over=over)
+                return
+            except SlackRefusedError as error:
+                _unfit(placed.name, error)
+                placed = self._placer.places.get(placed.name, placed)
+        await self._placer.edit(placed, _plain(message), look=look, facts=facts, over=over)
 
     def _link(self, subject: Subject) -> str:
         placed = self._placer.places.get(card_name(*subject))
@@ -248,6 +248,19 @@ class Show:
 
     def _now(self) -> Millis:
         return self._hands.clock.now()
+
+
+def _unfit(name: str, error: SlackRefusedError) -> None:
+    """Goes on when less of it may be taken."""
+    if error.code not in UNFIT:
+        raise error
+    log.error("slack_message_unfit", name=name, code=error.code)
+
+
+def _lesser(message: Message) -> list[Message]:
+    """All of it, then without its pictures: their files may be gone from Slack, and the buttons must stay."""
+    rest = tuple(block for block in message.blocks if block.get("type") != "image")
+    return [message] if rest == message.blocks else [message, replace(message, blocks=rest)]
 
 
 def _plain(message: Message) -> Message:
