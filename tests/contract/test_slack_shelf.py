@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bot.adapters.redis_link import RedisLink
 from bot.adapters.seal import Sealer
 from bot.adapters.slack import redis_shelf, shelf_twin
 from bot.adapters.slack.redis_shelf import RedisShelf
-from bot.adapters.slack.shelf import MAX_LINE, Line, Placed, Posting, Shelf
+from bot.adapters.slack.shelf import MAX_LINE, Line, Placed, Posting, Shelf, incident_of, stray_name
 from bot.adapters.slack.shelf_twin import MemoryShelf
 from bot.errors import StoreUnavailable
 from bot.testing import FakeClock
@@ -158,6 +159,26 @@ async def test_what_is_no_lease_keeps_nobody_from_leading(bench: Bench, planted:
     assert not await bench.other.lead("b", 10_000)
     await bench.shelf.resign("a")
     assert await bench.other.lead("b", 10_000)
+
+
+async def test_what_is_to_be_drawn_once_more_is_known_to_the_next_leader(bench: Bench) -> None:
+    """Until when an edit may come late, and that a message stands twice, outlive the replica that knew it."""
+    card = await bench.shelf.put(Placed(name="card:core|inc-1", channel="C1", ts="1.1", again=30_000))
+    double = await bench.shelf.put(Placed(name=stray_name("C1", "1.2"), channel="C1", ts="1.2"))
+    assert dict(await bench.other.places()) == {"card:core|inc-1": card, "stray:C1|1.2": double}
+    assert incident_of("stray:C1|1.2") is None
+
+
+@pytest.mark.parametrize("bench", ["valkey"], indirect=True)
+async def test_a_place_kept_before_edits_were_marked_is_read(bench: Bench) -> None:
+    """An update of Andon finds its cards where the version before left them."""
+    name, fields = "card:core|inc-1", asdict(Placed(name="card:core|inc-1", channel="C1", ts="1.1", revision=1))
+    del fields["again"]
+    key = f"{bench.prefix}:{{{bench.prefix}}}:slack:places".encode()
+    sealed = Sealer(bytes(32)).seal(b"%b|%b|1" % (key, name.encode()), json.dumps(fields).encode())
+    await bench.raw.ask("HSET", key, name, b"1 " + sealed)
+    found = await bench.shelf.place(name)
+    assert found == Placed(name=name, channel="C1", ts="1.1", revision=1)
 
 
 async def test_lines_that_had_to_go_are_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,6 +195,7 @@ class Board:
     def _heard(self, names: Sequence[str]) -> None:
         self._lines_due = self._lines_due or SAID in names
         self.scenery.nudge(names)
+        self.placer.heard(names)
         self._wake.set()
 
     # --- rounds -----------------------------------------------------------------------------------------------------

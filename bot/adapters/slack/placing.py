@@ -4,25 +4,36 @@ Used by `showing` for everything that is posted. Before a post the shelf is told
 where it stands. Whoever finds a mark without a place waits until the call it belongs to is surely over, looks for the
 message by its metadata, and posts only when it is not there. Whoever comes back after somebody else went on without
 them takes their own message back. So there is one card, at worst for a moment two.
+
+Before an edit the shelf is told too. One of which nobody knows what became may be done by Slack after those that follow
+it: when it is surely over, the message is drawn once more (`revisit`, after every sweep).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import structlog
 
-from bot.adapters.slack.api import CALL_SECONDS, SlackRefusedError
+from bot.adapters.slack.api import CALL_SECONDS, SlackRefusedError, SlackThrottledError
 from bot.adapters.slack.shapes import Message
-from bot.adapters.slack.shelf import Placed, Posting, Shelf
+from bot.adapters.slack.shelf import Placed, Posting, Shelf, incident_of, stray_name, subject
 from bot.core.words import JsonText, Millis
 from bot.engine.ports import Clock
-from bot.errors import DeliveryError, DeliveryUncertain
+from bot.errors import DeliveryError, DeliveryUncertain, StoreError
 
 SETTLE_MS: Final[Millis] = int(CALL_SECONDS * 1_000) + 2_000  # after it, a call that was marked is over
 CLOCKS_APART_MS: Final[Millis] = 600_000  # between this machine's clock and Slack's, for looking back
+LATE_MS: Final[Millis] = 30_000  # after it, an edit that was marked is over, however late Slack did it
+STUBBORN_MS: Final[Millis] = 600_000  # between two tries to take back a double that Slack does not let go
+PER_VISIT: Final = 200  # places read or written at one `revisit`
+PER_REMOVAL: Final = 20  # doubles taken back at one `revisit`
+MAX_HEARD: Final = 10_000  # names that wait to be read again
+TRIES: Final = 3  # at a place that others write too
+GONE: Final = frozenset({"message_not_found", "channel_not_found"})  # Slack's words for what cannot stand there
+KINDS: Final = ("card:", "question:", "digest:", "stray:")  # places that another replica may have to be told of
 SHORT: Final = frozenset({"thread", "words"})  # messages that are only said: kept until what they told is noted
 BY_NONCE: Final = frozenset({"thread", "digest"})  # whose name several messages bear
 
@@ -74,12 +85,20 @@ class Placer:
         self._clock = clock
         self._nonce = nonce
         self._settle_ms = settle_ms
+        self._heard: dict[str, None] = {}  # places that another replica wrote
+        self._stubborn: dict[str, Millis] = {}  # doubles, and when they are tried again
         self.places: dict[str, Placed] = {}
         self.workspace_url = ""
 
     async def recall(self) -> None:
         """Read the whole shelf: at the beginning of a lead."""
         self.places = dict(await self._shelf.places())
+        self._heard, self._stubborn = {}, {}
+
+    def heard(self, names: Iterable[str]) -> None:
+        """What was nudged: places among it were written by another replica, and are read again at `revisit`."""
+        if len(self._heard) < MAX_HEARD:
+            self._heard.update(dict.fromkeys(name for name in names if name.startswith(KINDS)))
 
     def due(self, name: str) -> Millis:
         """Not before this time is anything done about this message: a call for it may be under way."""
@@ -141,19 +160,44 @@ class Placer:
 
     async def edit(self, placed: Placed, message: Message, *, look: str, facts: str = "", over: bool = False) -> None:
         """Show this in its place. A message that somebody deleted is forgotten, so it is posted anew."""
+        now = self._clock.now()
+        marked = await self._keep(replace(placed, look="", again=now + LATE_MS))
+        if marked is None:
+            return  # somebody else is at it: it is looked at again as they left it
+        before = placed.again if now < placed.again <= now + LATE_MS else 0  # of another edit, and still to come
         try:
             await self._slack.update(placed.channel, placed.ts, message, name=placed.name)
-        except SlackRefusedError as error:
-            if error.code not in ("message_not_found", "thread_not_found"):
-                raise
-            await self.drop([placed.name])
-            return
-        await self.note(placed, look=look, facts=facts or placed.facts, over=over)
+        except DeliveryUncertain:
+            raise  # the mark stays: it may be done yet
+        except DeliveryError as error:
+            if isinstance(error, SlackRefusedError) and error.code in ("message_not_found", "thread_not_found"):
+                await self.drop([placed.name])
+                return
+            await self._keep(replace(marked, look=placed.look, again=before))
+            raise
+        shown = replace(marked, again=before)
+        if not await self.note(shown, look=look, facts=facts or placed.facts, over=over):
+            await self._overtaken(placed.name)
 
-    async def note(self, placed: Placed, *, look: str, facts: JsonText, over: bool = False) -> None:
-        """Keep what a message shows now."""
+    async def note(self, placed: Placed, *, look: str, facts: JsonText, over: bool = False) -> bool:
+        """Keep what a message shows now. Whether nobody else wrote it meanwhile."""
+        over = over and not (placed.again and placed.name.startswith("question:"))  # it is to be drawn once more
         shown = replace(placed, look=look, facts=facts, over=over, shown_at=self._clock.now())
-        await self._keep(shown)
+        return await self._keep(shown) is not None
+
+    async def _overtaken(self, name: str) -> None:
+        """Somebody else drew it meanwhile, and this edit may have come after theirs: whoever leads draws it again."""
+        log.warning("slack_edit_overtaken", name=name)
+        for _ in range(TRIES):
+            there = self.places.get(name)
+            if there is None or not there.ts or await self._keep(replace(there, look="", over=False)) is not None:
+                break
+        await self._tell(name)
+
+    async def _tell(self, name: str) -> None:
+        """Whoever leads has a copy of the places, and reads this one again."""
+        about = incident_of(name)
+        await self._shelf.nudge([name, *([subject(*about)] if about is not None else [])])
 
     async def drop(self, names: list[str]) -> None:
         """Forget where these stand."""
@@ -171,13 +215,16 @@ class Placer:
     async def _keep(self, placed: Placed) -> Placed | None:
         kept = await self._shelf.put(placed)
         if kept is None:
-            there = await self._shelf.place(placed.name)
-            self.places.pop(placed.name, None)
-            if there is not None:
-                self.places[placed.name] = there
+            await self._reread(placed.name)
             return None
         self.places[placed.name] = kept
         return kept
+
+    async def _reread(self, name: str) -> None:
+        there = await self._shelf.place(name)
+        self.places.pop(name, None)
+        if there is not None:
+            self.places[name] = there
 
     async def _found(self, kept: Placed, posting: Posting) -> str:
         """Where the message stands that was marked; "" when it is not there."""
@@ -199,4 +246,56 @@ class Placer:
         if there is not None and there.ts == ts:
             return
         log.warning("slack_message_taken_back", name=want.name)
-        await self._slack.delete(want.channel, ts)
+        stray = Placed(name=stray_name(want.channel, ts), channel=want.channel, ts=ts)
+        try:
+            await self._keep(stray)  # before the call: it may fail, and this replica may die meanwhile
+            await self._tell(stray.name)
+        except StoreError as error:
+            log.warning("slack_shelf_unavailable", name=stray.name, problem=str(error))
+            self.places[stray.name] = stray
+        await self._remove(stray)
+
+    async def _remove(self, stray: Placed) -> bool:
+        """Take a double back. Whether Slack can be asked for the next one at once."""
+        try:
+            if not self._stays(stray):
+                await self._slack.delete(stray.channel, stray.ts)
+        except SlackRefusedError as error:
+            if error.code not in GONE:
+                log.warning("slack_double_stays", name=stray.name, code=error.code)
+                self._stubborn[stray.name] = self._clock.now() + STUBBORN_MS
+                return True
+        except DeliveryError as error:
+            log.warning("slack_double_stays", name=stray.name, problem=str(error))
+            seconds = error.seconds if isinstance(error, SlackThrottledError) else 0.0
+            self._stubborn[stray.name] = self._clock.now() + min(STUBBORN_MS, int(seconds * 1_000))
+            return False
+        await self.drop([stray.name])
+        return True
+
+    def _stays(self, stray: Placed) -> bool:
+        """Whether this very message was taken for the one that is to stand."""
+        at = (stray.channel, stray.ts)
+        return any((one.channel, one.ts) == at for one in self.places.values() if one.name != stray.name)
+
+    # --- after a sweep ----------------------------------------------------------------------------------------------
+
+    async def revisit(self) -> None:
+        """Read what others wrote, have drawn again what a late edit may have come to, take doubles back."""
+        for name in list(self._heard)[:PER_VISIT]:
+            await self._reread(name)
+            del self._heard[name]
+        now = self._clock.now()
+        late = [one for one in self.places.values() if one.again and not now < one.again <= now + LATE_MS]
+        for placed in late[:PER_VISIT]:
+            await self._keep(replace(placed, look="", again=0))
+        strays = [
+            one
+            for one in self.places.values()
+            if one.name.startswith("stray:") and self._stubborn.get(one.name, 0) <= now
+        ]
+        for stray in strays[:PER_REMOVAL]:
+            if not stray.ts:  # it does not carry our seal
+                await self.drop([stray.name])
+            elif not await self._remove(stray):
+                return

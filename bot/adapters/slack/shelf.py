@@ -5,8 +5,8 @@ memory (`shelf_twin`); one contract suite runs on both. Nothing here decides wha
 store's. A shelf that forgot everything costs doubled cards, never an action.
 
 Names (`card_name` and the others): `card:<shard>|<incident>`, `question:<shard>|<incident>|<approval>`,
-`digest:<channel id>`, `thread:<shard>|<incident>`, `words:<line id>`. Every call raises StoreUnavailable when the shelf
-cannot be reached.
+`digest:<channel id>`, `thread:<shard>|<incident>`, `words:<line id>`; `stray:<channel id>|<ts>` is a double that is to
+go. Every call raises StoreUnavailable when the shelf cannot be reached.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Placed:
     """One message in Slack. `ts` is "" until it is known to stand there; `posting` is set while that is not known.
 
     `look` is the hash of what it showed last, `facts` what was told about then (canonical JSON; whoever renders reads
-    it), `thread` the message it stands below. `over`: nothing about it will change any more. `revision` grows with
-    every `put`.
+    it), `thread` the message it stands below. `over`: nothing about it will change any more. `again`: an edit of which
+    nobody knows what became may still come to it until then; 0: none may. `revision` grows with every `put`.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Placed:
     facts: JsonText = "{}"
     shown_at: Millis = 0
     over: bool = False
+    again: Millis = 0
     posting: Posting | None = None
     revision: int = 0
 
@@ -164,6 +165,11 @@ def digest_name(channel: str) -> str:
 def words_name(line: str) -> str:
     """A line that is a message of its own."""
     return f"words:{line}"
+
+
+def stray_name(channel: str, ts: str) -> str:
+    """A message that stands twice: this one goes."""
+    return f"stray:{channel}|{ts}"
 
 
 def incident_of(name: str) -> tuple[str, AggregateId] | None:

@@ -1,5 +1,6 @@
-"""What the board stops minding: closed incidents whose cards show it, and places that nobody will ask for again.
+"""What the board looks at once more, and what it stops minding.
 
+Late edits and doubles are seen to; closed incidents whose cards show it, and places that nobody will ask for again, go.
 Called by `board` after every sweep.
 """
 
@@ -19,7 +20,10 @@ PER_TIDY: Final = 200  # places written in one go; a sweep later come the next
 
 
 async def tidy(placer: Placer, scenery: Scenery, tells: Callable[[Brief, Placed], bool], now: Millis) -> None:
-    """Note what is over, forget what long has been. `tells`: a thread has something to say. StoreUnavailable."""
+    """Have drawn again what must be, note what is over, forget what long has been. `tells`: a thread has something to
+    say. StoreUnavailable.
+    """
+    await placer.revisit()
     told = {(line.shard, line.incident) for line in scenery.lines}
     asked = {incident_of(name) for name, one in placer.places.items() if name.startswith("question:") and not one.over}
     done = 0
@@ -28,7 +32,7 @@ async def tidy(placer: Placer, scenery: Scenery, tells: Callable[[Brief, Placed]
         if not brief.closed or subject in told or subject in asked or done >= PER_TIDY:
             continue
         if card is not None and not card.over:
-            if card.look != brief.look or not card.ts or tells(brief, card):
+            if card.look != brief.look or not card.ts or card.again or tells(brief, card):
                 continue
             await placer.note(card, look=card.look, facts=card.facts, over=True)
             done += 1

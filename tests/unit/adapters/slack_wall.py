@@ -116,7 +116,8 @@ class Wall:
 
     async def delete(self, channel: str, ts: str) -> None:
         await self._call("chat.delete", channel)
-        del self.messages[(channel, ts)]
+        if self.messages.pop((channel, ts), None) is None:
+            raise SlackRefusedError("chat.delete", "message_not_found")
 
     async def find(self, channel: str, *, name: str, nonce: str, oldest: float, thread: str = "") -> str:
         await self._call("conversations.history", channel)
