@@ -76,7 +76,7 @@ def asking(approval: str = "dec-1") -> Sight:
         delivery="absolute", automatic=False, guard="evidence.var > 1.8",
     )  # fmt: skip
     terms = Terms(
-        digest="d", pins="{}", wanted="{}", policy_hash="", current_hash="", quorum=1, asked_at=0, expires_at=1
+        digest="d", pins="{}", wanted="{}", policy_hash="", current_hash="", quorum=1, asked_at=NOW, expires_at=NOW + 1
     )
     asked = PendingApproval(id=approval, step="1", why="", arguments="{}", before="{}", terms=terms)
     plan = Plan(policy="var-breach", system="trading-core", policy_hash="h", mode="auto", steps=(step,))
@@ -133,7 +133,7 @@ async def test_a_branchs_picture_marks_what_its_incident_did_before() -> None:
     """Whoever decides about the halt sees where the cut was."""
     cut = StepResult(step="1", episode=1, outcome="succeeded", at=NOW - 60_000, why="")
     sight = asking()
-    parent = replace(sight.incident, id="inc-0", episode=1, results=(cut,))
+    parent = replace(sight.incident, id="inc-0", episode=1, results=(cut,), approval=None)
     store, seen = Parents(parent), Seen()
     async with LocalSlack() as slack:
         api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token))
@@ -141,9 +141,30 @@ async def test_a_branchs_picture_marks_what_its_incident_did_before() -> None:
         gallery.of(replace(sight, incident=replace(sight.incident, parent="inc-0")))
         async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
             drawing = tasks.create_task(gallery.run())
-            assert await seen.marks == [(NOW - 60_000, "risk.reduce_kelly")]
+            assert await seen.marks == [(NOW - 60_000, "risk.reduce_kelly"), (NOW, "asked: risk.reduce_kelly")]
             drawing.cancel()
         await api.close()
+
+
+async def test_a_first_questions_picture_marks_what_is_asked_and_when() -> None:
+    """Nothing was done yet, and whoever decides sees where on the curve they were called, however much was done."""
+    sight = asking()
+    done = tuple(
+        StepResult(step="1", episode=0, outcome="succeeded", at=NOW - 1_000 * at, why="") for at in range(1, 20)
+    )
+    for results in ((), done):
+        seen = Seen()
+        async with LocalSlack() as slack:
+            api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token))
+            gallery = Gallery(seen, api, MemoryStore(), FakeClock(), lambda names: None)
+            gallery.of(replace(sight, incident=replace(sight.incident, results=results)))
+            async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+                drawing = tasks.create_task(gallery.run())
+                marks = await seen.marks
+                drawing.cancel()
+            await api.close()
+        assert marks[-1] == (NOW, "asked: risk.reduce_kelly")
+        assert marks == sorted(marks)
 
 
 def test_a_short_past_is_not_drawn_as_a_corner() -> None:

@@ -68,7 +68,7 @@ class Gallery:
                 continue
             guard = next((step.guard for step in plan.steps if step.id == asked.step), "")
             now = self._clock.now()
-            marks = [*_marks(incident), *await self._marks_before(shard, incident)]
+            marks = sorted([*_marks(incident), *await self._marks_before(shard, incident)])
             picture = await self._charts.picture(plan, guard, incident.firing, marks, now)
             if picture is None:
                 continue
@@ -104,7 +104,9 @@ class Gallery:
 
 
 def _marks(incident: Incident) -> list[tuple[Millis, str]]:
-    """What was done when in this episode."""
+    """What was done when in this episode, and when people were asked for what."""
     steps = {step.id: step.action for step in incident.plan.steps} if incident.plan is not None else {}
     done = [r for r in incident.results if r.episode == incident.episode and r.outcome in ("succeeded", "unknown")]
-    return [(result.at, steps.get(result.step, result.step)) for result in done]
+    asked = incident.approval
+    asking = [(asked.terms.asked_at, f"asked: {steps.get(asked.step, asked.step)}")] if asked is not None else []
+    return [(result.at, steps.get(result.step, result.step)) for result in done] + asking
