@@ -116,11 +116,12 @@ class Incident:
         """Services whose pages are open, each once."""
         return tuple(dict.fromkeys(service.partition(AGAIN)[0] for service in sorted(self.paged)))
 
-    def settlement(self, approval: str = "") -> str:
-        """How the last question ended, unless `why` says it already; with `approval`, only if it was that one."""
+    def since(self, approval: str = "") -> str:
+        """How the last question ended (with `approval`: if it was that one), and where the incident stands now."""
+        standing = f"the incident is {self.status.replace('_', ' ')}" + (f" ({self.why})" if self.why else "")
         if self.settled is None or approval not in ("", self.settled.id) or self.settled.why in self.why:
-            return ""
-        return self.settled.why
+            return standing
+        return f"{self.settled.why}; {standing}"
 
     @property
     def firing(self) -> tuple[Alert, ...]:

@@ -22,7 +22,7 @@ def voted(draft: Draft, event: ApprovalVoted) -> Decision:
     """One person's answer to the pending question."""
     asked = draft.incident.approval
     if asked is None or asked.id != event.approval:
-        return Denied(f"this decision is over: {_since(draft, event)}")
+        return Denied(f"this decision is over: {draft.incident.since(event.approval)}")
     if event.digest != asked.terms.digest:
         return Denied("what you were shown is not what is asked now; look again, then decide")
     if draft.now > asked.terms.expires_at:
@@ -89,14 +89,7 @@ def voted_while_acting(draft: Draft, event: ApprovalVoted) -> Decision:
 
 
 def nothing_asked(draft: Draft, event: ApprovalVoted) -> Decision:
-    return Denied(f"nothing waits for a decision here: {_since(draft, event)}")
-
-
-def _since(draft: Draft, event: ApprovalVoted) -> str:
-    """What became of the question that is answered too late, and of its incident."""
-    incident = draft.incident
-    standing = f"the incident is {incident.status} ({incident.why})"
-    return "; ".join(filter(None, (incident.settlement(event.approval), standing)))
+    return Denied(f"nothing waits for a decision here: {draft.incident.since(event.approval)}")
 
 
 def took(draft: Draft, event: OperatorTook) -> Decision:

@@ -70,11 +70,18 @@ def incidents(view: Overview, system: str = "") -> Message:
 
 
 def show(
-    incident: Incident, card: Card | None, now: Millis, *, archived: bool = False, editable: bool = False
+    incident: Incident,
+    card: Card | None,
+    now: Millis,
+    *,
+    archived: bool = False,
+    editable: bool = False,
+    aloud: bool = False,
 ) -> Message:
     """One incident: how it stands, what was done, what fires, what comes next. `card` is what waits for a decision.
 
-    `editable`: a safer value than the proposed one may be asked for.
+    `editable`: a safer value than the proposed one may be asked for. `aloud`: for everybody, who would find the buttons
+    of one of them, long after they have become wrong: it says where there are some instead.
     """
     plan = incident.plan
     title = f"{incident.id} {incident.status.replace('_', ' ').upper()}"
@@ -85,22 +92,31 @@ def show(
     blocks = [
         header(title),
         section("\n".join(facts)),
-        *_question(card, now, editable),
+        *_question(card, now, editable, aloud),
         *_part("Done", _results(incident)),
         *_part("Found", (f"{bold(name)}: {short(what, 500)}" for name, what in sorted(incident.findings.items()))),
         *_part("Alerts", _alerts(incident)),
         *_part("Next", (ahead(each, now) for each in outlook.coming(incident)[:MAX_COMING]), nothing),
     ]
     if incident.status != "closed":
-        blocks.append(ordering(incident, "answer"))
+        blocks.append(_where_to_act(incident, card) if aloud else ordering(incident, "answer"))
     return message(f"{escape(title)}: {short(incident.why, 500)}", blocks)
 
 
-def _question(card: Card | None, now: Millis, editable: bool) -> list[Block]:
+def _question(card: Card | None, now: Millis, editable: bool, aloud: bool) -> list[Block]:
     """What waits for a decision, and what the caller may say to it right here."""
     if card is None:
         return []
-    return [*_part("Waits for a decision", [lines.decision(card, now)]), deciding(card, "answer", editable=editable)]
+    asked = _part("Waits for a decision", [lines.decision(card, now)])
+    return asked if aloud else [*asked, deciding(card, "answer", editable=editable)]
+
+
+def _where_to_act(incident: Incident, card: Card | None) -> Block:
+    """In the place of buttons."""
+    own = f"{code(f'/andon show {incident.id}')} gives you buttons of your own"
+    if card is None:
+        return context(f"to act: the incident's card, or {own}")
+    return context(f"to decide: the decision's card, or {code(f'/andon approve {incident.id}')}", f"to act: {own}")
 
 
 def _results(incident: Incident) -> Iterator[str]:

@@ -64,7 +64,7 @@ class Commands:
         except InputError as error:
             return Tell(answers.wrong(str(error), "/andon help lists what Andon understands"))
         try:
-            message = await self._at.enquiries.answer(command.ask, order.person)
+            message = await self._at.enquiries.answer(command.ask, order.person, aloud=command.aloud)
             found = Tell(message, command.aloud) if message is not None else await self._do(order, command.ask)
         except (InputError, UnclearError) as error:
             return Tell(answers.wrong(str(error), f"type it like: /andon {grammar.VERBS[command.verb].usage}"))
@@ -120,9 +120,8 @@ class Commands:
         incident = found.incident
         card = http_cards.card(self._at.services, found.shard, incident, order.person)
         if card is None:
-            why = f"nothing waits for a decision on {incident.id}: it is {incident.status.replace('_', ' ')}"
-            fix = "/andon status lists what waits"
-            return Tell(answers.wrong(f"{why} ({incident.why})" if incident.why else why, fix))
+            why = f"nothing waits for a decision on {incident.id}: {incident.since()}"
+            return Tell(answers.wrong(why, "/andon status lists what waits"))
         ref = Ref(incident.id, card["approval"], card["digest"])
         match ask:
             case asks.Deny(reason=""):

@@ -29,8 +29,11 @@ class Enquiries:
         self._silences = silences
         self._budget = budget
 
-    async def answer(self, ask: asks.Ask, person: str) -> Message | None:
-        """The answer; None for what is no question. Raises InputError for what there is not."""
+    async def answer(self, ask: asks.Ask, person: str, *, aloud: bool = False) -> Message | None:
+        """The answer; None for what is no question. Raises InputError for what there is not.
+
+        `aloud`: everybody reads it, so it has nothing to press.
+        """
         match ask:
             case asks.Help(verb=verb):
                 return answers.help_page(grammar.pages(), topic=verb, foot=grammar.FOOT)
@@ -41,7 +44,7 @@ class Enquiries:
                     the_shard(self._services, system)
                 return answers.incidents(await self.look(person), system)
             case asks.Show(incident=incident):
-                return await self._show(incident, person)
+                return await shown(self._services, incident, person, aloud=aloud)
             case asks.Report(incident=incident):
                 story = await find_story(self._services, incident)
                 return answers.report(await Reports(self._services).account(story))
@@ -56,19 +59,22 @@ class Enquiries:
         """Everything, as this person sees it."""
         return await overview.look(self._services, person, self._budget)
 
-    async def _show(self, incident: str, person: str) -> Message:
-        story = await find_story(self._services, incident)
-        waiting = None if story.archived else card(self._services, story.shard, story.incident, person)
-        return answers.show(
-            story.incident,
-            waiting,
-            self._services.clock.now(),
-            archived=story.archived,
-            editable=waiting is not None and editing.is_editable(self._services, story.incident),
-        )
-
     async def _handoff(self, person: str) -> Message:
         view = await self.look(person)
         since = view.now - SHIFT_MS
         silenced = await self._silences.in_force()
         return answers.handoff(view, since, await overview.recent(self._services, since), silenced)
+
+
+async def shown(services: Services, incident: str, person: str, *, aloud: bool = False) -> Message:
+    """One incident with the buttons that this person may press; `aloud`, with none. Raises InputError."""
+    story = await find_story(services, incident)
+    waiting = None if story.archived else card(services, story.shard, story.incident, person)
+    return answers.show(
+        story.incident,
+        waiting,
+        services.clock.now(),
+        archived=story.archived,
+        editable=waiting is not None and editing.is_editable(services, story.incident),
+        aloud=aloud,
+    )
