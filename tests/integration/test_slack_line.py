@@ -53,7 +53,7 @@ async def test_the_button_under_a_typed_approve_is_the_yes(line: Line) -> None:
     card = await line.command(APPROVER, f"approve {incident[:7]}")
     assert card.only_for == APPROVER
     for _ in range(2):
-        await line.slack.people.click(APPROVER, OPS, card.ts, "andon:approve")
+        await line.slack.people.click(APPROVER, OPS, card.ts, "andon:approve", version=0)
     asked = (await record(line.services, incident)).approval
     assert asked is not None
     assert [(vote.by, vote.via) for vote in asked.votes] == [("demo-approver", "slack:T0DESK/U0APPROVER")]

@@ -1,5 +1,8 @@
 """What a button does: an order at the desk, or a modal that asks for the rest.
 
+A card is edited by `board` when something changed; an answer that one person sees is nobody's to edit. So what came of
+a click there is told in its place, with the incident as it is now: its old buttons do not outlive the click.
+
 Called by `listeners` once it is known who clicked. Every button carries which question it was shown for (`Ref`), so an
 old one decides nothing: the machine says what became of it. Limits and laws are the desk's and the machine's.
 """
@@ -15,12 +18,16 @@ from bot.adapters.http_cards import Card
 from bot.adapters.http_lookup import Found, find_incident, targets_of
 from bot.adapters.http_services import Services
 from bot.adapters.slack import editing, modals
+from bot.adapters.slack.blocks import message, section
+from bot.adapters.slack.enquiries import shown
 from bot.adapters.slack.members import Known
-from bot.adapters.slack.person import Answer, Deed, Show, said, told
+from bot.adapters.slack.person import Answer, Deed, Show, Tell, said, told
 from bot.adapters.slack.phrases import plain_step
 from bot.adapters.slack.shapes import Ref, Verb
+from bot.adapters.slack.text import escape
+from bot.core.incident_end import next_call
 from bot.core.words import SYSTEM_TARGET
-from bot.errors import InputError
+from bot.errors import AndonError, InputError
 
 _PLACE: Final = "|"  # between system and component
 
@@ -44,13 +51,24 @@ class Clicks:
         ref = Ref.read(value)
         match verb:
             case "ack":
-                return told(said(await self._desk.ack(deed.order(who), ref.incident)))
+                return await self._told(who, ref, deed, said(await self._desk.ack(deed.order(who), ref.incident)))
             case "take":
-                return told(said(await self._desk.take(deed.order(who), ref.incident)))
+                return await self._told(who, ref, deed, said(await self._desk.take(deed.order(who), ref.incident)))
             case "approve":
                 return await self._approve(who, ref, deed)
             case _:
-                return Show(await self._modal(who, verb, ref))
+                return await self._modal(who, verb, ref, deed)
+
+    async def _told(self, who: Known, ref: Ref, deed: Deed, words: str) -> Tell:
+        """What came of it; in an answer that only they see, in its place."""
+        if not deed.alone:
+            return told(words)
+        try:
+            now = await shown(self._services, ref.incident, who.person)
+        except AndonError:  # it is done all the same, and they must hear that
+            return told(words)
+        safe = escape(words)
+        return Tell(message(safe, [section(safe), *now.blocks]), replaces=True)
 
     async def _approve(self, who: Known, ref: Ref, deed: Deed) -> Answer:
         """A yes; from somebody who may only break the glass, first the question why."""
@@ -60,28 +78,34 @@ class Clicks:
         outcomes = await self._desk.vote(
             deed.order(who), ref.incident, "approve", approval=ref.approval, digest=ref.digest
         )
-        return told(said(outcomes))
+        return await self._told(who, ref, deed, said(outcomes))
 
-    async def _modal(self, who: Known, verb: Verb, ref: Ref) -> Mapping[str, Any]:
-        """What asks for the rest."""
+    async def _modal(self, who: Known, verb: Verb, ref: Ref, deed: Deed) -> Answer:
+        """What asks for the rest; for a question that is over, how it ended."""
         found, card = await self._asked(who, ref)
+        incident = found.incident
         match verb:
-            case "deny":
-                return modals.deny(ref, plain_step(_must(card)))
-            case "edit":
-                card = _must(card)
-                bounds = editing.bounds(self._services, found.shard, card["component"], card["arguments"])
-                if not bounds:
-                    raise InputError(
-                        "edit", "changes nothing: no figure of this step has a safer value; approve, deny or take over"
-                    )
-                return modals.edit(ref, plain_step(card), bounds)
+            case "deny" | "edit" if card is None:
+                over = f"Not done: this decision is over: {incident.since(ref.approval)}"
+                return await self._told(who, ref, deed, over)
             case "hold":
-                return modals.hold(ref)
+                return Show(modals.hold(ref))
             case "escalate":
-                return modals.escalate(ref)
-            case _:
-                return modals.resolve(ref, len(found.incident.firing))
+                called = next_call(incident, incident.plan)[0].service if incident.plan is not None else ""
+                return Show(modals.escalate(ref, called))
+            case "resolve":
+                return Show(modals.resolve(ref, len(incident.firing)))
+        if card is None or verb not in ("deny", "edit"):
+            raise InputError("action_id", "is not a button of Andon's")
+        return Show(modals.deny(ref, plain_step(card)) if verb == "deny" else self._edit(ref, found, card))
+
+    def _edit(self, ref: Ref, found: Found, card: Card) -> Mapping[str, Any]:
+        bounds = editing.bounds(self._services, found.shard, card["component"], card["arguments"])
+        if not bounds:
+            raise InputError(
+                "edit", "changes nothing: no figure of this step has a safer value; approve, deny or take over"
+            )
+        return modals.edit(ref, plain_step(card), bounds)
 
     async def _asked(self, who: Known, ref: Ref) -> tuple[Found, Card | None]:
         """The incident, and the question that the button was shown for if it still waits."""
@@ -100,10 +124,3 @@ class Clicks:
                     component = "" if aggregate == SYSTEM_TARGET else aggregate.removeprefix("target:")
                     frozen[f"{shard}{_PLACE}{component}"] = f"{target.freeze.by}: {target.freeze.reason}"
         return frozen
-
-
-def _must(card: Card | None) -> Card:
-    """The question. Raises InputError when it is over."""
-    if card is None:
-        raise InputError("decision", "is over; its card says who decided, or what is asked now")
-    return card

@@ -23,7 +23,7 @@ def clicked(body: Mapping[str, Any], action: Mapping[str, Any]) -> Deed:
         id=f"slack/{team}/{user}/{where}/{action.get('action_ts', '')}", team=team, user=user,
         trigger=str(body.get("trigger_id", "")), channel=str(container.get("channel_id", "")),
         thread=str(container.get("thread_ts") or container.get("message_ts") or ""),
-        response_url=str(body.get("response_url", "")),
+        response_url=str(body.get("response_url", "")), alone=container.get("is_ephemeral") is True,
     )  # fmt: skip
 
 

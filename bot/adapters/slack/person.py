@@ -33,6 +33,7 @@ class Deed:
     thread: str = ""
     response_url: str = ""
     view: str = ""  # the modal's id
+    alone: bool = False  # what was clicked stands in an answer that only they see
 
     def order(self, who: Known) -> Order:
         """As an order at the desk. The account is part of the id: nobody's click stands for somebody else's."""
@@ -41,10 +42,11 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Say this to them alone, or to everybody in the channel."""
+    """Say this to them alone, or to everybody in the channel; with `replaces`, in the place of what they clicked."""
 
     message: Message
     in_channel: bool = False
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)

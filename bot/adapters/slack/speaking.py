@@ -76,7 +76,9 @@ class Speaking:
     async def _tell(self, deed: Deed, words: Tell) -> None:
         body: dict[str, Any] = {"text": words.message.text, "blocks": list(words.message.blocks)}
         answerable = self._api.ways.to(deed.response_url) is not None
-        if answerable and await self._responded(deed, body, aloud=words.in_channel):
+        kind = "in_channel" if words.in_channel else "ephemeral"
+        answer = {**body, "response_type": kind, "replace_original": words.replaces}
+        if answerable and await self._responded(deed, answer):
             return
         if deed.channel and words.in_channel:
             await self._api.post(deed.channel, words.message, thread=deed.thread)
@@ -88,12 +90,10 @@ class Speaking:
         else:
             await self._show(deed, modals.answer(words.message))
 
-    async def _responded(self, deed: Deed, body: Mapping[str, Any], *, aloud: bool) -> bool:
+    async def _responded(self, deed: Deed, answer: Mapping[str, Any]) -> bool:
         """By response_url. False: it is used up or too old, and there is a channel to say it in."""
-        kind = "in_channel" if aloud else "ephemeral"
         try:
-            said = {**body, "response_type": kind, "replace_original": False}
-            await self._api.send("response_url", deed.response_url, seconds=RESPOND_SECONDS, json=said)
+            await self._api.send("response_url", deed.response_url, seconds=RESPOND_SECONDS, json=dict(answer))
         except DeliveryUncertain:
             raise
         except DeliveryError:
