@@ -11,7 +11,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.manifest import SCOPES as MANIFEST_SCOPES
-from bot.sandbox.slack.population import APPROVER, GONE, GUEST, ONCALL, QUIET, STRANGER
+from bot.sandbox.slack.population import APPROVER, CHANNELS, GONE, GUEST, ONCALL, QUIET, STRANGER
 from bot.sandbox.slack.server import LocalSlack
 from bot.sandbox.slack.world import SCOPES
 
@@ -104,6 +104,28 @@ async def test_history_comes_in_pages(slack: LocalSlack, client: AsyncWebClient)
         if not cursor:
             break
     assert seen == ["4", "3", "2", "1", "0"]
+
+
+async def test_channels_come_in_pages_that_may_be_short(slack: LocalSlack, client: AsyncWebClient) -> None:
+    """Archived ones leave gaps, an empty page is not the last one, and a thousand at once are too many."""
+    slack.rates.enforced = False
+    for name in ("gone-1", "gone-2", "gone-3"):
+        slack.world.add_channel(name, [slack.world.app.user], archived=True)
+    slack.world.add_channel("still", [slack.world.app.user])
+    for listed, others in ((client.conversations_list, {"not-joined"}), (client.users_conversations, set[str]())):
+        sizes, names, cursor = [], set[str](), ""
+        while cursor or not sizes:
+            page = await listed(limit=2, cursor=cursor, exclude_archived=True)
+            sizes.append(len(page["channels"]))
+            names |= {each["name"] for each in page["channels"]}
+            cursor = page["response_metadata"]["next_cursor"]
+        assert min(sizes) < 2
+        assert sizes[-1] > 0
+        assert names == {"still", *CHANNELS.values(), *others}
+        with pytest.raises(SlackApiError, match="invalid_limit"):
+            await listed(limit=1_000)
+    (first,) = (await client.users_conversations(limit=1))["channels"]
+    assert not {"is_member", "num_members"} & first.keys()
 
 
 async def test_refusals_have_the_names_that_slack_gives_them(slack: LocalSlack, client: AsyncWebClient) -> None:

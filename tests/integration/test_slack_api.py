@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from bot.adapters.slack.api import SlackApi, SlackRefusedError, SlackThrottledError
+from bot.adapters.slack.api import LIST_PAGE, MOST_PAGES, SlackApi, SlackRefusedError, SlackThrottledError
 from bot.adapters.slack.pacing import POST, Pace
 from bot.adapters.slack.shapes import Message
 from bot.errors import DeliveryError, DeliveryUncertain
@@ -60,11 +60,85 @@ async def test_channels_are_known_by_name_and_the_bot_by_itself(slack: LocalSlac
     listed = await api.channels()
     assert dict(listed) == {
         one.name: one.id for one in slack.world.channels.values()
-        if not one.dm_with and not one.archived and (not one.private or slack.world.app.user in one.members)
+        if not one.dm_with and not one.archived and slack.world.app.user in one.members
     }  # fmt: skip
     assert (await api.me())["user_id"] == slack.world.app.user
     await api.me()
     assert len(slack.called("auth.test")) == 1
+
+
+async def test_the_channels_it_is_in_are_known_in_a_workspace_of_any_size(slack: LocalSlack, api: SlackApi) -> None:
+    """The last of 2,500 that the bot is in is found by its name, among archived ones and as many others."""
+    bot = slack.world.app.user
+    for number in range(2_500):
+        slack.world.add_channel(f"room-{number}")
+        slack.world.add_channel(f"ours-{number}", [bot], archived=number % 3 == 0)
+    last = slack.world.add_channel("the-last", [bot], private=True)
+    listed = await api.channels()
+    assert listed["the-last"] == last.id
+    assert "ours-2498" in listed
+    assert "ours-0" not in listed
+    assert "room-2499" not in listed
+    assert len(slack.called("users.conversations")) == 3
+    assert slack.called("conversations.list") == []
+
+
+async def test_a_large_workspace_is_listed_to_its_end(slack: LocalSlack, api: SlackApi) -> None:
+    """Channels that nobody joined are found on the last page, archived ones too; of each it is told whether it is."""
+    for number in range(2_500):
+        slack.world.add_channel(f"room-{number}", archived=number % 3 == 0)
+    listing = await api.listed(["#room-2499", "#nowhere", "#trading-ops-alerts"])
+    assert listing.named["trading-ops-alerts"]["is_member"] is True
+    assert listing.named["room-2498"]["is_member"] is False
+    assert listing.named["room-2499"]["is_archived"] is True
+    assert (listing.seen, listing.short) == (2_505, "")
+    assert len(slack.called("conversations.list")) == 3
+
+
+async def test_a_listing_has_a_bound_and_says_so(slack: LocalSlack, api: SlackApi) -> None:
+    """It stays within what Slack allows in a minute; the channels that the bot is in are seen all the same."""
+    for number in range(MOST_PAGES * LIST_PAGE):
+        slack.world.add_channel(f"room-{number}")
+    ours = slack.world.add_channel("ours", [slack.world.app.user], private=True)
+    slack.world.add_channel("unseen")
+    listing = await api.listed(["unseen"])
+    assert listing.named["ours"]["id"] == listing.named[ours.id]["id"] == ours.id
+    assert "unseen" not in listing.named
+    assert listing.short == f"no more than {MOST_PAGES * LIST_PAGE:,} channels are looked through"
+    assert [call.error for call in slack.called("conversations.list")] == [""] * MOST_PAGES
+
+
+async def test_a_listing_ends_when_all_that_is_wanted_was_found(slack: LocalSlack, api: SlackApi) -> None:
+    """Channels that the bot is in cost one call, by name or by id, whatever else there is."""
+    for number in range(2_500):
+        slack.world.add_channel(f"room-{number}")
+    listing = await api.listed(["#trading-ops-alerts", "C0DATA"])
+    assert {"trading-ops-alerts", "C0DATA"} <= listing.named.keys()
+    assert listing.short == ""
+    assert (len(slack.called("users.conversations")), len(slack.called("conversations.list"))) == (1, 0)
+    await api.listed(["trading-ops-alerts", "room-5"])
+    assert len(slack.called("conversations.list")) == 1
+
+
+async def test_a_name_means_the_channel_that_is_not_archived(slack: LocalSlack, api: SlackApi) -> None:
+    """An archived one may have left its name to another, before or after it in the list."""
+    bot = slack.world.app.user
+    slack.world.add_channel("moved", [bot], archived=True)
+    now = slack.world.add_channel("moved", [bot])
+    slack.world.add_channel("moved", [bot], archived=True)
+    assert (await api.channels())["moved"] == now.id
+    assert (await api.listed(["moved"])).named["moved"]["id"] == now.id
+
+
+async def test_a_limit_in_the_middle_of_the_list_leaves_what_was_found(slack: LocalSlack, api: SlackApi) -> None:
+    """The channels that the bot is in are told, and that there may be more."""
+    slack.faults.failing = {"conversations.list": "ratelimited"}
+    listing = await api.listed(["#nowhere"])
+    assert "takes no more conversations.list" in listing.short
+    assert "trading-ops-alerts" in listing.named
+    slack.faults.failing = {"users.conversations": "ratelimited"}
+    with pytest.raises(SlackThrottledError):
+        await api.listed(["#nowhere"])
 
 
 async def test_a_second_message_in_a_channel_waits_for_its_turn(slack: LocalSlack, api: SlackApi, channel: str) -> None:

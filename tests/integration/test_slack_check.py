@@ -18,6 +18,7 @@ from bot.adapters.slack.api import SlackApi
 from bot.adapters.slack.check import Finding, Wanted, check, worst
 from bot.sandbox.slack.population import APPROVER, GONE, GUEST, ONCALL, STRANGER
 from bot.sandbox.slack.server import LocalSlack
+from bot.sandbox.slack.world import Channel
 from policies.people import PeopleDocument
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +88,7 @@ async def test_a_slack_that_is_away_is_no_finding_about_the_set_up(slack: LocalS
     told = await found(slack)
     assert [each.verdict for each in told.values()] == ["untold"]
     slack.outage("")
-    slack.faults.failing = {"conversations.list": "internal_error", "users.info": "ratelimited"}
+    slack.faults.failing = {"users.conversations": "internal_error", "users.info": "ratelimited"}
     told = await found(slack)
     assert told["channels"].verdict == "untold"
     assert told["people"].verdict == "untold"
@@ -128,6 +129,29 @@ async def test_channels_are_there_and_joined(slack: LocalSlack) -> None:
     told = await found(slack, wanted, join=True)
     assert told["channel #not-joined"].told == "joined just now"
     assert slack.world.app.user in slack.world.channels["C0QUIET"].members
+
+
+async def test_channels_of_a_large_workspace_are_found(slack: LocalSlack) -> None:
+    """Neither the default channel nor one that nobody joined is called missing because 2,500 others come first."""
+    others = {f"C1{number:04}": Channel(id=f"C1{number:04}", name=f"room-{number}") for number in range(2_500)}
+    slack.world.channels = others | slack.world.channels
+    told = await found(slack, replace(WELL, channels={"#trading-ops-alerts": "andon.yaml", "#not-joined": "a/b"}))
+    assert told["channel #trading-ops-alerts"].verdict == "ok"
+    assert "not a member" in told["channel #not-joined"].told
+    assert "is not there" in (await found(slack, replace(WELL, channels={"#nowhere": "a/c"})))["channel #nowhere"].told
+
+
+async def test_where_not_all_channels_were_looked_at_none_is_called_missing(slack: LocalSlack) -> None:
+    """It says how many it looked at; nobody is told to create what may be there."""
+    slack.faults.failing = {"conversations.list": "ratelimited"}
+    told = await found(slack, replace(WELL, channels={"#trading-ops-alerts": "andon.yaml", "#nowhere": "a/c"}))
+    assert told["channel #trading-ops-alerts"].verdict == "ok"
+    finding = told["channel #nowhere"]
+    assert finding.verdict == "untold"
+    assert "is not among the 4 channels that could be looked through" in finding.told
+    assert "takes no more conversations.list" in finding.told
+    assert "/invite @andon" in finding.fix
+    assert "create" not in finding.fix
 
 
 async def test_who_could_not_decide_is_told(slack: LocalSlack) -> None:

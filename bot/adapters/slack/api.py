@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
+import structlog
 from pydantic import SecretStr
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
@@ -26,9 +28,13 @@ from bot.errors import DeliveryError, DeliveryUncertain
 CALL_SECONDS: Final = 10.0  # one call, answer included; Slack answers within one as a rule
 LONGEST_TURN_S: Final = 5.0  # a caller that would wait longer for its channel's turn is told so instead
 METADATA: Final = "andon_card"  # event_type of everything the board posts; the payload names the message
-PAGE: Final = 200  # messages or channels of one page; Slack advises no more
+PAGE: Final = 200  # messages of one page; Slack advises no more
 MAX_PAGES: Final = 10  # looked through for one message
+LIST_PAGE: Final = 999  # channels of one page, https://docs.slack.dev/reference/methods/conversations.list: under 1000
+MOST_PAGES: Final = 15  # of channels at one look; Slack lets conversations.list be called 20 times a minute
 UNSURE: Final = frozenset({"fatal_error", "internal_error", "service_unavailable", "request_timeout"})
+
+log = structlog.get_logger(__name__)
 
 
 class SlackRefusedError(DeliveryError):
@@ -45,6 +51,27 @@ class SlackThrottledError(DeliveryError):
     def __init__(self, doing: str, seconds: float) -> None:
         super().__init__(f"Slack takes no more {doing} for {seconds:.0f} s")
         self.seconds = seconds
+
+
+@dataclass(slots=True)
+class Listing:
+    """Channels as Slack describes them. `short`: why there may be more than these, in words."""
+
+    named: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # by name and by id
+    short: str = ""
+
+    @property
+    def seen(self) -> int:
+        """How many there are."""
+        return len({one["id"] for one in self.named.values()})
+
+    def add(self, page: Iterable[Mapping[str, Any]]) -> None:
+        """Those of one page. A name means the channel that is not archived, and the first description counts."""
+        for one in page:
+            self.named.setdefault(str(one["id"]), one)
+            known = self.named.get(str(one["name"]))
+            if known is None or (_is_archived(known) and not _is_archived(one)):
+                self.named[str(one["name"])] = one
 
 
 class SlackApi:
@@ -231,19 +258,52 @@ class SlackApi:
         return self._me
 
     async def channels(self) -> Mapping[str, str]:
-        """Names of the channels the bot can see, with their ids."""
-        found: dict[str, str] = {}
+        """Names of the channels the bot is in, with their ids: it can post nowhere else."""
+        listing = await self._joined()
+        if listing.short:
+            log.warning("slack_channels_not_all", seen=listing.seen, why=listing.short)
+        return {
+            name: str(one["id"]) for name, one in listing.named.items() if name != one["id"] and not _is_archived(one)
+        }
+
+    async def listed(self, wanted: Collection[str]) -> Listing:
+        """The channels the bot is in, then those it could be in, until all that is `wanted` (names or ids) was seen.
+
+        Where it is costs a call or two in a workspace of any size; of the others, so many are looked through as Slack
+        lets be listed in a minute.
+        """
+        missing = {name.removeprefix("#") for name in wanted}
+        listing = await self._joined()
+        if missing <= listing.named.keys():
+            return listing
+        try:
+            async for page in self._pages("conversations.list", self.client.conversations_list, listing):
+                listing.add(page)
+                if missing <= listing.named.keys():
+                    break
+        except SlackThrottledError as error:
+            listing.short = str(error)
+        return listing
+
+    async def _joined(self) -> Listing:
+        listing = Listing()
+        async for page in self._pages("users.conversations", self.client.users_conversations, listing):
+            listing.add({**one, "is_member": True} for one in page)  # which Slack leaves out there
+        return listing
+
+    async def _pages(
+        self, doing: str, asked: Callable[..., Awaitable[Any]], listing: Listing
+    ) -> AsyncIterator[list[Mapping[str, Any]]]:
         cursor = ""
-        for _ in range(MAX_PAGES):
-            args: dict[str, Any] = {"limit": PAGE, "exclude_archived": True, "types": "public_channel,private_channel"}
-            if cursor:
-                args["cursor"] = cursor
-            answer = await self.ask("conversations.list", self.client.conversations_list(**args))
-            found |= {str(one["name"]): str(one["id"]) for one in answer.get("channels", []) if "name" in one}
+        for _ in range(MOST_PAGES):
+            more = {"cursor": cursor} if cursor else {}
+            call = asked(limit=LIST_PAGE, types="public_channel,private_channel", **more)
+            answer = await self.ask(doing, call)
+            yield [one for one in map(_fields, _rows(answer.get("channels"))) if "id" in one and "name" in one]
             cursor = _cursor(answer)
             if not cursor:
-                break
-        return found
+                return
+        listing.short = f"no more than {MOST_PAGES * LIST_PAGE:,} channels are looked through"
 
 
 def _body(channel: str, message: Message, *, unfurls: bool = True) -> dict[str, Any]:
@@ -267,6 +327,10 @@ def _is_named(message: Mapping[str, Any], name: str, nonce: str) -> bool:
     payload = _fields(metadata.get("event_payload"))
     same = metadata.get("event_type") == METADATA and payload.get("name") == name
     return same and (not nonce or payload.get("nonce") == nonce)
+
+
+def _is_archived(channel: Mapping[str, Any]) -> bool:
+    return bool(channel.get("is_archived"))
 
 
 def _cursor(answer: Mapping[str, Any]) -> str:

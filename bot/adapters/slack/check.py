@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import SecretStr
 
-from bot.adapters.slack.api import MAX_PAGES, PAGE, SlackApi, SlackRefusedError
+from bot.adapters.slack.api import Listing, SlackApi, SlackRefusedError
 from bot.adapters.slack.manifest import SCOPES
 from bot.adapters.slack.members import against
 from bot.core.words import Millis
@@ -130,32 +130,18 @@ def _clock(headers: Mapping[str, str], now: Millis) -> Finding:
 
 async def _channels(api: SlackApi, named: Mapping[str, str], *, join: bool) -> list[Finding]:
     try:
-        found = await _listed(api)
+        found = await api.listed(named)
     except DeliveryError as error:
         return [Finding("channels", "untold", str(error))]
     return [await _channel(api, name, who, found, join=join) for name, who in sorted(named.items())]
 
 
-async def _listed(api: SlackApi) -> dict[str, Mapping[str, Any]]:
-    """Every channel the bot can see, by name and by id."""
-    found: dict[str, Mapping[str, Any]] = {}
-    cursor = ""
-    for _ in range(MAX_PAGES):
-        args: dict[str, Any] = {"limit": PAGE, "types": "public_channel,private_channel"}
-        args |= {"cursor": cursor} if cursor else {}
-        answer = await api.ask("conversations.list", api.client.conversations_list(**args))
-        for one in answer.get("channels", []):
-            found[str(one.get("id"))] = found[str(one.get("name"))] = one
-        cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
-        if not cursor:
-            break
-    return found
-
-
-async def _channel(
-    api: SlackApi, name: str, who: str, found: Mapping[str, Mapping[str, Any]], *, join: bool
-) -> Finding:
-    title, channel = f"channel {name}", found.get(name.removeprefix("#"))
+async def _channel(api: SlackApi, name: str, who: str, found: Listing, *, join: bool) -> Finding:
+    title, channel = f"channel {name}", found.named.get(name.removeprefix("#"))
+    if channel is None and found.short:
+        told = f"is not among the {found.seen:,} channels that could be looked through ({found.short})"
+        fix = f"where it is there, type `/invite @andon` in it: then it is found at once (named by {who})"
+        return Finding(title, "untold", told, fix)
     if channel is None:
         fix = f"create it, or type `/invite @andon` in it where it is private (named by {who})"
         return Finding(title, "wrong", "is not there, or is private and Andon is not in it", fix)

@@ -14,6 +14,7 @@ from bot.sandbox.slack.state import State
 from bot.sandbox.slack.world import Channel, Group, Posted, User
 
 MAX_PAGE: Final = 1_000
+MAX_CHANNELS: Final = 999  # "an integer under 1000"
 PAGE: Final = 100  # when no limit is asked for
 _Item = TypeVar("_Item")
 
@@ -61,17 +62,16 @@ def channel_info(state: State, args: Args) -> dict[str, Any]:
 
 def channels(state: State, args: Args) -> dict[str, Any]:
     """`conversations.list`: public ones, and with types also the private ones that the app is in."""
-    types = args.text("types", "public_channel").split(",")
-    found = [
-        channel
-        for channel in state.world.channels.values()
-        if not channel.dm_with
-        and (("private_channel" in types and state.world.app.user in channel.members) if channel.private
-             else "public_channel" in types)
-        and not (channel.archived and args.flag("exclude_archived"))
-    ]  # fmt: skip
-    page, more = _page(found, args)
+    page, more = _listed(state, args, joined=False)
     return {"channels": [_channel(state, channel) for channel in page], **_cursor(more)}
+
+
+def own_channels(state: State, args: Args) -> dict[str, Any]:
+    """`users.conversations`: those that the app is in, without `is_member` and `num_members`."""
+    page, more = _listed(state, args, joined=True)
+    left_out = {"is_member", "num_members"}
+    told = [{key: value for key, value in _channel(state, one).items() if key not in left_out} for one in page]
+    return {"channels": told, **_cursor(more)}
 
 
 def join(state: State, args: Args) -> dict[str, Any]:
@@ -151,6 +151,22 @@ def member(state: State, user: User) -> dict[str, Any]:
         "is_owner": False, "is_app_user": False, "tz": "Etc/UTC", "tz_offset": 0,
     }  # fmt: skip
     return record | ({"is_stranger": True} if user.stranger else {})
+
+
+def _listed(state: State, args: Args, *, joined: bool) -> tuple[Sequence[Channel], int]:
+    """One page of channels. Archived ones are left out of the page, not replaced, so it may be short or empty."""
+    if not 1 <= args.number("limit", PAGE) <= MAX_CHANNELS:
+        raise Refused("invalid_limit")
+    types, app = args.text("types", "public_channel").split(","), state.world.app.user
+    found = [
+        channel
+        for channel in state.world.channels.values()
+        if not channel.dm_with
+        and ("private_channel" if channel.private else "public_channel") in types
+        and (app in channel.members or not (joined or channel.private))
+    ]
+    page, more = _page(found, args)
+    return [channel for channel in page if not (channel.archived and args.flag("exclude_archived"))], more
 
 
 def _joined(state: State, args: Args) -> Channel:

@@ -27,8 +27,8 @@ _TIERS: Final[Mapping[str, int]] = MappingProxyType(
         "conversations.list": TIER_2, "conversations.members": TIER_4, "conversations.open": TIER_3,
         "conversations.replies": TIER_3, "files.completeUploadExternal": TIER_4, "files.getUploadURLExternal": TIER_4,
         "files.info": TIER_4, "reactions.add": TIER_3, "usergroups.list": TIER_2, "usergroups.users.list": TIER_2,
-        "users.info": TIER_4, "users.list": TIER_2, "users.lookupByEmail": TIER_3, "views.open": TIER_4,
-        "views.publish": TIER_4, "views.push": TIER_4, "views.update": TIER_4,
+        "users.conversations": TIER_3, "users.info": TIER_4, "users.list": TIER_2, "users.lookupByEmail": TIER_3,
+        "views.open": TIER_4, "views.publish": TIER_4, "views.push": TIER_4, "views.update": TIER_4,
     }
 )  # fmt: skip
 

@@ -71,6 +71,7 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
         "reactions.add": Method(api_chat.react, ("reactions:write",), changes=True),
         "usergroups.list": Method(api_places.groups, ("usergroups:read",)),
         "usergroups.users.list": Method(api_places.group_users, ("usergroups:read",)),
+        "users.conversations": Method(api_places.own_channels, _READ),
         "users.info": Method(api_places.user_info, ("users:read",)),
         "users.list": Method(api_places.users, ("users:read",)),
         "users.lookupByEmail": Method(api_places.by_email, ("users:read.email",)),
