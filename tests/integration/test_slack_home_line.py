@@ -77,12 +77,18 @@ async def test_a_decision_is_made_on_the_home_tab(line: Line) -> None:
 
 
 async def test_the_freeze_switch_asks_why_and_is_lifted_again(line: Line) -> None:
-    """A freeze without a reason is refused in the form; a freeze that stands can be lifted from the same tab."""
+    """A freeze without a reason is refused in the form; what it would stop is shown, and only then it is done; a freeze
+    that stands can be lifted from the same tab."""
+    incident = await ask(line.services)
     await click(line, ONCALL, "andon:freeze:home")
     form = await modal(line, ONCALL, "Freeze automation")
     refused = await line.slack.people.submit(ONCALL, form.id, {"where": f"{SYSTEM}|", "reason": "  "})
     assert list(refused.errors) == ["reason"]
     await line.slack.people.submit(ONCALL, form.id, {"where": f"{SYSTEM}|", "reason": "deploy", "for": "2h"})
+    assert f"{incident}: trading.halt on risk-engine" in shown(form)
+    assert "var-breach: trading.halt" in shown(form)
+    assert (await system(line)).freeze is None
+    await line.slack.people.submit(ONCALL, form.id, {})
     freeze = (await system(line)).freeze
     assert freeze is not None
     assert (freeze.by, freeze.reason, freeze.until) == ("demo-oncall", "deploy", freeze.since + 7_200_000)

@@ -66,6 +66,8 @@ async def test_a_form_does_what_was_typed_into_it(line: Line) -> None:
     """A freeze asked for without words, and an action shown before it was ordered: once, however often it is told."""
     form = await line.opened(ONCALL, "freeze")
     await line.slack.people.submit(ONCALL, form.id, {"where": f"{SYSTEM}|", "reason": "a bad release"})
+    assert "Nothing waits to be done there" in shown(form)
+    await line.slack.people.submit(ONCALL, form.id, {})
     target = (await line.services.store.load(SYSTEM, [SYSTEM_TARGET]))[SYSTEM_TARGET].record
     assert isinstance(target, Target)
     assert target.freeze is not None
@@ -150,8 +152,13 @@ async def test_whatever_can_be_done_about_an_incident_is_done_from_the_shortcuts
         assert sorted(offered) == sorted(f"andon:{verb}:answer" for verb in verbs)
     await line.slack.people.click(APPROVER, OPS, answer.ts, "andon:hold:answer")
     async with asyncio.timeout(SOON):
-        while line.slack.people.modal(APPROVER) is None:
+        while (form := line.slack.people.modal(APPROVER)) is None:
             await asyncio.sleep(0.01)
+    await line.slack.people.submit(APPROVER, form.id, {"for": "15m"})
+    assert "run trading.halt if evidence.var > 1.8" in shown(form)
+    assert (await record(services, incident)).held_until == 0
+    await line.slack.people.submit(APPROVER, form.id, {})
+    assert (await record(services, incident)).held_until > 0
 
 
 def details(incident: str) -> Block:

@@ -53,11 +53,12 @@ class EditForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldForm:
-    """The ladder's own actions wait."""
+    """The ladder's own actions wait. `confirmed`: the person has seen which."""
 
     ref: Ref
     for_ms: Millis
     reason: str
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +80,16 @@ class ResolveForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeForm:
-    """Automation off. `system` "" is every one, `component` "" all of it; without `for_ms`, until lifted."""
+    """Automation off. `system` "" is every one, `component` "" all of it; without `for_ms`, until lifted.
+
+    `confirmed`: the person has seen what it would stop.
+    """
 
     system: str
     component: str
     reason: str
     for_ms: Millis | None
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,16 +105,13 @@ def read(callback: str, metadata: str, seen: Typed) -> forms.Form:
             return forms.AloneForm(ref=Ref.read(metadata), reason=seen.text("reason"))
         case "edit":
             return _edit(metadata, seen)
-        case "hold":
-            for_ms = seen.duration("for", MAX_HOLD_MS)
-            return forms.HoldForm(ref=Ref.read(metadata), for_ms=for_ms, reason=seen.text("reason", required=False))
+        case "hold" | "hold:confirm" | "freeze" | "freeze:confirm" as verb:
+            return _stopping(verb, metadata, seen)
         case "escalate":
             return forms.EscalateForm(ref=Ref.read(metadata), reason=seen.text("reason", required=False))
         case "resolve":
             note = seen.text("note", required=False)
             return forms.ResolveForm(ref=Ref.read(metadata), note=note, force=seen.ticked("force"))
-        case "freeze":
-            return _freeze(seen)
         case "unfreeze":
             system, component = where(seen, "where")
             return forms.UnfreezeForm(system=system, component=component)
@@ -169,10 +166,21 @@ def _edit(metadata: str, seen: Typed) -> forms.EditForm:
     return forms.EditForm(ref=Ref.read(about["ref"]), arguments=arguments, reason=seen.text("reason"))
 
 
-def _freeze(seen: Typed) -> forms.FreezeForm:
-    system, component = where(seen, "where")
-    for_ms = None if seen.choice("for") == FOREVER else seen.duration("for", MAX_FREEZE_MS)
-    return forms.FreezeForm(system=system, component=component, reason=seen.text("reason"), for_ms=for_ms)
+def _stopping(verb: str, metadata: str, seen: Typed) -> forms.HoldForm | forms.FreezeForm:
+    match verb:
+        case "hold":
+            for_ms, reason = seen.duration("for", MAX_HOLD_MS), seen.text("reason", required=False)
+            return forms.HoldForm(ref=Ref.read(metadata), for_ms=for_ms, reason=reason)
+        case "freeze":
+            system, component = where(seen, "where")
+            lasting = None if seen.choice("for") == FOREVER else seen.duration("for", MAX_FREEZE_MS)
+            return forms.FreezeForm(system=system, component=component, reason=seen.text("reason"), for_ms=lasting)
+    about = carried(metadata)
+    lasting, reason = None if about["for"] is None else int(about["for"]), str(about["reason"])
+    if verb == "hold:confirm":
+        return forms.HoldForm(ref=Ref.read(about["ref"]), for_ms=lasting or 0, reason=reason, confirmed=True)
+    system, component = map(str, about["on"])
+    return forms.FreezeForm(system=system, component=component, reason=reason, for_ms=lasting, confirmed=True)
 
 
 def _silence(seen: Typed) -> forms.SilenceForm:

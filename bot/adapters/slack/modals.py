@@ -90,7 +90,7 @@ def hold(ref: Ref, reason: str = "") -> dict[str, Any]:
         _for_how_long(HOLDS, initial=HOLDS[2]),
         _why("Why", "", required=False, initial=reason),
     ]
-    return _about("hold", ref, "Hold the ladder", blocks, submit="Hold")
+    return _about("hold", ref, "Hold the ladder", blocks, submit="Show what waits")
 
 
 def escalate(ref: Ref, next_called: str = "") -> dict[str, Any]:
@@ -127,7 +127,7 @@ def freeze(
         _why("Why", "Shown wherever somebody meets the freeze."),
         chosen("for", "For how long", until, initial=FOREVER if for_ms is None else spell(for_ms)),
     ]
-    return view(action_id("freeze"), "Freeze automation", blocks, submit="Freeze")
+    return view(action_id("freeze"), "Freeze automation", blocks, submit="Show what stops")
 
 
 def unfreeze(frozen: Mapping[str, str], where: str = "") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Called by `listeners` once it is known who sent it. A form with something wrong stays open and says what, field by
 field; an order that is refused says why in the modal's place; one that would act is shown first (`run`,
-`arm`, `silence`).
+`arm`, `silence`), and so is what a freeze or a hold would stop.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bot.adapters.slack import editing, forms, modals, run_modals
 from bot.adapters.slack.arming import before_arming, is_as_shown
 from bot.adapters.slack.members import Known
 from bot.adapters.slack.person import Answer, Deed, Errors, Show, changed, problem, refused, said, told
+from bot.adapters.slack.stopping import before_stopping
 from bot.core.action import Catalogue
 from bot.errors import AndonError, InputError
 
@@ -56,6 +57,8 @@ class Submissions:
                 return await self._edit(who, form, deed)
             case forms.ArmForm(on=True) if not is_as_shown(self._services, form):
                 return await before_arming(self._services, deed.order(who), form.policy, form.system)
+            case forms.FreezeForm(confirmed=False) | forms.HoldForm(confirmed=False):
+                return await before_stopping(self._services, deed.order(who), form)
         outcomes = await self._outcomes(who, form, deed)
         words = said(outcomes)
         if refused(outcomes):

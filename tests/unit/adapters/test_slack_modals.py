@@ -261,6 +261,8 @@ def test_what_is_not_ours_is_refused() -> None:
     for callback, metadata in (
         ("andon:nothing", ""), ("elsewhere", ""), ("andon:deny", "x"), ("andon:run:confirm", "{"), ("andon:edit", "[]"),
         ("andon:edit", "{}"), ("andon:run:confirm", '{"on": 1}'), ("andon:silence:confirm", '{"matchers": 1}'),
+        ("andon:freeze:confirm", ""), ("andon:freeze:confirm", '{"on": ["s"], "for": null, "reason": ""}'),
+        ("andon:hold:confirm", '{"ref": "inc-1||", "for": "x", "reason": ""}'), ("andon:hold:confirm", '{"for": 1}'),
     ):  # fmt: skip
         with pytest.raises(InputError):
             modals.read(callback, metadata, said(reason="r"))
