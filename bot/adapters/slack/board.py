@@ -24,12 +24,15 @@ from bot.adapters.slack.jobs import Job, Scene, jobs
 from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.pacing import Pace
 from bot.adapters.slack.placing import SETTLE_MS, Placer, Slack
-from bot.adapters.slack.reach import ALARM_S, ASIDE_S, PUT_OFF, PUT_OFF_S, STUCK, STUCK_FIX, Reach
+from bot.adapters.slack.reach import ALARM_S, ASIDE_S
+from bot.adapters.slack.refusals import Refusals
 from bot.adapters.slack.scenery import Scenery
 from bot.adapters.slack.shelf import Placed, Shelf, card_name, digest_name, subject
 from bot.adapters.slack.showing import Hands, Show
 from bot.adapters.slack.sights import Brief, Drawing
+from bot.adapters.slack.standing import Standing
 from bot.adapters.slack.storm import STORM_CARDS, STORM_WITHIN_MS, Storm, weather
+from bot.adapters.slack.taken import Taken
 from bot.adapters.slack.tidying import tidy
 from bot.core.words import AggregateId, Millis
 from bot.engine.alarms import Alarms
@@ -48,11 +51,7 @@ LOOK_COST_S: Final = 0.005  # pause after each record that was drawn: a fifth of
 BRIEF_COST_S: Final = 0.00004  # pause for each incident and line that a round weighs: 40 ms with a thousand
 SHORTEST_S: Final = 0.005  # between two rounds: others want the loop too
 AGAIN_S: Final = 2.0  # after a store that did not answer
-SKIP_S: Final = 60.0  # a message that cannot be drawn or is refused is tried again after that
-ELSEWHERE: Final = frozenset(  # Slack's words for a channel that takes nothing from us
-    {"channel_not_found", "is_archived", "not_in_channel", "restricted_action", "restricted_action_read_only_channel"}
-)
-ANEW: Final = frozenset({"thread_not_found", "message_not_found", "cant_update_message", "edit_window_closed"})
+SKIP_S: Final = 60.0  # a message that cannot be drawn is tried again after that
 
 log = structlog.get_logger(__name__)
 
@@ -79,18 +78,18 @@ class Board:
     ) -> None:  # fmt: skip
         """`channel`: the default one. `home`: the shard that hears of alarms. `nonce`: something new at each call."""
         self._manner = manner if manner is not None else Manner()
-        self._shelf, self._slack, self._clock, self._pace, self._replica = shelf, slack, clock, pace, replica
+        self._shelf, self._clock, self._pace, self._replica = shelf, clock, pace, replica
+        self._slack = Taken(slack)
         self._drawing = drawing
-        self.reach = Reach(alarms, home)
-        self._jam = Reach(alarms, home, name=PUT_OFF, lacks="Slack has only put messages off", after_s=PUT_OFF_S)
-        self._memory = Reach(alarms, home, name=STUCK, lacks="the store has not kept the Slack board", fix=STUCK_FIX)
-        self.channels = Channels(slack, channel)
-        self.placer = Placer(shelf, slack, clock, nonce, settle_ms=self._manner.settle_ms)
+        self.reach = Standing(alarms, home, channel)
+        self.channels = Channels(self._slack, channel)
+        self.placer = Placer(shelf, self._slack, clock, nonce, settle_ms=self._manner.settle_ms)
         self.scenery = Scenery(
             store=store, shards=shards, shelf=shelf, drawing=drawing, channels=self.channels,
             outcomes=Outcomes(store, clock), links=self._link,
             carded=lambda one: self._has_card(*one),
         )  # fmt: skip
+        self._refusals = Refusals(self.reach, self.channels, self.scenery, self.placer)
         self._show = Show(
             Hands(
                 store=store, shelf=shelf, clock=clock, drawing=drawing, scenery=self.scenery, placer=self.placer,
@@ -159,7 +158,7 @@ class Board:
 
     async def _stand_aside(self, now: float) -> None:
         """Slack may be away for this replica alone: for a lease's time another one may try; then this one again."""
-        if self.leading and self.reach.away(now, ASIDE_S) and now >= self._aside_until + ALARM_S:
+        if self.leading and self.reach.slack.away(now, ASIDE_S) and now >= self._aside_until + ALARM_S:
             log.warning("slack_board_stands_aside", replica=self._replica, standing=self.reach.standing)
             self._leads_until = 0.0
             self._aside_until = now + self._manner.lease_ms / 1000
@@ -227,18 +226,17 @@ class Board:
         await self._look(now)
         todo = [job for job in self._jobs(now) if job.channel]
         now = self._seconds()
-        if not todo:
-            await self._memory.worked(now)
+        await self.reach.weigh(todo, now)
         soon = self._sweep_at - now
         if self.scenery.unseen:
             soon = min(soon, max(0.0, self._look_at - now))
-        if todo and self.reach.until > now:
-            return min(soon, self.reach.until - now)
+        if todo and self.reach.slack.until > now:
+            return min(soon, self.reach.slack.until - now)
         picked: dict[str, Job] = {}
         for job in todo:
             wait = max(
                 self._pace.wait(job.method, job.channel, now), (job.due - self._clock.now()) / 1000,
-                self._skipped.get(job.name, 0.0) - now,
+                self._skipped.get(job.name, 0.0) - now, self._shut_until(job.channel) - now,
             )  # fmt: skip
             if wait > 0:
                 soon = min(soon, wait)
@@ -280,21 +278,29 @@ class Board:
 
     async def _ask_slack(self, now: float) -> None:
         """What must be known of Slack before anything is shown, and whether it is there at all."""
-        if now < self.reach.until:
+        if now < self.reach.slack.until:
             return
         try:
-            quiet = self.reach.worked_at is None or now - self.reach.worked_at >= PROBE_S
+            slack = self.reach.slack
+            quiet = slack.failing or slack.worked_at is None or now - slack.worked_at >= PROBE_S
             if not self.placer.workspace_url or quiet:
                 self.placer.workspace_url = str((await self._slack.probe()).get("url", ""))
-                await self.reach.worked(self._seconds())
-            await self.channels.look(now)
-            if not self.channels.home():
-                self.reach.failed(f"it has no channel {self.channels.default} that the bot can see", now)
+                await self.reach.answered(self._seconds())
+            await self._find_channels(now)
         except SlackThrottledError:
             pass
         except DeliveryError as error:
-            self.reach.failed(str(error), self._seconds())
-        await self.reach.judge(self._seconds())
+            self.reach.slack.failed(str(error), self._seconds(), writing=False)
+
+    async def _find_channels(self, now: float) -> None:
+        """Ids by name. A Slack that does not list them is well all the same: they may be configured by id."""
+        missing = f"the bot sees no channel {self.channels.default}"
+        try:
+            await self.channels.look(now)
+        except SlackRefusedError as error:
+            log.warning("slack_channels_not_listed", code=error.code)
+            missing = str(error)
+        await self.reach.housed(self.channels.home(), missing, now)
 
     def _jobs(self, now: float) -> list[Job]:
         storms = self._storms()
@@ -336,22 +342,21 @@ class Board:
         """One job; whatever becomes of it, the others go on."""
         if not self.leading:
             return
+        self._slack.begin(job.channel)
         try:
             await self._show.do(job)
-            await self.reach.worked(self._seconds())
-            await self._memory.worked(self._seconds())
-            await self._jam.worked(self._seconds())
+            await self.reach.memory.worked(self._seconds())
+            if self._slack.heard(job.channel):
+                await self.reach.slack.worked(self._seconds())
         except SlackThrottledError as error:
             log.info("slack_throttled", kind=job.kind, seconds=error.seconds)
-            self._jam.failed(str(error), self._seconds())
-            await self._jam.judge(self._seconds())
+            self.reach.put_off(job, str(error), self._seconds())
             self._skipped[job.name] = self._seconds() + min(error.seconds, SKIP_S)  # look-ups have no pace of their own
         except SlackRefusedError as error:
             await self._refused(job, error)
         except DeliveryError as error:
             log.warning("slack_unreachable", kind=job.kind, problem=str(error))
-            self.reach.failed(str(error), self._seconds())
-            await self.reach.judge(self._seconds())
+            self.reach.slack.failed(str(error), self._seconds())
         except StoreError as error:
             log.warning("slack_shelf_unavailable", kind=job.kind, problem=str(error))
             self._skipped[job.name] = self._seconds() + AGAIN_S
@@ -359,33 +364,23 @@ class Board:
         except Exception:  # supervision point: a record that cannot be drawn must not stop the board
             log.exception("slack_job_failed", kind=job.kind, name=job.name)
             self._skipped[job.name] = self._seconds() + SKIP_S
+        if self._slack.took(job.channel):
+            await self.reach.took(job, self.channels.home(), self._seconds())
 
     async def _refused(self, job: Job, error: SlackRefusedError) -> None:
-        """Slack says no: to this channel, to this message, or to us."""
-        log.warning("slack_refused", kind=job.kind, name=job.name, code=error.code)
-        now = self._seconds()
-        if error.code in ELSEWHERE:
-            self.channels.shun(job.channel, now)
-            self.scenery.nudge(
-                [subject(*one) for one, brief in self.scenery.briefs.items() if brief.channel == job.channel]
-            )
-            gone = self.placer.places.get(card_name(*job.subject))
-            await self.placer.drop(
-                [job.name, *([gone.name] if gone is not None and gone.channel == job.channel else [])]
-            )
-            if job.channel == self.channels.home():
-                self.reach.failed(str(error), now)
-        elif error.code in ANEW:
-            await self.placer.drop([job.name, card_name(*job.subject)])
-        else:
-            self._skipped[job.name] = now + AGAIN_S
-            self.reach.failed(str(error), now)
-        await self.reach.judge(now)
+        try:
+            self._skipped[job.name] = await self._refusals.met(job, error, self._seconds())
+        except StoreError as lost:
+            self._skipped[job.name] = self._seconds() + AGAIN_S
+            await self._forgetful(lost)
+
+    def _shut_until(self, channel: str) -> float:
+        return self.reach.home.until if channel == self.channels.home() else 0.0
 
     async def _forgetful(self, error: StoreError) -> None:
         """The shelf or the store did not do its part; when that lasts, people are told: Slack itself is well."""
-        self._memory.failed(str(error), self._seconds())
-        await self._memory.judge(self._seconds())
+        self.reach.memory.failed(str(error), self._seconds())
+        await self.reach.memory.judge(self._seconds())
 
     def _link(self, name: str) -> str:
         placed = self.placer.places.get(name)

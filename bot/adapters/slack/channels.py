@@ -2,6 +2,7 @@
 
 Used by `scenery` for every incident and line. Slack takes names for posting only, and edits and look-ups by id; a name
 that the bot cannot see, or a channel that refuses it, falls back to `slack.channel` of andon.yaml: nothing is unheard.
+A channel that refuses may have been replaced under its name, so the names are read again.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Channels:
         self._looked: float | None = None
         self._shunned: dict[str, float] = {}  # id -> until
         self._unknown: dict[str, None] = {}
+        self._doubted = False  # a channel refused since the last look
+        self._home_doubted = False
 
     @property
     def default(self) -> str:
@@ -53,17 +56,24 @@ class Channels:
         return found
 
     def shun(self, channel: str, now: float) -> None:
-        """This channel refused: the default one takes its messages for a while."""
-        if channel != self.home():
-            log.warning("slack_channel_refused", channel=channel, instead=self._default)
-            self._shunned[channel] = now + SHUNNED_S
+        """This channel refused: its name may mean another one now, and the default one has its messages for a while."""
+        self._doubted = True
+        if channel == self.home():
+            self._home_doubted = True
+            return
+        log.warning("slack_channel_refused", channel=channel, instead=self._default)
+        self._shunned = {each: until for each, until in self._shunned.items() if until > now}
+        self._shunned[channel] = now + SHUNNED_S
 
     async def look(self, now: float) -> None:
-        """Ask Slack for the list, when a name was not found and the last look is a while ago. DeliveryError."""
-        missing = not self.home() or self._unknown or self._looked is None
-        if missing and (self._looked is None or now - self._looked >= REFRESH_S or not self.home()):
+        """Ask Slack for the list, when it may say something new and the last look is a while ago. DeliveryError."""
+        home = self.home()
+        urgent = not home or self._home_doubted or self._looked is None
+        if urgent or ((self._unknown or self._doubted) and now - (self._looked or 0.0) >= REFRESH_S):
             self._ids = dict(await self._slack.channels())
-            self._looked = now
+            if home:  # archived, it is not in the list; it is known until its name means another one
+                self._ids.setdefault(self._default.removeprefix("#"), home)
+            self._looked, self._doubted, self._home_doubted = now, False, False
             self._unknown = {name: None for name in self._unknown if not self._id(name)}
 
     def _id(self, name: str) -> str:
