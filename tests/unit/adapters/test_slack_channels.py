@@ -243,6 +243,10 @@ async def test_what_slack_put_off_and_nobody_waits_for_any_more_is_not_told() ->
         await stage.commit(incident())
         await asyncio.sleep(240)
         assert stage.wall.throttled == 1
+        await asyncio.sleep(10)
+        await stage.commit(replace(incident(), why="much later"))
+        await asyncio.sleep(60)
+        assert stage.wall.throttled == 2
         assert "firing" not in await statuses(stage, PUT_OFF)
         stage.end()
 
