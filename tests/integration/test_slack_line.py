@@ -106,6 +106,22 @@ async def test_a_policy_is_shown_before_it_is_armed(line: Line) -> None:
     assert target.armed["var-breach"].by == "demo-approver"
 
 
+async def test_a_form_lifts_only_the_freeze_that_it_showed(line: Line) -> None:
+    """Whoever left it open for an hour does not lift what somebody froze since, for another reason."""
+    await line.command(ONCALL, f"freeze {SYSTEM} a bad release")
+    form = await line.opened(ONCALL, "unfreeze")
+    (chosen,) = re.findall(r"'value': '(\S+)'", str(form.body["blocks"][-1]["element"]["options"]))
+    await line.command(SECOND, f"unfreeze {SYSTEM}")
+    await line.command(APPROVER, f"freeze {SYSTEM} the exchange is down")
+    await line.slack.people.submit(ONCALL, form.id, {"where": chosen})
+    told = line.slack.people.modal(ONCALL)
+    assert told is not None
+    assert "frozen anew since this form was opened, by demo-approver: the exchange is down" in shown(told)
+    target = (await line.services.store.load(SYSTEM, [SYSTEM_TARGET]))[SYSTEM_TARGET].record
+    assert isinstance(target, Target)
+    assert target.freeze is not None
+
+
 async def test_a_form_that_comes_too_late_is_told_in_words(line: Line) -> None:
     """Slack opens a form for three seconds; whoever waited longer is not left without any answer."""
     line.slack.faults.failing = {"views.open": "expired_trigger_id"}

@@ -15,18 +15,18 @@ from typing import Any, Final
 from bot.adapters import http_cards
 from bot.adapters.desk import Desk
 from bot.adapters.http_cards import Card
-from bot.adapters.http_lookup import Found, find_incident, targets_of
+from bot.adapters.http_lookup import Found, find_incident
 from bot.adapters.http_services import Services
 from bot.adapters.slack import editing, modals
 from bot.adapters.slack.blocks import message, section
 from bot.adapters.slack.enquiries import shown
+from bot.adapters.slack.freezes import frozen
 from bot.adapters.slack.members import Known
 from bot.adapters.slack.person import Answer, Deed, Show, Tell, said, told
 from bot.adapters.slack.phrases import plain_step
 from bot.adapters.slack.shapes import Ref, Verb
 from bot.adapters.slack.text import escape
 from bot.core.incident_end import next_call
-from bot.core.words import SYSTEM_TARGET
 from bot.errors import AndonError, InputError
 
 _PLACE: Final = "|"  # between system and component
@@ -45,7 +45,7 @@ class Clicks:
             case "freeze":
                 return Show(modals.freeze(self._services.shards, self._services.components(), value or _PLACE))
             case "unfreeze":
-                return Show(modals.unfreeze(await self._frozen(), value))
+                return Show(modals.unfreeze(await frozen(self._services), value))
             case "run" | "silence" | "refresh" | "show":
                 return None  # `listeners` has the others answer these
         ref = Ref.read(value)
@@ -114,13 +114,3 @@ class Clicks:
         if card is None or (card["approval"], card["digest"]) != (ref.approval, ref.digest):
             return found, None
         return found, card
-
-    async def _frozen(self) -> dict[str, str]:
-        """Where automation is off (`SYSTEM|COMPONENT`), and by whom and why."""
-        frozen: dict[str, str] = {}
-        for shard in self._services.shards:
-            for aggregate, target in (await targets_of(self._services, shard)).items():
-                if target.freeze is not None:
-                    component = "" if aggregate == SYSTEM_TARGET else aggregate.removeprefix("target:")
-                    frozen[f"{shard}{_PLACE}{component}"] = f"{target.freeze.by}: {target.freeze.reason}"
-        return frozen

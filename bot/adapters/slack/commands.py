@@ -24,6 +24,7 @@ from bot.adapters.slack import answers, arm_modals, asks, decision_card, editing
 from bot.adapters.slack.arming import before_arming
 from bot.adapters.slack.enquiries import Enquiries
 from bot.adapters.slack.forms import RunChoice, RunForm, SilenceForm
+from bot.adapters.slack.freezes import frozen
 from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.person import Show, Tell, told
 from bot.adapters.slack.phrases import plain_step
@@ -161,9 +162,7 @@ class Commands:
                 )
                 return _came(f"freeze {_where(place)}", outcomes)
             case asks.Unfreeze(place=None):
-                view = await self._at.enquiries.look(order.person)
-                frozen = {where: f"{f.by}: {f.reason}" for system in view.systems for where, f in system.frozen}
-                return Show(modals.unfreeze(frozen))
+                return Show(modals.unfreeze(await frozen(services)))
             case asks.Unfreeze(place=asks.Place() as place):
                 outcomes = await desk.unfreeze(order, system=place.system, component=place.component)
                 return _came(f"unfreeze {_where(place)}", outcomes)

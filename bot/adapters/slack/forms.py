@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from bot.adapters.slack.shapes import Ref
+from bot.core.ids import digest
 from bot.core.words import Millis
 
 
@@ -94,10 +95,16 @@ class FreezeForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfreezeForm:
-    """Automation on again, there."""
+    """Automation on again, there. `seen`: the mark of the freeze that was chosen."""
 
     system: str
     component: str
+    seen: str
+
+
+def mark(why: str) -> str:
+    """Tells one freeze from the next at the same place, by whose it is and why."""
+    return digest(why)[:8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,8 +113,9 @@ def read(callback: str, metadata: str, seen: Typed) -> forms.Form:
             note = seen.text("note", required=False)
             return forms.ResolveForm(ref=Ref.read(metadata), note=note, force=seen.ticked("force"))
         case "unfreeze":
-            system, component = where(seen, "where")
-            return forms.UnfreezeForm(system=system, component=component)
+            at, _, shown = seen.must_choose("where").rpartition("|")
+            system, _, component = at.partition("|")
+            return forms.UnfreezeForm(system=system, component=component, seen=shown)
         case "arm" | "arm:confirm" | "disarm" as verb:
             return _arm(verb, metadata, seen)
         case "silence":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.adapters.slack import modal_reading, run_modals
-from bot.adapters.slack.forms import FieldErrors, Form, SilenceForm
+from bot.adapters.slack.forms import FieldErrors, Form, SilenceForm, mark
 from bot.adapters.slack.inputs import Choice, chosen, chosen_of, number, small, ticked, typed, view, words
 from bot.adapters.slack.modal_reading import FOREVER, MAX_MATCHERS, MAX_WORDS, Typed
 from bot.adapters.slack.run_modals import place
@@ -134,10 +134,11 @@ def unfreeze(frozen: Mapping[str, str], where: str = "") -> dict[str, Any]:
     """Automation on again. `frozen`: `SYSTEM|COMPONENT` -> by whom and why; `where` is the one that is meant."""
     if not frozen:
         return told("Unfreeze", "Nothing is frozen.")
-    choices = [Choice(f"{place(where)} — {why}", where) for where, why in frozen.items()]
+    choices = {at: Choice(f"{place(at)} — {why}", f"{at}|{mark(why)}") for at, why in frozen.items()}
+    meant = choices.get(where) or (next(iter(choices.values())) if len(choices) == 1 else None)
     blocks = [
         words("What was denied meanwhile does not start by itself."),
-        chosen("where", "Which freeze", choices, initial=choices[0].value if len(choices) == 1 else where),
+        chosen("where", "Which freeze", [*choices.values()], initial=meant.value if meant is not None else ""),
     ]
     return view(action_id("unfreeze"), "Unfreeze automation", blocks, submit="Unfreeze")
 

@@ -20,6 +20,7 @@ from bot.adapters.http_lookup import find_incident
 from bot.adapters.http_services import Services
 from bot.adapters.slack import editing, forms, modals, run_modals
 from bot.adapters.slack.arming import before_arming, is_as_shown
+from bot.adapters.slack.freezes import must_be_as_shown
 from bot.adapters.slack.members import Known
 from bot.adapters.slack.person import Answer, Deed, Errors, Show, changed, problem, refused, said, told
 from bot.adapters.slack.stopping import before_stopping
@@ -88,6 +89,7 @@ class Submissions:
             case forms.ArmForm(system=system, policy=policy, on=on):
                 return await (desk.arm if on else desk.disarm)(order, policy, system=system)
             case forms.UnfreezeForm(system=system, component=component):
+                await must_be_as_shown(self._services, form)
                 return await desk.unfreeze(order, system=system, component=component)
             case _:
                 raise InputError("form", "is none that can be sent")
