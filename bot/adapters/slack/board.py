@@ -294,7 +294,7 @@ class Board:
 
     async def _find_channels(self, now: float) -> None:
         """Ids by name. A Slack that does not list them is well all the same: they may be configured by id."""
-        missing = f"the bot sees no channel {self.channels.default}"
+        missing = f"the bot is in no channel {self.channels.default}"
         try:
             await self.channels.look(now)
         except SlackRefusedError as error:

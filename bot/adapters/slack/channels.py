@@ -1,7 +1,7 @@
 """Which channel a name means: ids by name, and the default channel for what cannot be posted where it belongs.
 
 Used by `scenery` for every incident and line. Slack takes names for posting only, and edits and look-ups by id; a name
-that the bot cannot see, or a channel that refuses it, falls back to `slack.channel` of andon.yaml: nothing is unheard.
+of no channel that the bot is in, or a channel that refuses, falls back to `slack.channel` of andon.yaml: nothing is unheard.
 A channel that refuses may have been replaced under its name, so the names are read again.
 """
 
@@ -14,7 +14,7 @@ import structlog
 
 from bot.adapters.slack.placing import Slack
 
-REFRESH_S: Final = 60.0  # between two looks at the list while a name is missing; conversations.list is tier 2
+REFRESH_S: Final = 60.0  # between two looks at the list while a name is missing: somebody may have invited the bot
 SHUNNED_S: Final = 300.0  # a channel that refused is tried again after that
 MAX_UNKNOWN: Final = 1_000  # names told about once each
 _ID: Final = re.compile(r"[CGD][A-Z0-9]{6,}")
