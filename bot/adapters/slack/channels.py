@@ -1,7 +1,7 @@
 """Which channel a name means: ids by name, and the default channel for what cannot be posted where it belongs.
 
 Used by `scenery` for every incident and line. Slack takes names for posting only, and edits and look-ups by id; a name
-of no channel that the bot is in, or a channel that refuses, falls back to `slack.channel` of andon.yaml: nothing is unheard.
+of no channel that the bot is in, or one that refuses, falls back to `slack.channel` of andon.yaml: nothing is unheard.
 A channel that refuses may have been replaced under its name, so the names are read again.
 """
 
