@@ -96,7 +96,7 @@ async def test_two_people_say_yes_in_slack_and_one_request_leaves(desk: SlackDes
     over = await screen.question(incident, "pproved")
     assert not buttons(over) & {"approve", "deny", "edit"}
     await screen.click(ONCALL, over, "approve", version=0)  # from a client that is behind
-    await screen.only_for(ONCALL, "nothing waits for a decision here")
+    await screen.only_for(ONCALL, "nothing waits for a decision here", "approved by demo-approver, demo-second")
     assert len(await desk.requests(HALT, "granted")) == 1
     await screen.card(incident, "mitigated")
 

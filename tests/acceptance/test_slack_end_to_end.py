@@ -123,8 +123,8 @@ async def test_t2_a_safer_cut_is_ordered_in_slack_and_the_halt_denied() -> None:
 
 
 async def test_t2_silence_is_no_yes_and_old_buttons_are_dead() -> None:
-    """Nobody answers: nothing is cut, people are called, a click that comes late changes nothing; then somebody takes
-    it, mends it by hand and resolves it."""
+    """Nobody answers: nothing is cut, people are called, a click that comes late changes nothing; then somebody holds
+    the halt back, calls the next people, takes it and mends it by hand."""
     async with open_floor(HastyFloor) as floor:
         screen = floor.screen
         await floor.inject_var("BTC-USD", 2.5)
@@ -135,10 +135,26 @@ async def test_t2_silence_is_no_yes_and_old_buttons_are_dead() -> None:
         await screen.only_for(ONCALL, "nothing waits for a decision here")
         await screen.card(incident, "NEEDS A PERSON", "Paged", "pm, <https://pager.example/oncall|trading-oncall>")
         assert (await floor.kelly(), await floor.effects()) == (0.25, [])
+        await _hold_and_call(screen, incident)
         await screen.click(ONCALL, await screen.card(incident), "take")
         await screen.card(incident, "in a person's hands", "demo-oncall")
         await floor.desk_restores()
         await screen.card(incident, "esolved")
+
+
+async def _hold_and_call(screen: Screen, incident: str) -> None:
+    """The halt is held back for half an hour, and those are called now who would have been with it."""
+    await screen.click(ONCALL, await screen.card(incident), "hold")
+    modal = await screen.modal(ONCALL, "The ladder's own actions wait")
+    assert await screen.send(ONCALL, modal, **{"for": "30m", "reason": "we hedge by hand"}) == {}
+    modal = await screen.modal(ONCALL, "What these run would wait", "run trading.halt")
+    assert await screen.send(ONCALL, modal) == {}
+    await screen.told(incident, "demo-oncall holds trading.halt for 1800 s: we hedge by hand")
+    await screen.click(ONCALL, await screen.card(incident, "actions are held until"), "escalate")
+    modal = await screen.modal(ONCALL, "cro is paged now")
+    assert await screen.send(ONCALL, modal, reason="the hedge is slow") == {}
+    await screen.told(incident, "escalated by demo-oncall: the hedge is slow; paged cro")
+    await screen.card(incident, "Paged", "cro")
 
 
 async def _branch(floor: AskingFloor, incident: str) -> str:
@@ -178,7 +194,8 @@ async def test_t1_the_router_is_paused_by_itself_and_goes_on_by_a_yes_in_slack()
 
 
 async def test_t3_a_slow_redis_is_failed_over_by_a_yes_in_slack() -> None:
-    """Before and after stand on the card; after the yes the sequence goes on; the thread tells it in order."""
+    """Before and after stand on the card; after the yes the thread tells what was done; then somebody takes it over
+    and resolves it on the card, though an alert may still fire."""
     async with open_floor(SlowRedisInSlack, cooldown="1s") as floor:
         screen = floor.screen
         await floor.slow()
@@ -189,3 +206,11 @@ async def test_t3_a_slow_redis_is_failed_over_by_a_yes_in_slack() -> None:
         await screen.type(ONCALL, "/andon incidents", channel=OPS)
         await screen.only_for(ONCALL, "redis-latency")
         assert await floor.epoch() == 1
+        await screen.click(ONCALL, await screen.card(incident), "take")
+        card = await screen.card(incident, "in a person's hands", "demo-oncall")
+        await screen.click(ONCALL, card, "resolve")
+        modal = await screen.modal(ONCALL, "What it was, and what ended it")
+        assert await screen.send(ONCALL, modal, note="a stuck script on the old primary", force=["yes"]) == {}
+        over = await screen.card(incident, "resolved by demo-oncall: a stuck script on the old primary")
+        assert not buttons(over) & {"take", "hold", "escalate", "resolve"}
+        await screen.told(incident, "is primary", "demo-oncall has it", "resolved by demo-oncall")
