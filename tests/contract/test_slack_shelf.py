@@ -18,7 +18,17 @@ from bot.adapters.redis_link import RedisLink
 from bot.adapters.seal import Sealer
 from bot.adapters.slack import redis_shelf, shelf_twin
 from bot.adapters.slack.redis_shelf import RedisShelf
-from bot.adapters.slack.shelf import MAX_LINE, Line, Placed, Posting, Shelf, incident_of, stray_name
+from bot.adapters.slack.shelf import (
+    MAX_LINE,
+    Line,
+    Placed,
+    Posting,
+    Shelf,
+    incident_of,
+    lost_name,
+    read_lost,
+    stray_name,
+)
 from bot.adapters.slack.shelf_twin import MemoryShelf
 from bot.errors import StoreUnavailable
 from bot.testing import FakeClock
@@ -166,7 +176,9 @@ async def test_what_is_to_be_drawn_once_more_is_known_to_the_next_leader(bench: 
     card = await bench.shelf.put(Placed(name="card:core|inc-1", channel="C1", ts="1.1", again=30_000))
     double = await bench.shelf.put(Placed(name=stray_name("C1", "1.2"), channel="C1", ts="1.2"))
     assert dict(await bench.other.places()) == {"card:core|inc-1": card, "stray:C1|1.2": double}
-    assert incident_of("stray:C1|1.2") is None
+    lost = lost_name("card:core|inc-1", "n1")
+    assert read_lost(lost) == ("card:core|inc-1", "n1")
+    assert [incident_of(name) for name in ("stray:C1|1.2", lost)] == [None, None]
 
 
 @pytest.mark.parametrize("bench", ["valkey"], indirect=True)

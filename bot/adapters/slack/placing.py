@@ -2,8 +2,8 @@
 
 Used by `showing` for everything that is posted. Before a post the shelf is told that it is about to happen; afterwards,
 where it stands. Whoever finds a mark without a place waits until the call it belongs to is surely over, looks for the
-message by its metadata, and posts only when it is not there. Whoever comes back after somebody else went on without
-them takes their own message back. So there is one card, at worst for a moment two.
+message by its metadata (the very post: `nonce`), and posts only when it is not there. Whoever comes back after somebody
+else went on without them takes their own message back. So there is one card, at worst for a moment two.
 
 Before an edit the shelf is told too. One of which nobody knows what became may be done by Slack after those that follow
 it: when it is surely over, the message is drawn once more (`revisit`, after every sweep).
@@ -19,7 +19,7 @@ import structlog
 
 from bot.adapters.slack.api import CALL_SECONDS, SlackRefusedError, SlackThrottledError
 from bot.adapters.slack.shapes import Message
-from bot.adapters.slack.shelf import Placed, Posting, Shelf, incident_of, stray_name, subject
+from bot.adapters.slack.shelf import Placed, Posting, Shelf, incident_of, lost_name, read_lost, stray_name, subject
 from bot.core.words import JsonText, Millis
 from bot.engine.ports import Clock
 from bot.errors import DeliveryError, DeliveryUncertain, StoreError
@@ -35,7 +35,6 @@ TRIES: Final = 3  # at a place that others write too
 GONE: Final = frozenset({"message_not_found", "channel_not_found"})  # Slack's words for what cannot stand there
 KINDS: Final = ("card:", "question:", "digest:", "stray:")  # places that another replica may have to be told of
 SHORT: Final = frozenset({"thread", "words"})  # messages that are only said: kept until what they told is noted
-BY_NONCE: Final = frozenset({"thread", "digest"})  # whose name several messages bear
 
 log = structlog.get_logger(__name__)
 
@@ -133,6 +132,8 @@ class Placer:
         except DeliveryError:
             await self._keep(replace(marked, posting=None))
             raise
+        if self._clock.now() - mark.at >= self._settle_ms:  # another replica may have thought it lost
+            await self.drop([lost_name(want.name, mark.nonce)])
         stood = await self._keep(replace(self._standing(marked, ts), look=want.look))
         if stood is None:
             await self._take_back(want, ts)
@@ -145,11 +146,20 @@ class Placer:
         if placed.posting is not None:
             if self.due(placed.name) > self._clock.now():
                 return None
-            found = await self._found(placed, placed.posting)
+            found = await self._found(placed, placed.posting.at, placed.posting.nonce)
             if found:
-                return await self._keep(self._standing(placed, found))
+                return await self._noted(self._standing(placed, found))
+            if placed.posting.nonce:  # Slack may do it yet: then that is the one too many
+                lost = replace(placed, name=lost_name(placed.name, placed.posting.nonce), posting=None, revision=0)
+                await self._keep(replace(lost, again=placed.posting.at + LATE_MS))
         await self.drop([placed.name])
         return None
+
+    async def _noted(self, standing: Placed) -> Placed | None:
+        kept = await self._keep(standing)
+        if kept is None and standing.name not in self.places and standing.name.partition(":")[0] in SHORT:
+            kept = self.places[standing.name] = standing  # who posted it came back, and noted that it was said
+        return kept
 
     def link(self, placed: Placed) -> str:
         """The address of a message, as Slack makes them; "" while the workspace's own is not known."""
@@ -226,10 +236,9 @@ class Placer:
         if there is not None:
             self.places[name] = there
 
-    async def _found(self, kept: Placed, posting: Posting) -> str:
-        """Where the message stands that was marked; "" when it is not there."""
-        nonce = posting.nonce if kept.name.partition(":")[0] in BY_NONCE else ""
-        oldest = max(0.0, (posting.at - CLOCKS_APART_MS) / 1_000)
+    async def _found(self, kept: Placed, at: Millis, nonce: str) -> str:
+        """Where the message stands that was marked then; "" when it is not there."""
+        oldest = max(0.0, (at - CLOCKS_APART_MS) / 1_000)
         where = kept.channel
         try:
             return await self._slack.find(where, name=kept.name, nonce=nonce, oldest=oldest, thread=kept.thread)
@@ -258,8 +267,9 @@ class Placer:
     async def _remove(self, stray: Placed) -> bool:
         """Take a double back. Whether Slack can be asked for the next one at once."""
         try:
-            if not self._stays(stray):
-                await self._slack.delete(stray.channel, stray.ts)
+            ts = stray.ts or await self._lost(stray)
+            if ts and not self._stays(stray.channel, ts):
+                await self._slack.delete(stray.channel, ts)
         except SlackRefusedError as error:
             if error.code not in GONE:
                 log.warning("slack_double_stays", name=stray.name, code=error.code)
@@ -273,29 +283,33 @@ class Placer:
         await self.drop([stray.name])
         return True
 
-    def _stays(self, stray: Placed) -> bool:
+    async def _lost(self, stray: Placed) -> str:
+        """Where a post stands that came after it was looked for; "" when it never came, or nobody of us wrote this."""
+        name, nonce = read_lost(stray.name)
+        if not nonce or not stray.again or await self._shelf.place(stray.name) is None:
+            return ""
+        return await self._found(replace(stray, name=name), stray.again - LATE_MS, nonce)
+
+    def _stays(self, channel: str, ts: str) -> bool:
         """Whether this very message was taken for the one that is to stand."""
-        at = (stray.channel, stray.ts)
-        return any((one.channel, one.ts) == at for one in self.places.values() if one.name != stray.name)
+        own = (one for one in self.places.values() if not one.name.startswith("stray:"))
+        return any((one.channel, one.ts) == (channel, ts) for one in own)
 
     # --- after a sweep ----------------------------------------------------------------------------------------------
 
     async def revisit(self) -> None:
-        """Read what others wrote, have drawn again what a late edit may have come to, take doubles back."""
+        """Read what others wrote, have drawn again what a late edit may have come to, take doubles back.
+
+        What a post may have come to that was not found in time is a double too.
+        """
         for name in list(self._heard)[:PER_VISIT]:
             await self._reread(name)
             del self._heard[name]
         now = self._clock.now()
-        late = [one for one in self.places.values() if one.again and not now < one.again <= now + LATE_MS]
-        for placed in late[:PER_VISIT]:
+        over = [one for one in self.places.values() if not now < one.again <= now + LATE_MS]
+        strays = [one for one in over if one.name.startswith("stray:")]
+        for placed in [one for one in over if one.again and one not in strays][:PER_VISIT]:
             await self._keep(replace(placed, look="", again=0))
-        strays = [
-            one
-            for one in self.places.values()
-            if one.name.startswith("stray:") and self._stubborn.get(one.name, 0) <= now
-        ]
-        for stray in strays[:PER_REMOVAL]:
-            if not stray.ts:  # it does not carry our seal
-                await self.drop([stray.name])
-            elif not await self._remove(stray):
+        for stray in [one for one in strays if self._stubborn.get(one.name, 0) <= now][:PER_REMOVAL]:
+            if not await self._remove(stray):
                 return

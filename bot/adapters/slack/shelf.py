@@ -6,7 +6,7 @@ store's. A shelf that forgot everything costs doubled cards, never an action.
 
 Names (`card_name` and the others): `card:<shard>|<incident>`, `question:<shard>|<incident>|<approval>`,
 `digest:<channel id>`, `thread:<shard>|<incident>`, `words:<line id>`; `stray:<channel id>|<ts>` is a double that is to
-go. Every call raises StoreUnavailable when the shelf cannot be reached.
+go, `stray:<nonce>|<name>` one that may come yet. Every call raises StoreUnavailable when the shelf cannot be reached.
 """
 
 from __future__ import annotations
@@ -170,6 +170,17 @@ def words_name(line: str) -> str:
 def stray_name(channel: str, ts: str) -> str:
     """A message that stands twice: this one goes."""
     return f"stray:{channel}|{ts}"
+
+
+def lost_name(name: str, nonce: str) -> str:
+    """A message that was not there when it was looked for, and may come yet: then it stands twice."""
+    return f"stray:{nonce}|{name}"
+
+
+def read_lost(name: str) -> tuple[str, str]:
+    """(name, nonce) of a `lost_name`."""
+    nonce, _, lost = name.removeprefix("stray:").partition("|")
+    return lost, nonce
 
 
 def incident_of(name: str) -> tuple[str, AggregateId] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -136,6 +137,122 @@ async def test_an_edit_that_slack_took_at_once_is_made_once() -> None:
     assert card.shown == ["inc-1 open", "inc-1 open more"]
 
 
+# --- posts ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Behind(Wall):
+    """Loses the answer to the next post of a message whose name begins with `of`, and does it `after` so long."""
+
+    of: str = ""
+    after: float = 15.0
+    group: asyncio.TaskGroup | None = None
+
+    async def post(
+        self, channel: str, message: Message, *, name: str = "", nonce: str = "", thread: str = "", aloud: bool = False
+    ) -> str:
+        posting = super().post(channel, message, name=name, nonce=nonce, thread=thread, aloud=aloud)
+        if not self.of or not name.startswith(self.of):
+            return await posting
+        self.of = ""
+        assert self.group is not None
+        self.group.create_task(self._done_later(posting))
+        await asyncio.sleep(10)
+        raise DeliveryUncertain("no answer from Slack within 10 s")
+
+    async def _done_later(self, posting: Coroutine[Any, Any, str]) -> None:
+        await asyncio.sleep(self.after)
+        await posting
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("of", ["card:", "question:", "thread:"])
+async def test_a_post_that_is_done_after_it_was_looked_for_leaves_no_double(of: str, dies: bool) -> None:
+    """It was not there when it was posted anew, and came all the same: one of the two goes, whoever leads then."""
+    wall = Behind()
+    stage = Stage(wall=wall)
+    async with asyncio.TaskGroup() as group:
+        wall.group = group
+        stage.begin(group, "a")
+        await asyncio.sleep(1)
+        wall.of = of
+        await stage.commit(asking(incident()))
+        await stage.say("words")
+        await asyncio.sleep(20)
+        assert len(wall.named(of)) == 2
+        if dies:
+            stage.tasks.pop("a").cancel()
+            stage.begin(group, "b")
+        await asyncio.sleep(60)
+        await stage.commit(replace(incident(), status="closed", why="over"), by="b" if dies else "a")
+        await asyncio.sleep(60)
+        stage.end()
+    assert [one.text for one in wall.named("card:")] == ["inc-1 closed over"]
+    assert [one.text for one in wall.named("question:")] == ["over: over"]
+    assert [one.text for one in wall.named("thread:")] == ["words"]
+    assert [name for name in await stage.shelf.places() if name.startswith("stray:")] == []
+
+
+async def test_of_two_posts_without_an_answer_one_stays() -> None:
+    """Both come late, the first while the second is looked for: both go, and the third is the card."""
+    wall = Behind(after=20.0)
+    stage = Stage(wall=wall)
+    async with asyncio.TaskGroup() as group:
+        wall.group = group
+        stage.begin(group)
+        await asyncio.sleep(1)
+        wall.of = "card:"
+        await stage.commit(incident())
+        await asyncio.sleep(11.5)
+        wall.of, wall.after = "card:", 14.0
+        await asyncio.sleep(20)
+        assert len(wall.named("card:")) > 1
+        await asyncio.sleep(40)
+        await stage.commit(replace(incident(), status="closed", why="over"))
+        await asyncio.sleep(10)
+        stage.end()
+    assert [one.text for one in wall.named("card:")] == ["inc-1 closed over"]
+
+
+@pytest.mark.parametrize("seconds", [14.0, 22.0, 60.0])
+async def test_words_of_a_replica_that_slept_are_said_once(seconds: float) -> None:
+    """Another one said them meanwhile, or is about to: one message stays, and it is not taken for one that was lost."""
+    stage = Stage(manner=replace(BRIEF, settle_ms=12_000))
+    async with asyncio.TaskGroup() as group:
+        stage.begin(group, "a")
+        await asyncio.sleep(1)
+        await stage.commit(incident())
+        await asyncio.sleep(3)
+        delays = iter([seconds])
+        stage.wall.delay = lambda: next(delays, 0.05 if seconds > 20 else 3.0)
+        await stage.say("words")
+        await asyncio.sleep(0.5)
+        stage.shelf.asleep = "a"
+        stage.begin(group, "b")
+        await asyncio.sleep(150)
+        stage.end()
+    assert [one.text for one in stage.wall.named("thread:")] == ["words"]
+
+
+async def test_a_question_that_comes_when_it_is_over_does_not_stay() -> None:
+    """Nobody is asked any more, and it was not there when it was looked for: its buttons go with it."""
+    wall = Behind(of="question:", after=17.0)
+    stage = Stage(wall=wall)
+    async with asyncio.TaskGroup() as group:
+        wall.group = group
+        stage.begin(group)
+        await asyncio.sleep(1)
+        await stage.commit(asking(incident()))
+        await asyncio.sleep(5)
+        await stage.commit(replace(incident(), status="closed", why="over"))
+        await asyncio.sleep(16)
+        assert [one.text for one in wall.named("question:")] == ["ap-1? 0 votes; before: "]
+        await asyncio.sleep(60)
+        stage.end()
+    assert wall.named("question:") == []
+    assert [one.text for one in wall.named("card:")] == ["inc-1 closed over"]
+
+
 # --- doubles --------------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +345,7 @@ async def test_a_double_is_taken_back_though_the_shelf_is_away() -> None:
         real = stage.shelf.put
 
         async def put(placed: Placed) -> Placed | None:
-            if placed.name.startswith("stray:"):
+            if placed.name.startswith("stray:C0000OPS|"):
                 raise StoreUnavailable("no room")
             return await real(placed)
 
