@@ -117,7 +117,7 @@ class SlackFace:
             shelf=self._shelf, slack=self.api, store=services.store, shards=services.shards, clock=self._clock,
             alarms=neighbours.alarms, drawing=pictures, pace=self.api.pace, channel=self._setup.channel, home=UNROUTED,
             replica=self._replica, nonce=lambda: secrets.token_hex(8),
-            manner=Manner(storm_cards=storm.cards, storm_within_ms=storm.within),
+            named=self._named, manner=Manner(storm_cards=storm.cards, storm_within_ms=storm.within),
         )  # fmt: skip
         speaking = Speaking(self.api, self._token.get_secret_value())
         self._homes = Homes(services, self.members, speaking, neighbours.budget, self._links)
@@ -188,6 +188,11 @@ class SlackFace:
         placed = (await self._shelf.places()).values()
         cards = [(incident_of(each.name), each) for each in placed if each.ts and each.name.startswith("card:")]
         return {subject[1]: self._board.placer.link(each) for subject, each in cards if subject is not None}
+
+    def _named(self) -> set[str]:
+        """What policies call their channels."""
+        plans = self._joined.engine.book.policies()
+        return {name for plan in plans for name in (plan.channel, *(rung.notify for rung in plan.ladder)) if name}
 
     async def _identify(self) -> None:
         """Learn who the bot is, and which workspace is ours: until then nobody is known."""

@@ -12,6 +12,7 @@ from bot.adapters.slack.api import LIST_PAGE, MOST_PAGES, SlackApi, SlackRefused
 from bot.adapters.slack.pacing import POST, Pace
 from bot.adapters.slack.shapes import Message
 from bot.errors import DeliveryError, DeliveryUncertain
+from bot.sandbox.slack.population import QUIET
 from bot.sandbox.slack.server import LocalSlack
 
 WORDS = Message("words", ({"type": "section", "text": {"type": "mrkdwn", "text": "*words*"}},))
@@ -57,11 +58,13 @@ async def test_a_message_is_posted_found_by_its_name_edited_and_taken_back(
 
 async def test_channels_are_known_by_name_and_the_bot_by_itself(slack: LocalSlack, api: SlackApi) -> None:
     """Names and ids agree with Slack's; who we are is asked once."""
-    listed = await api.channels()
+    listed = await api.channels(())
     assert dict(listed) == {
         one.name: one.id for one in slack.world.channels.values()
         if not one.dm_with and not one.archived and slack.world.app.user in one.members
     }  # fmt: skip
+    assert "not-joined" not in listed
+    assert (await api.channels({"#not-joined"}))["not-joined"] == QUIET  # public: it can join that when it is to post
     assert (await api.me())["user_id"] == slack.world.app.user
     await api.me()
     assert len(slack.called("auth.test")) == 1
@@ -74,7 +77,7 @@ async def test_the_channels_it_is_in_are_known_in_a_workspace_of_any_size(slack:
         slack.world.add_channel(f"room-{number}")
         slack.world.add_channel(f"ours-{number}", [bot], archived=number % 3 == 0)
     last = slack.world.add_channel("the-last", [bot], private=True)
-    listed = await api.channels()
+    listed = await api.channels(())
     assert listed["the-last"] == last.id
     assert "ours-2498" in listed
     assert "ours-0" not in listed
@@ -126,7 +129,7 @@ async def test_a_name_means_the_channel_that_is_not_archived(slack: LocalSlack, 
     slack.world.add_channel("moved", [bot], archived=True)
     now = slack.world.add_channel("moved", [bot])
     slack.world.add_channel("moved", [bot], archived=True)
-    assert (await api.channels())["moved"] == now.id
+    assert (await api.channels(()))["moved"] == now.id
     assert (await api.listed(["moved"])).named["moved"]["id"] == now.id
 
 

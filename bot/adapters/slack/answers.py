@@ -92,22 +92,22 @@ def show(
     blocks = [
         header(title),
         section("\n".join(facts)),
-        *_question(card, now, editable, aloud),
+        *_question(card, editable, aloud),
         *_part("Done", _results(incident)),
         *_part("Found", (f"{bold(name)}: {short(what, 500)}" for name, what in sorted(incident.findings.items()))),
         *_part("Alerts", _alerts(incident)),
-        *_part("Next", (ahead(each, now) for each in outlook.coming(incident)[:MAX_COMING]), nothing),
+        *_part("Next", (ahead(each) for each in outlook.coming(incident)[:MAX_COMING]), nothing),
     ]
     if incident.status != "closed":
         blocks.append(_where_to_act(incident, card) if aloud else ordering(incident, "answer"))
     return message(f"{escape(title)}: {short(incident.why, 500)}", blocks)
 
 
-def _question(card: Card | None, now: Millis, editable: bool, aloud: bool) -> list[Block]:
+def _question(card: Card | None, editable: bool, aloud: bool) -> list[Block]:
     """What waits for a decision, and what the caller may say to it right here."""
     if card is None:
         return []
-    asked = _part("Waits for a decision", [lines.decision(card, now)])
+    asked = _part("Waits for a decision", [lines.decision(card)])
     return asked if aloud else [*asked, deciding(card, "answer", editable=editable)]
 
 
@@ -152,7 +152,7 @@ def oncall(view: Overview, service: str = "") -> Message:
     blocks = [
         *_part("Who answers when it is paged", told, "nobody: people.yaml has no contacts:"),
         *_part("You are called for", mine),
-        *_part("Next rungs", lines.rungs(view.incidents, view.now)),
+        *_part("Next rungs", lines.rungs(view.incidents)),
     ]
     return message("Who is on call", blocks)
 
@@ -209,14 +209,14 @@ def handoff(view: Overview, since: Millis, recent: Sequence[Incident], silenced:
     open_now = {each.id for each in view.incidents}
     over = [f"{bold(i.id)} {escape(_policy(i))}: {short(i.why, 200)}" for i in recent if i.id not in open_now]
     frozen = [lines.freeze(*each) for system in view.systems for each in system.frozen]
-    leases = [line for system in view.systems for line in lines.leases(system, view.now)]
+    leases = [line for system in view.systems for line in lines.leases(system)]
     armings = [line for system in view.systems for line in lines.armings(system, since)]
     done = [line for incident in recent for line in _done_since(incident, since)]
     blocks = [
         header("Handoff"),
         *_part("Open", (lines.incident(each, view.now) for each in view.incidents[:MAX_LISTED]), "nothing"),
-        *_part("Waits for a decision", (lines.decision(card, view.now) for card in view.decisions), "nothing"),
-        *_part("Next rungs", lines.rungs(view.incidents, view.now)),
+        *_part("Waits for a decision", (lines.decision(card) for card in view.decisions), "nothing"),
+        *_part("Next rungs", lines.rungs(view.incidents)),
         *_part("Frozen", frozen, "nothing"),
         *_part("In force for a time", leases, "nothing"),
         *_part("Silenced", (escape(each) for each in silenced), "nothing"),

@@ -257,9 +257,9 @@ class SlackApi:
         self._me = await self.ask("auth.test", self.client.auth_test())
         return self._me
 
-    async def channels(self) -> Mapping[str, str]:
-        """Names of the channels the bot is in, with their ids: it can post nowhere else."""
-        listing = await self._joined()
+    async def channels(self, wanted: Collection[str]) -> Mapping[str, str]:
+        """Names of the channels the bot is in, with their ids, and of those it could join that are `wanted`."""
+        listing = await self.listed(wanted)
         if listing.short:
             log.warning("slack_channels_not_all", seen=listing.seen, why=listing.short)
         return {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -74,15 +74,18 @@ class Board:
     def __init__(
         self, *, shelf: Shelf, slack: Slack, store: Store, shards: Sequence[str], clock: Clock, alarms: Alarms,
         drawing: Drawing, pace: Pace, channel: str, home: str, replica: str, nonce: Callable[[], str],
-        manner: Manner | None = None,
+        manner: Manner | None = None, named: Callable[[], Collection[str]] = tuple,
     ) -> None:  # fmt: skip
-        """`channel`: the default one. `home`: the shard that hears of alarms. `nonce`: something new at each call."""
+        """`channel`: the default one. `named`: those that policies name. `home`: the shard that hears of alarms.
+
+        `nonce`: something new at each call.
+        """
         self._manner = manner if manner is not None else Manner()
         self._shelf, self._clock, self._pace, self._replica = shelf, clock, pace, replica
         self._slack = Taken(slack)
         self._drawing = drawing
         self.reach = Standing(alarms, home, channel)
-        self.channels = Channels(self._slack, channel)
+        self.channels = Channels(self._slack, channel, named)
         self.placer = Placer(shelf, self._slack, clock, nonce, settle_ms=self._manner.settle_ms)
         self.scenery = Scenery(
             store=store, shards=shards, shelf=shelf, drawing=drawing, channels=self.channels,

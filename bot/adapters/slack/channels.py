@@ -8,6 +8,7 @@ A channel that refuses may have been replaced under its name, so the names are r
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -25,9 +26,11 @@ log = structlog.get_logger(__name__)
 class Channels:
     """The channels of one workspace. `now` is in seconds of the loop's clock."""
 
-    def __init__(self, slack: Slack, default: str) -> None:
+    def __init__(self, slack: Slack, default: str, named: Callable[[], Collection[str]]) -> None:
+        """`named`: what policies call their channels; the bot joins those that are public."""
         self._slack = slack
         self._default = default
+        self._named = named
         self._ids: dict[str, str] = {}
         self._looked: float | None = None
         self._shunned: dict[str, float] = {}  # id -> until
@@ -70,7 +73,7 @@ class Channels:
         home = self.home()
         urgent = not home or self._home_doubted or self._looked is None
         if urgent or ((self._unknown or self._doubted) and now - (self._looked or 0.0) >= REFRESH_S):
-            self._ids = dict(await self._slack.channels())
+            self._ids = dict(await self._slack.channels({self._default, *self._named(), *self._unknown}))
             if home:  # archived, it is not in the list; it is known until its name means another one
                 self._ids.setdefault(self._default.removeprefix("#"), home)
             self._looked, self._doubted, self._home_doubted = now, False, False

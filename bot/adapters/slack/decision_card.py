@@ -74,7 +74,7 @@ def render(card: Json, extras: Extras, now: Millis) -> Message:
     """The question, with its buttons; whoever may not decide is told so at the click."""
     blocks = [
         header(f"🟣 DECIDE · {_what(card)} · {card['risk']}"),
-        section(joined(_asked(card), MAX_PART), fields=[*_fields(card, now)]),
+        section(joined(_asked(card), MAX_PART), fields=[*_fields(card)]),
     ]
     evidence = joined(_evidence(card, now), MAX_PART)
     blocks += [section(f"*Evidence*\n{evidence}")] if evidence else []
@@ -162,13 +162,13 @@ def _asked(card: Json) -> Iterator[str]:
         yield f"{bold(name, MAX_NAME)}: {short(found, MAX_SHORT)}"
 
 
-def _fields(card: Json, now: Millis) -> Iterator[str]:
+def _fields(card: Json) -> Iterator[str]:
     yield f"*Risk*\n{escape(card['risk'])}, {EXPOSURE.get(card['direction'], escape(card['direction']))}"
     yield f"*How it is sent*\n{DELIVERY.get(card['delivery'], escape(card['delivery']))}"
     yield f"*Votes*\n{joined(_votes(card), MAX_NAMES)}"
     able = ", ".join(card["may_still_vote"])
     yield f"*Who may still say yes*\n{short(able, MAX_NAMES) if able else '*nobody*'}"
-    yield f"*If nobody decides*\n{coming(card['expires_at'], now)}: {short(card['silence'], MAX_SHORT)}"
+    yield f"*If nobody decides*\n{coming(card['expires_at'])}: {short(card['silence'], MAX_SHORT)}"
     if card["break_glass"]:
         alone = bold(card["break_glass"], MAX_NAME)
         yield f"*Alone*\n{alone} may decide: Approve asks for the reason, and everybody is paged"

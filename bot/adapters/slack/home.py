@@ -43,7 +43,7 @@ def _parts(view: Overview, links: Mapping[AggregateId, str], fewer: int) -> list
         *_automation(view),
         *_freezes(view, MAX_FREEZES // fewer),
         *_listed("Armed policies", lines.policies(view), "none: every policy only watches and says what it would do"),
-        *_listed("Next rungs", lines.rungs(view.incidents, view.now), "no ladder is being climbed"),
+        *_listed("Next rungs", lines.rungs(view.incidents), "no ladder is being climbed"),
         *_oncall(view),
     ]
 
@@ -81,7 +81,7 @@ def _decisions(view: Overview, most: int) -> Iterator[Block]:
     yield divider()
     yield section("*It waits for a decision*")
     for number, card in enumerate(view.decisions[:most]):
-        yield section(lines.decision(card, view.now))
+        yield section(lines.decision(card))
         yield deciding(card, f"home{number}")
     yield from _more(len(view.decisions) - most, "more wait; `/andon status` counts them")
 
@@ -103,7 +103,7 @@ def _incidents(view: Overview, links: Mapping[AggregateId, str], most: int) -> I
 def _automation(view: Overview) -> Iterator[Block]:
     yield divider()
     yield section("*Automation*\n" + _paragraph(lines.system(system, view) for system in view.systems))
-    leases = [line for system in view.systems for line in lines.leases(system, view.now)]
+    leases = [line for system in view.systems for line in lines.leases(system)]
     yield from _listed("In force for a time", leases, "")
 
 

@@ -79,12 +79,12 @@ class CardView:
 def render(view: CardView, now: Millis) -> Message:
     """The card as it is to be shown at `now`."""
     incident = view.incident
-    blocks = [header(_title(view)), section(_headline(view), fields=[*_facts(view, now)])]
+    blocks = [header(_title(view)), section(_headline(view), fields=[*_facts(view)])]
     parts = {
         "What fires": _alerts(incident),
         "What is known": joined(_known(view, now), MAX_PART),
         "What Andon did, newest first": _done(incident),
-        "What comes next": _next(incident, now),
+        "What comes next": _next(incident),
     }
     blocks += [section(f"*{name}*\n{words}") for name, words in parts.items() if words]
     blocks += [context(small) for small in (joined(_small_print(view), MAX_PART, gap="  ·  "),) if small]
@@ -129,7 +129,7 @@ def _headline(view: CardView) -> str:
     return joined(lines, MAX_PART)
 
 
-def _facts(view: CardView, now: Millis) -> Iterator[str]:
+def _facts(view: CardView) -> Iterator[str]:
     """Two columns: how grave, since when, who, what next."""
     incident = view.incident
     episode = f", episode {incident.episode}" if incident.episode > 1 else ""
@@ -146,7 +146,7 @@ def _facts(view: CardView, now: Millis) -> Iterator[str]:
         yield f"*Paged*\n{joined(_paged(view), MAX_PART, gap=', ')}"
     target = incident.plan.mttr_target_ms if incident.plan is not None else 0
     if target and incident.mitigated_at is None:
-        yield f"*To be mitigated*\n{coming(incident.episode_at + target, now)}"
+        yield f"*To be mitigated*\n{coming(incident.episode_at + target)}"
 
 
 def _paged(view: CardView) -> Iterator[str]:
@@ -208,13 +208,13 @@ def _result(result: StepResult, action: str) -> str:
     return head + (f", {changed}" if changed else "") + why
 
 
-def _next(incident: Incident, now: Millis) -> str:
+def _next(incident: Incident) -> str:
     """What it waits for, soonest first; or that it waits for a person."""
     coming_up = outlook.coming(incident)
     lines = []
     if incident.held_until and holdable(incident):
         lines.append(f"the ladder's own actions are held until {moment(incident.held_until)}")
-    lines += [ahead(each, now) for each in coming_up[:MAX_COMING]]
+    lines += [ahead(each) for each in coming_up[:MAX_COMING]]
     if not coming_up and incident.status != "closed":
         lines.append("*nothing: it waits for a person*")
     return joined(lines, MAX_PART, hidden=max(0, len(coming_up) - MAX_COMING))

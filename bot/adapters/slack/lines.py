@@ -34,13 +34,13 @@ def incident(found: Incident, now: Millis) -> str:
     policy = found.plan.policy if found.plan else "no policy"
     head = f"{bold(found.id)}  {escape(found.status.replace('_', ' '))} · {found.severity} · {escape(policy)}"
     age = f" ({span(round(now - found.opened_at, -3))})" if now - found.opened_at >= 1_000 else ""
-    return f"{head} · since {moment(found.opened_at)}{age}\n{_standing(found, now)}"
+    return f"{head} · since {moment(found.opened_at)}{age}\n{_standing(found)}"
 
 
-def _standing(found: Incident, now: Millis) -> str:
+def _standing(found: Incident) -> str:
     parts = [short(found.why, MAX_WHY)] if found.why else []
     if found.approval is not None:
-        parts.insert(0, f"*needs a decision* {coming(found.approval.terms.expires_at, now)}")
+        parts.insert(0, f"*needs a decision* {coming(found.approval.terms.expires_at)}")
     if found.taken_by:
         parts.append(f"{bold(found.taken_by)} has it")
     elif found.acknowledged_by:
@@ -50,14 +50,14 @@ def _standing(found: Incident, now: Millis) -> str:
     return " · ".join(parts)
 
 
-def decision(card: Card, now: Millis) -> str:
+def decision(card: Card) -> str:
     """What would be done, what changes, why, whose yes is missing, and what silence means."""
     target = f" on {escape(card['component'])}" if card["component"] else ""
     head = f"*{escape(card['action'])}*{target}: {changed(card)}"
     risk = f"{card['risk']}, {_EXPOSURE.get(card['direction'], escape(card['direction']))}"
     able = ", ".join(map(escape, card["may_still_vote"])) or "*nobody*"
     votes = f"{card['missing']} of {card['quorum']} must still say yes; {able} may"
-    silence = f"{coming(card['expires_at'], now)}: if nobody decides, {escape(card['silence'])}"
+    silence = f"{coming(card['expires_at'])}: if nobody decides, {escape(card['silence'])}"
     where = f"{escape(card['incident'])} · {escape(card['system'])} / {escape(card['policy'])}"
     return f"{head}\n{risk} · {where}\n{short(card['why'], MAX_WHY)}\n{votes}\n{silence}"
 
@@ -93,12 +93,12 @@ def _open(count: int) -> str:
     return "nothing open" if not count else f"{count} open incident{'s' if count > 1 else ''}"
 
 
-def leases(found: SystemNow, now: Millis) -> Iterator[str]:
+def leases(found: SystemNow) -> Iterator[str]:
     """What an action did that stays in force only for a time."""
     for key, target in sorted(found.targets.items()):
         for action, lease in sorted(target.leases.items()):
             where = escape(f"{found.name} / {key.removeprefix('target:')}")
-            yield f"{escape(action)} is in force on {where}; people are asked about it {coming(lease.until, now)}"
+            yield f"{escape(action)} is in force on {where}; people are asked about it {coming(lease.until)}"
 
 
 def armings(found: SystemNow, since: Millis) -> Iterator[str]:
@@ -121,11 +121,11 @@ def policies(view: Overview) -> Iterator[str]:
             yield f"{escape(plan.system)} / {bold(plan.policy)}  {acts}, armed by {escape(by)}"
 
 
-def rungs(incidents: Sequence[Incident], now: Millis) -> list[str]:
+def rungs(incidents: Sequence[Incident]) -> list[str]:
     """What the ladders of open incidents will do next, soonest first: one line for each incident."""
     found = [(each.id, outlook.next_rung(each)) for each in incidents]
     told = [(rung.due, name, rung.words) for name, rung in found if rung is not None and rung.due is not None]
-    return [f"{bold(name)} {coming(due, now)}: {escape(words)}" for due, name, words in sorted(told)]
+    return [f"{bold(name)} {coming(due)}: {escape(words)}" for due, name, words in sorted(told)]
 
 
 def contacts(view: Overview, *, only: str = "") -> Iterator[str]:

@@ -42,9 +42,9 @@ def who_has_it(incident: Incident) -> str:
     return "*nobody yet*"
 
 
-def ahead(found: outlook.Coming, now: Millis) -> str:
+def ahead(found: outlook.Coming) -> str:
     """One thing that comes next, and when."""
-    when = "again every few seconds" if found.due is None else coming(found.due, now)
+    when = "again every few seconds" if found.due is None else coming(found.due)
     return f"{when}: {short(found.words, MAX_AHEAD)}"
 
 

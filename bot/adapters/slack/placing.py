@@ -11,7 +11,7 @@ it: when it is surely over, the message is drawn once more (`revisit`, after eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -54,7 +54,7 @@ class Slack(Protocol):
 
     async def join(self, channel: str) -> None: ...
 
-    async def channels(self) -> Mapping[str, str]: ...
+    async def channels(self, wanted: Collection[str]) -> Mapping[str, str]: ...
 
     async def probe(self) -> Mapping[str, object]: ...
 

@@ -6,7 +6,7 @@ takes messages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bot.adapters.slack.placing import Slack
 from bot.adapters.slack.shapes import Message
@@ -60,9 +60,9 @@ class Taken:
         """Become a member."""
         await self._slack.join(channel)
 
-    async def channels(self) -> Mapping[str, str]:
+    async def channels(self, wanted: Collection[str]) -> Mapping[str, str]:
         """Ids by name."""
-        return await self._slack.channels()
+        return await self._slack.channels(wanted)
 
     async def probe(self) -> Mapping[str, object]:
         """Ask whether it is there."""

@@ -4,8 +4,8 @@ Used by everything here that renders; `blocks` puts the words into blocks. Whate
 person or a policy goes through `escape` (or `literal`, for plain text), and only this module writes ``<…>``: so a label
 can mention nobody, link nowhere, format nothing and draw no emoji (law 11).
 
-Countdowns ("in 2 min when written") change with every rendering. Whoever asks whether a message looks
-different now renders it at `TIMELESS`, where there are none.
+Ages ("12 s old when written") change with every rendering. Whoever asks whether a message looks different now
+renders it at `TIMELESS`, where there are none. Countdowns are Slack's own.
 Sources: https://docs.slack.dev/messaging/formatting-message-text and https://docs.slack.dev/reference/block-kit
 """
 
@@ -162,12 +162,9 @@ def _date(at: Millis, form: str) -> str:
     return f"<!date^{min(max(0, at), LATEST_MS) // 1000}^{form}|{utc(at)}>"
 
 
-def coming(due: Millis, now: Millis) -> str:
-    """When something happens: ``at 14:07:10 (in 2 min when written)``."""
-    if now == TIMELESS:
-        return f"at {clock(due)}"
-    left = f"in {span(_rounded(due - now))}" if due > now else f"due {span(_rounded(now - due))} ago"
-    return f"at {clock(due)} ({left} when written)"
+def coming(due: Millis) -> str:
+    """When something happens, counted down by the reader's own Slack: ``at 14:07:10 (in 2 minutes)``."""
+    return f"at {_date(due, '{time_secs} ({ago})')}"
 
 
 def aged(taken: Millis, now: Millis) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
@@ -130,7 +130,7 @@ class Wall:
     async def join(self, channel: str) -> None:
         await self._call("conversations.join", channel)
 
-    async def channels(self) -> Mapping[str, str]:
+    async def channels(self, wanted: Collection[str]) -> Mapping[str, str]:
         await self._call("conversations.list", "")
         return self.names
 
@@ -191,8 +191,8 @@ class Hand:
     async def join(self, channel: str) -> None:
         await self.wall.join(channel)
 
-    async def channels(self) -> Mapping[str, str]:
-        return await self.wall.channels()
+    async def channels(self, wanted: Collection[str]) -> Mapping[str, str]:
+        return await self.wall.channels(wanted)
 
     async def probe(self) -> Mapping[str, object]:
         return await self.wall.probe()

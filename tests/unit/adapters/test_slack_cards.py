@@ -25,7 +25,7 @@ SEEDS = (1, 2, 3, 4)  # 2,500 messages each
 CARDS, QUESTIONS, ENDED, THREADS, DIGESTS = 750, 250, 1_125, 250, 125
 TOKEN = re.compile(r"<[^>]*>?")
 OURS = re.compile(
-    r"<!date\^\d+\^[a-z_{} ]+\|[\d: Z-]+>|<https://(?:runbooks|grafana|slack|pager)\.example/[^<>|]*\|[^<>|]*>"
+    r"<!date\^\d+\^[a-z_{}() ]+\|[\d: Z-]+>|<https://(?:runbooks|grafana|slack|pager)\.example/[^<>|]*\|[^<>|]*>"
 )
 LINKS = re.compile(r"https://(?:runbooks|grafana|slack|pager)\.example/")
 

@@ -5,7 +5,7 @@ are told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -13,6 +13,7 @@ import pytest
 
 from bot.adapters.slack.api import SlackRefusedError
 from bot.adapters.slack.board import Board, Manner
+from bot.adapters.slack.channels import Channels
 from bot.adapters.slack.pacing import POST, UPDATE, Pace
 from bot.adapters.slack.reach import NAME, PUT_OFF, SHUT
 from bot.adapters.slack.shapes import Message
@@ -255,7 +256,7 @@ async def test_what_slack_put_off_and_nobody_waits_for_any_more_is_not_told() ->
 class Blind(Wall):
     """Does not tell its channels: the token lacks `channels:read`."""
 
-    async def channels(self) -> Mapping[str, str]:
+    async def channels(self, wanted: Collection[str]) -> Mapping[str, str]:
         raise SlackRefusedError("conversations.list", "missing_scope")
 
 
@@ -275,6 +276,20 @@ async def test_channels_given_by_id_need_no_list() -> None:
         assert "firing" not in await statuses(stage, NAME) | await statuses(stage, SHUT)
         stage.end()
     assert cards(stage, "inc-1") == [(PM, "inc-1 open")]
+
+
+async def test_the_names_that_policies_use_are_asked_for_with_the_default() -> None:
+    """So that a public one which the bot has not joined yet is known before its first card."""
+    asked: list[set[str]] = []
+
+    class Counting(Wall):
+        async def channels(self, wanted: Collection[str]) -> Mapping[str, str]:
+            asked.append(set(wanted))
+            return {"ops": OPS}
+
+    channels = Channels(Hand(Counting(), Pace()), "#ops", lambda: {"#pm", "#quant"})
+    await channels.look(0.0)
+    assert asked == [{"#ops", "#pm", "#quant"}]
 
 
 @dataclass

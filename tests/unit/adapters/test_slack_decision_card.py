@@ -49,7 +49,7 @@ def test_it_shows_all_that_a_yes_is_bound_to() -> None:
         "DECIDE · risk.reduce_kelly on risk-engine · critical", "kelly_fraction 0.25 → *0.1*", "VaR stays high",
         "critical, lowers exposure", "asks for a state: sent twice, it is still that state",
         "*demo-approver* said yes at", "1 of 2 still must say yes", "*Who may still say yes*\ndemo-second",
-        "(in 5 min when written): nothing is sent and cro is paged", "*var* = 2.41 (redis), at",
+        "Z>: nothing is sent and cro is paged", "*var* = 2.41 (redis), at",
         "(12 s old when written)", "guard `evidence.var &gt; 1.8`: held when this was asked",
         "afterwards it waits for `evidence.var &lt; 1.6`", "done, its effect was seen", "*risk.var_pattern*: rising",
         "asked for by demo-oncall, who may not approve it", "by hand: `risk-cli kelly 0.1`", "*demo-cro* may decide",

@@ -168,7 +168,7 @@ def test_an_incident_is_shown_with_what_changed_and_what_comes_next() -> None:
     told = json.dumps(answers.show(waits, None, NOW).blocks, ensure_ascii=False)
     assert "kelly 0.25 → *0.1*" in told
     assert "again every few seconds: read the evidence again" in told
-    assert "in 1 min when written): give up on verification" in told
+    assert "Z>: give up on verification" in told
     parked = json.dumps(answers.show(replace(waits, timers={}), None, NOW).blocks)
     assert "nothing: it waits for a person" in parked
 

@@ -53,7 +53,7 @@ def test_it_says_what_fires_what_was_done_and_what_comes_next_and_when() -> None
         "*var* = 1.93 (metrics:var_pct:BTC)",
         "runs only if `evidence.var &gt; 1.8`, then waits for `evidence.var &lt; 1.6`",
         "*risk.reduce_kelly* ✓ done: kelly 0.25 -&gt; 0.1",
-        "(in 2 min when written): rung 1: page pm (critical), ",
+        "^{time_secs} ({ago})|2023-11-14 22:15:20Z>: rung 1: page pm (critical), ",
         "run risk.reduce_kelly if evidence.var &gt; 1.8, unless resolved", "*To be mitigated*", "row T2",
         "*nobody yet*",
         "again every few seconds: read the evidence again",
@@ -123,7 +123,8 @@ def test_addresses_are_those_of_the_configuration() -> None:
 
 def test_two_renderings_without_a_clock_differ_only_with_the_record() -> None:
     """The board edits a card only when this differs; looks that are repeated every few seconds are no news."""
-    assert card(ACTING, START + 1_000) != card(ACTING, START + 61_000)
+    reading = Reading(name="var", value=1.93, taken_at=START - 3_000)
+    assert card(ACTING, START + 1_000, readings=(reading,)) != card(ACTING, START + 61_000, readings=(reading,))
     later = replace(ACTING, timers={**ACTING.timers, "verify:again": ACTING.timers["verify"]}, counter=99)
     assert card(ACTING, TIMELESS) == card(later, TIMELESS)
     assert card(ACTING, TIMELESS) != card(replace(ACTING, acknowledged_by="demo-oncall"), TIMELESS)
