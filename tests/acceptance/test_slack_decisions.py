@@ -25,7 +25,7 @@ ENGINE = "trading-core/risk-engine"
 CRO = {"after": "10m", "page": {"service": "cro"}}
 POLICIES = [
     policy("halt", "Halt", plan=[halt(risk="critical")], ladder=[CRO]),
-    policy("hasty", "Hasty", plan=[halt(risk="critical", approve_within="3s")], ladder=[CRO]),
+    policy("hasty", "Hasty", plan=[halt(risk="critical", approve_within="6s")], ladder=[CRO]),
     policy("glass", "Glass", plan=[halt(risk="critical", break_glass="demo-second")], ladder=[CRO]),
     policy("cut", "Cut", plan=[cut(risk="risky")]),
     policy("deep", "Deep", plan=[cut(risk="critical")], ladder=[CRO]),

@@ -76,11 +76,11 @@ class AskingFloor(_InSlack, Floor):
 
 
 class HastyFloor(_InSlack, Floor):
-    """T2 with a cut that is asked for, and people who are given two seconds."""
+    """T2 with a cut that is asked for, and people who are given five seconds."""
 
     def configure(self, ready: Mapping[str, Any]) -> None:
         super().configure(ready)
-        self._policy("var-breach", mode="suggest", each_step={"approve_within": "2s"})
+        self._policy("var-breach", mode="suggest", each_step={"approve_within": "5s"})
         path = self.place.directory / "people.yaml"
         people = yaml.safe_load(path.read_text(encoding="utf-8"))
         (oncall,) = (each for each in people["contacts"] if each["service"] == "trading-oncall")
