@@ -1,5 +1,7 @@
 # Every target does its own set-up: an own .venv with the package in it. All that a machine needs is Python >= 3.11, make and git.
-PYTHON ?= python3
+# A distribution's own Python is built with optimizations, which one built from source by default is not: a third faster.
+FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach each,/usr/bin/python3 python3,$(shell $(each) -c '$(FIT)' 2>/dev/null && echo $(each))) python3)
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
