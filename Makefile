@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Test files side by side, in the order of testpaths: most of them wait for real servers, so there are more than two
 # cores could compute.
-JOBS ?= 4
+JOBS ?= 5
 SEEDS ?= 10000
 TRIALS ?= 2000
 EDITS ?= 10000
