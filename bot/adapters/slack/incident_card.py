@@ -222,6 +222,8 @@ def _next(incident: Incident) -> str:
 
 def _small_print(view: CardView) -> Iterator[str]:
     incident, plan = view.incident, view.incident.plan
+    row = f", row {plan.row}" if plan is not None and plan.row else ""
+    yield f"{code(incident.id)}{short(row, MAX_LABELS)}"
     if plan is not None and plan.runbook and not web(plan.runbook):  # what is no web address has no button
         yield f"runbook: {code(plan.runbook, MAX_SUMMARY)}"
     if incident.parent:
@@ -230,8 +232,6 @@ def _small_print(view: CardView) -> Iterator[str]:
         yield f"a rung's own action: {code(branch)}"
     if incident.ordered_by:
         yield f"ordered by {escape(incident.ordered_by)}"
-    row = f", row {plan.row}" if plan is not None and plan.row else ""
-    yield f"{code(incident.id)}{short(row, MAX_LABELS)}"
     yield "the thread tells what happened, in order"
 
 
