@@ -37,7 +37,7 @@ $(VENV)/.collected: $(VENV)/.ready
 	@$(BIN)/python -m pytest -qq --collect-only >/dev/null
 	@touch $@
 
-test: $(VENV)/.ready $(VENV)/.collected ## every test, the contracts of the rooms among them
+test: $(VENV)/.ready $(VENV)/.collected ## the suite, the contracts of the rooms among it
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 tour: $(VENV)/.ready ## the demo, unattended, in a terminal, and its local Slack in a headless Chromium (apt install chromium)

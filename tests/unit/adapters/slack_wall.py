@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
 
@@ -297,3 +297,14 @@ def incident(name: str = "inc-1", *, opened_at: int = 0, channel: str = "#ops") 
 
     plan = Plan(policy="var-breach", system=SHARD, policy_hash="h", mode="auto", channel=channel)
     return replace(record(name, opened_at or LoopClock().now()), plan=plan)
+
+
+@asynccontextmanager
+async def begun(stage: Stage | None = None) -> AsyncIterator[Stage]:
+    """A stage whose one replica leads; it stops at the end."""
+    stage = stage if stage is not None else Stage()
+    async with asyncio.TaskGroup() as group:
+        stage.begin(group)
+        await asyncio.sleep(1)
+        yield stage
+        stage.end()

@@ -22,7 +22,7 @@ from bot.core.alert import Alert
 from bot.core.events import AlertsReceived
 from bot.errors import StoreUnavailable
 from tests.contract.store_records import SHARD
-from tests.unit.adapters.slack_wall import Hand, Stage, Wall, incident
+from tests.unit.adapters.slack_wall import Hand, Stage, Wall, begun, incident
 from tests.unit.adapters.test_slack_board import asking
 
 pytestmark = pytest.mark.looptime
@@ -57,10 +57,7 @@ async def until_asked(stage: Stage, name: str) -> float:
 
 async def test_a_default_channel_that_is_archived_is_told_though_others_work() -> None:
     """What belongs there is not seen, however well the rest goes: people are paged until it takes something again."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         await stage.commit(incident("inc-0"))
         await asyncio.sleep(3)
         stage.wall.refuse[OPS] = "is_archived"
@@ -75,7 +72,6 @@ async def test_a_default_channel_that_is_archived_is_told_though_others_work() -
         await asyncio.sleep(60)
         assert await statuses(stage, SHUT) == {"resolved"}
         assert "firing" not in await statuses(stage, NAME)
-        stage.end()
     assert cards(stage, "inc-0") == [(OPS, "inc-0 open more")]
     assert cards(stage, "inc-1") == [(OPS, "inc-1 open")]
     assert stage.boards["a"].reach.standing == "takes messages"
@@ -104,10 +100,7 @@ async def test_a_default_channel_that_does_not_exist_is_told_though_others_work(
 @pytest.mark.parametrize(("code", "name"), [("is_archived", SHUT), ("ekm_access_denied", NAME)])
 async def test_that_slack_knows_who_we_are_does_not_end_the_alarm(code: str, name: str) -> None:
     """`auth.test` answers while nothing is taken: the alarm lasts as long, and is not raised and cleared by turns."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         stage.wall.refuse[OPS] = code
         await stage.commit(incident())
         await asyncio.sleep(60)
@@ -116,7 +109,6 @@ async def test_that_slack_knows_who_we_are_does_not_end_the_alarm(code: str, nam
         await asyncio.sleep(900)
         later = await told(stage, name)
         assert {(alert.status, alert.starts_at) for alert in later} <= {("firing", fired[-1].starts_at)}
-        stage.end()
 
 
 @pytest.mark.parametrize(
@@ -125,10 +117,7 @@ async def test_that_slack_knows_who_we_are_does_not_end_the_alarm(code: str, nam
 )
 async def test_a_channel_that_refuses_slows_no_other_and_its_cards_are_in_the_default_one(code: str) -> None:
     """Whatever word Slack has for it."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         stage.wall.refuse[PM] = code
         late = []
         for number in range(6):
@@ -139,7 +128,6 @@ async def test_a_channel_that_refuses_slows_no_other_and_its_cards_are_in_the_de
             await asyncio.sleep(70)
         assert max(late) < 4
         assert "firing" not in await statuses(stage, NAME) | await statuses(stage, SHUT)
-        stage.end()
     assert [cards(stage, f"inc-pm{number}") for number in range(6)] == [
         [(OPS, f"inc-pm{number} open")] for number in range(6)
     ]
@@ -148,10 +136,7 @@ async def test_a_channel_that_refuses_slows_no_other_and_its_cards_are_in_the_de
 
 async def test_a_default_channel_that_refuses_delays_no_decision_elsewhere() -> None:
     """Its own cards wait; a question in a healthy channel is asked at once."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         stage.wall.refuse[OPS] = "is_archived"
         await stage.commit(incident())
         await asyncio.sleep(60)
@@ -160,22 +145,17 @@ async def test_a_default_channel_that_refuses_delays_no_decision_elsewhere() -> 
             await stage.commit(asking(incident(f"inc-q{number}", channel="#pm"), name=f"ap-{number}"))
             late.append(await until_asked(stage, f"inc-q{number}"))
             await asyncio.sleep(30)
-        stage.end()
     assert max(late) < 2
 
 
 async def test_a_question_of_a_channel_that_is_archived_is_asked_in_the_default_one() -> None:
     """Its card moves, and the question with it: nobody can answer where nothing may be clicked."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         await stage.commit(asking(incident(channel="#pm")))
         await asyncio.sleep(5)
         stage.wall.refuse[PM] = "is_archived"
         await stage.commit(replace(asking(incident(channel="#pm")), why="more"))
         await asyncio.sleep(20)
-        stage.end()
     assert [one.channel for one in stage.wall.named("question:")] == [PM, OPS]
     card = stage.wall.named("card:")[-1]
     assert (card.channel, stage.wall.named("question:")[-1].thread) == (OPS, card.ts)
@@ -209,10 +189,7 @@ async def test_a_channel_that_was_replaced_under_its_name_is_found(name: str) ->
 @pytest.mark.parametrize("edits", ["are put off too", "are taken"])
 async def test_a_question_that_slack_puts_off_is_told_after_two_minutes(seconds: float, edits: str) -> None:
     """However long it says to wait, and also when what is not urgent goes through."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         await stage.commit(incident("inc-0"))
         await asyncio.sleep(3)
         stage.wall.throttle = {POST: seconds} | ({UPDATE: seconds} if edits == "are put off too" else {})
@@ -227,15 +204,11 @@ async def test_a_question_that_slack_puts_off_is_told_after_two_minutes(seconds:
         await until_asked(stage, "inc-1")
         await asyncio.sleep(5)
         assert await statuses(stage, PUT_OFF) == {"resolved"}
-        stage.end()
 
 
 async def test_what_slack_put_off_and_nobody_waits_for_any_more_is_not_told() -> None:
     """An edit that was put off, of a card that looks right again by itself."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         await stage.commit(incident())
         await asyncio.sleep(3)
         stage.wall.throttle = {UPDATE: 250.0}
@@ -249,7 +222,6 @@ async def test_what_slack_put_off_and_nobody_waits_for_any_more_is_not_told() ->
         await asyncio.sleep(60)
         assert stage.wall.throttled == 2
         assert "firing" not in await statuses(stage, PUT_OFF)
-        stage.end()
 
 
 @dataclass
@@ -307,13 +279,10 @@ class Choosy(Wall):
 async def test_a_message_that_slack_does_not_take_moves_nobody_elses() -> None:
     """The fault is the message's, not the channel's: the others go where they belong, and at once."""
     stage = Stage(wall=Choosy())
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun(stage):
         for number in range(1, 8):
             await stage.commit(incident(f"inc-{number}", channel="#pm"))
             await asyncio.sleep(3)
-        stage.end()
     assert [cards(stage, f"inc-{number}") for number in range(2, 8)] == [
         [(PM, f"inc-{number} open")] for number in range(2, 8)
     ]
@@ -321,10 +290,7 @@ async def test_a_message_that_slack_does_not_take_moves_nobody_elses() -> None:
 
 async def test_an_answer_that_was_lost_pages_nobody_once_the_message_was_found() -> None:
     """Nothing is left to post that could show that Slack takes messages; it was seen there, and that is enough."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         stage.wall.throttle = {UPDATE: 250.0}  # something else waits all the time
         await stage.commit(incident("inc-0"))
         await asyncio.sleep(2)
@@ -334,7 +300,6 @@ async def test_an_answer_that_was_lost_pages_nobody_once_the_message_was_found()
         await stage.commit(incident())
         await asyncio.sleep(90)
         assert "firing" not in await statuses(stage, NAME)
-        stage.end()
     assert len(cards(stage, "inc-1")) == 1
 
 

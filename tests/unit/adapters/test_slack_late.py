@@ -17,7 +17,7 @@ from bot.adapters.slack.shelf import Placed, Posting
 from bot.core.approval import Vote
 from bot.errors import DeliveryError, DeliveryUncertain, StoreUnavailable
 from tests.contract.store_records import SHARD
-from tests.unit.adapters.slack_wall import Stage, Wall, incident
+from tests.unit.adapters.slack_wall import Stage, Wall, begun, incident
 from tests.unit.adapters.test_slack_board import asking
 
 pytestmark = pytest.mark.looptime
@@ -121,10 +121,7 @@ async def test_an_edit_whose_answer_was_lost_and_that_is_done_late_does_not_stay
 
 async def test_an_edit_that_slack_took_at_once_is_made_once() -> None:
     """Nothing is drawn again that cannot have been overtaken; a refusal and a 429 leave nothing to be drawn again."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         await stage.commit(incident())
         await asyncio.sleep(2)
         stage.wall.throttle = {UPDATE: 5.0}
@@ -132,7 +129,6 @@ async def test_an_edit_that_slack_took_at_once_is_made_once() -> None:
         await asyncio.sleep(12)
         stage.wall.throttle = {}
         await asyncio.sleep(120)
-        stage.end()
     (card,) = stage.wall.named("card:")
     assert card.shown == ["inc-1 open", "inc-1 open more"]
 
@@ -359,10 +355,7 @@ async def test_a_double_is_taken_back_though_the_shelf_is_away() -> None:
 @pytest.mark.parametrize("planted", ["no seal", "the card itself"])
 async def test_a_card_is_not_taken_for_a_double(planted: str) -> None:
     """A place that does not carry our seal takes nothing back, and neither does one of the message that stays."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         await stage.commit(incident())
         await asyncio.sleep(3)
         (card,) = stage.wall.named("card:")
@@ -371,6 +364,5 @@ async def test_a_card_is_not_taken_for_a_double(planted: str) -> None:
         await stage.shelf.put(forged if planted == "no seal" else Placed(name=name, channel=card.channel, ts=card.ts))
         await stage.shelf.nudge([name])
         await asyncio.sleep(60)
-        stage.end()
     assert stage.wall.named("card:") == [card]
     assert await stage.shelf.place(name) is None

@@ -15,7 +15,7 @@ from bot.adapters.slack.shapes import Block, Message
 from bot.adapters.slack.sights import Sight
 from bot.core.approval import Vote
 from bot.core.words import Millis
-from tests.unit.adapters.slack_wall import Plain, Stage, Wall, incident
+from tests.unit.adapters.slack_wall import Plain, Stage, Wall, begun, incident
 from tests.unit.adapters.test_slack_board import asking
 
 pytestmark = pytest.mark.looptime
@@ -64,9 +64,7 @@ async def test_a_picture_that_is_gone_takes_no_button_with_it() -> None:
     """Somebody deletes the file: the question is shown without it, and with the next picture when there is one."""
     wall, drawing = Gallery(), Illustrated()
     stage = Stage(wall=wall, drawing=drawing)
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun(stage):
         await stage.commit(asking(incident()))
         await asyncio.sleep(5)
         (question,) = wall.named("question:")
@@ -80,7 +78,6 @@ async def test_a_picture_that_is_gone_takes_no_button_with_it() -> None:
         drawing.file = "F2"
         await stage.commit(replace(asking(incident(), VOTE), why="another picture"))
         await asyncio.sleep(10)
-        stage.end()
     assert [block["type"] for block in wall.blocks[question.ts]] == ["image", "actions"]
 
 
@@ -89,11 +86,8 @@ async def test_a_question_whose_picture_is_gone_at_once_is_asked_with_its_button
     """Only when Slack does not take the rest either, the words go out alone."""
     wall = Gallery(gone={"F1"}, strict=strict)
     stage = Stage(wall=wall, drawing=Illustrated())
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun(stage):
         await stage.commit(asking(incident()))
         await asyncio.sleep(30)
-        stage.end()
     (question,) = wall.named("question:")
     assert wall.blocks[question.ts] == (() if strict else (PRESS,))

@@ -17,7 +17,7 @@ from bot.adapters.slack.pacing import POST, UPDATE
 from bot.adapters.slack.reach import NAME
 from bot.core.events import AlertsReceived
 from tests.contract.store_records import SHARD
-from tests.unit.adapters.slack_wall import Stage, incident
+from tests.unit.adapters.slack_wall import Stage, begun, incident
 from tests.unit.adapters.test_slack_board import asking
 
 pytestmark = pytest.mark.looptime
@@ -32,10 +32,7 @@ async def alarms(stage: Stage) -> list[tuple[str, str]]:
 
 async def test_an_outage_costs_delay_only_and_the_pager_is_told() -> None:
     """Cards, edits, questions and words of ten minutes without Slack stand there afterwards, each as it is now."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         await stage.commit(incident("inc-0"))
         await asyncio.sleep(2)
         assert await alarms(stage) == [(NAME, "resolved")]
@@ -51,7 +48,6 @@ async def test_an_outage_costs_delay_only_and_the_pager_is_told() -> None:
         assert set(await alarms(stage)) == {(NAME, "firing")}
         stage.wall.down = False
         await asyncio.sleep(30)
-        stage.end()
     cards = {one.name.partition("|")[2]: one for one in stage.wall.named("card:")}
     assert {name: one.text.split()[1] for name, one in cards.items()} == {
         **{f"inc-{number}": "resolved" for number in range(4)}, "inc-4": "awaiting_approval",
@@ -67,10 +63,7 @@ async def test_an_outage_costs_delay_only_and_the_pager_is_told() -> None:
 
 async def test_what_slack_throttles_waits_as_long_as_it_says_and_hardly_asks_again() -> None:
     """A 429 is ridden out: one more call after each Retry-After, and the last state is shown."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         await stage.commit(incident())
         await asyncio.sleep(2)
         stage.wall.throttle = {UPDATE: 30.0, POST: 20.0}
@@ -81,7 +74,6 @@ async def test_what_slack_throttles_waits_as_long_as_it_says_and_hardly_asks_aga
         assert stage.wall.throttled <= 10
         stage.wall.throttle = {}
         await asyncio.sleep(40)
-        stage.end()
     (card,) = stage.wall.named("card:")
     assert card.text == "inc-1 open look 99"
     assert [one.text for one in stage.wall.named("thread:")] == ["words"]
@@ -92,10 +84,7 @@ async def test_a_storm_of_a_thousand_is_one_digest_and_what_needs_people_stands_
     """A thousand incidents within a minute: one digest, cards for decisions at once; afterwards cards for those still
     open, one a second, oldest first; and what was said of the others stands below the digest, in order.
     """
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         for number in range(1_000):
             await stage.commit(incident(f"inc-{number:04}"))
             if number % 10 == 0:
@@ -112,7 +101,6 @@ async def test_a_storm_of_a_thousand_is_one_digest_and_what_needs_people_stands_
             *(replace(incident(f"inc-{n:04}"), status="resolved", why="over") for n in range(1_000) if n % 50)
         )
         await asyncio.sleep(150)
-        stage.end()
     (digest,) = stage.wall.named("digest:")
     assert digest.text == "storm over: 1000 opened, 980 over"
     cards = [one.name.partition("|")[2] for one in stage.wall.named("card:")]
@@ -246,9 +234,7 @@ async def test_a_slack_that_is_away_when_andon_starts_shows_everything_when_it_c
 async def test_a_look_up_that_is_throttled_waits_too() -> None:
     """Whether the card stands there cannot be asked for a while: it is neither posted again nor asked for at once."""
     stage = Stage(manner=Manner(settle_ms=1_000))
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun(stage):
         stage.wall.lose, stage.wall.throttle = 1, {"conversations.history": 20.0}
         await stage.commit(incident())
         await asyncio.sleep(90)
@@ -257,20 +243,16 @@ async def test_a_look_up_that_is_throttled_waits_too() -> None:
         await asyncio.sleep(60)
         await stage.commit(replace(incident(), why="more"))
         await asyncio.sleep(5)
-        stage.end()
     assert [one.text for one in stage.wall.named("card:")] == ["inc-1 open more"]
 
 
 async def test_what_is_said_of_an_incident_not_read_yet_waits_for_its_card() -> None:
     """With hundreds to read at once, words of the last are not taken for words of nobody."""
     stage = Stage(manner=Manner(storm_cards=1_000))
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun(stage):
         await stage.say("words", "inc-399")
         await stage.commit(*(incident(f"inc-{number:03}") for number in range(400)))
         await asyncio.sleep(5)
-        stage.end()
     assert stage.wall.named("words:") == []
     assert len(stage.wall.named("card:")) == 5
 

@@ -15,7 +15,7 @@ from bot.adapters.slack.shelf_twin import MemoryShelf
 from bot.core.events import AlertsReceived
 from bot.errors import RecordForged
 from tests.contract.store_records import SHARD
-from tests.unit.adapters.slack_wall import Stage, incident
+from tests.unit.adapters.slack_wall import Stage, begun, incident
 from tests.unit.adapters.test_slack_board import asking
 
 pytestmark = pytest.mark.looptime
@@ -153,10 +153,7 @@ async def test_a_store_that_stumbles_at_a_take_over_leaves_no_button_alive() -> 
 
 async def test_people_are_told_of_a_slack_that_only_ever_says_later() -> None:
     """It answers, so it is not away; but no card comes. A throttle of half a minute pages nobody."""
-    stage = Stage()
-    async with asyncio.TaskGroup() as group:
-        stage.begin(group)
-        await asyncio.sleep(1)
+    async with begun() as stage:
         await stage.commit(incident("inc-0"))
         await asyncio.sleep(2)
         assert await alarms(stage, PUT_OFF) == [(PUT_OFF, "resolved")]
@@ -168,6 +165,5 @@ async def test_people_are_told_of_a_slack_that_only_ever_says_later() -> None:
         assert set(await alarms(stage, PUT_OFF)) == {(PUT_OFF, "firing")}
         stage.wall.throttle = {}
         await asyncio.sleep(60)
-        stage.end()
     assert await alarms(stage, PUT_OFF) == [(PUT_OFF, "resolved")]
     assert [one.text for one in stage.wall.named("card:")] == ["inc-0 open", "inc-1 open"]
