@@ -41,7 +41,6 @@ from bot.adapters.slack.gallery import Gallery
 from bot.adapters.slack.homes import Homes
 from bot.adapters.slack.listeners import Listeners
 from bot.adapters.slack.members import Members
-from bot.adapters.slack.outcomes import Outcomes
 from bot.adapters.slack.shelf import Shelf, incident_of
 from bot.adapters.slack.socket_line import SocketLine
 from bot.adapters.slack.speaking import Speaking
@@ -131,7 +130,7 @@ class SlackFace:
         counter = Counter(
             services=services, desk=desk, runs=runs, silences=near.silences, catalogue=near.catalogue,
             kill=KillLever(services, desk, near.switch), enquiries=Enquiries(services, near.silences, near.budget),
-            outcomes=Outcomes(services.store, self._clock),
+            outcomes=self._board.outcomes,
         )  # fmt: skip
         return Listeners(
             members=self.members, clicks=Clicks(services, desk),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,19 @@ async def test_what_is_no_safer_is_not_ordered_by_a_form_for_safer_values(line: 
     """The value that is asked about has its own button, with its own count of people."""
     incident, form = await asked(line)
     await line.slack.people.submit(APPROVER, form.id, {"arg.kelly_fraction": "0.1", "reason": "x"})
+    assert await ordered(line) == []
+    assert (await record(line.services, incident)).status == "awaiting_approval"
+
+
+async def test_a_form_without_its_bounds_orders_nothing(line: Line) -> None:
+    """The proposed value, which is what is left then, is not ordered past the question's count of people."""
+    incident, form = await asked(line)
+    ref = json.loads(form.body["private_metadata"])["ref"]
+    form.body["private_metadata"] = json.dumps({"ref": ref, "bounds": {}})
+    await line.slack.people.submit(APPROVER, form.id, {"arg.kelly_fraction": "0.06", "reason": "x"})
+    told = line.slack.people.modal(APPROVER)
+    assert told is not None
+    assert "are not safer than what is asked" in shown(told)
     assert await ordered(line) == []
     assert (await record(line.services, incident)).status == "awaiting_approval"
 

@@ -87,9 +87,10 @@ class Board:
         self.reach = Standing(alarms, home, channel)
         self.channels = Channels(self._slack, channel, named)
         self.placer = Placer(shelf, self._slack, clock, nonce, settle_ms=self._manner.settle_ms)
+        self.outcomes = Outcomes(store, clock)
         self.scenery = Scenery(
             store=store, shards=shards, shelf=shelf, drawing=drawing, channels=self.channels,
-            outcomes=Outcomes(store, clock), links=self._link,
+            outcomes=self.outcomes, links=self._link,
             carded=lambda one: self._has_card(*one),
         )  # fmt: skip
         self._refusals = Refusals(self.reach, self.channels, self.scenery, self.placer)
