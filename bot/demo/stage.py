@@ -11,7 +11,6 @@ import contextlib
 import json
 import secrets
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from bot.demo.config import APPROVER, PERSON, SYSTEM, VISITOR, Place
 from bot.demo.view import Card, Moment, Waiting
 from bot.errors import AndonError
 from bot.sandbox.children import Child, python, until
+from bot.sandbox.ports import free_port
 
 SCALE = 15.0  # a restart of the bot takes three seconds: 45 there, half of what verification may take
 HOLD, CLOSE, COOLDOWN = "30s", "45s", "60s"  # shipped: 2m, 30m, 10m; a demo of half an hour would bore
@@ -343,7 +343,7 @@ async def open_stage(scale: float = SCALE) -> AsyncIterator[Stage]:
     """Set the stage, and clear it away whatever happens: children ended by pid, folder removed."""
     folder = Path(tempfile.mkdtemp(prefix="andon-demo-"))
     place = Place(
-        directory=folder / "configs", data_dir=folder / "data", port=_free_port(), urls={},
+        directory=folder / "configs", data_dir=folder / "data", port=free_port(), urls={},
         hold=HOLD, close=CLOSE, cooldown=COOLDOWN, lease=LEASE, latency_us=LATENCY_US, tokens=_tokens(folder),
     )  # fmt: skip
     anchor = wall_ms()
@@ -367,10 +367,3 @@ def _tokens(folder: Path) -> dict[str, Path]:
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(24))
     return files
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

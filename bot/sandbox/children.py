@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import aiohttp
+
 PATIENCE = 5.0  # seconds a child has to end after SIGTERM before it is killed
 POLL_SECONDS = 0.05  # how often a condition outside this process is looked at
 TAIL_LINES = 40  # of a log, when something went wrong
@@ -32,7 +34,7 @@ class Unmet(Exception):
 async def until(what: str, look: Callable[[], Awaitable[T | None]], *, within: float) -> T:
     """Look again and again until `look` returns something true; Unmet after `within` seconds of real time.
 
-    Errors of a service that is not up yet (OSError, TimeoutError) count as not yet, and are told in Unmet.
+    Errors of a service that is not up yet (refused, hung up on, too slow) count as not yet, and are told in Unmet.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
@@ -43,7 +45,7 @@ async def until(what: str, look: Callable[[], Awaitable[T | None]], *, within: f
             last = repr(found)
             if found:
                 return found
-        except (OSError, TimeoutError) as problem:  # aiohttp's connection errors are OSErrors
+        except (OSError, TimeoutError, aiohttp.ClientConnectionError) as problem:
             last = f"{type(problem).__name__}: {problem}"
         if loop.time() >= deadline:
             raise Unmet(f"{what}: not within {within:g} s (last seen: {last[:500]})")

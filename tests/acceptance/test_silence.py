@@ -10,6 +10,7 @@ import yaml
 
 from bot.engine.antientropy import FOUND, GONE, NOTE
 from bot.engine.reach import EMPTY, UNREACHABLE
+from bot.sandbox.ports import free_port
 from tests.acceptance.harness import deploy_files, services
 from tests.acceptance.harness.floor import TOKEN, open_floor
 from tests.acceptance.harness.listener import SYSTEM, listening
@@ -77,7 +78,7 @@ async def test_a_running_andon_asks_the_alertmanager_that_is_written_into_its_co
     async with open_floor() as floor, AsyncExitStack() as stack, aiohttp.ClientSession() as session:
         where = floor.folder / "mute"
         where.mkdir()
-        nowhere = deploy_files.alertmanager(where, andon=f"127.0.0.1:{services.free_port()}", token=TOKEN)
+        nowhere = deploy_files.alertmanager(where, andon=f"127.0.0.1:{free_port()}", token=TOKEN)
         mute = await services.alertmanager(stack, session, nowhere, where, "mute")
         labels = {"alertname": "VaRBreach", "severity": "critical", "system": SYSTEM, "symbol": "ETH-USD"}
         async with session.post(f"http://{mute.address}/api/v2/alerts", json=[{"labels": labels}]) as answer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any
 import redis
 
 from bot.adapters.embedded import EmbeddedValkey
+from bot.sandbox.ports import free_port
 from tests.bench.lab import ROOT, START_SECONDS
 
 SYSTEM = "bench"
@@ -86,7 +86,7 @@ def _documents(policies: list[Mapping[str, Any]], target_port: int) -> dict[str,
             "armed": [policy["name"] for policy in policies],
             "budget": {"limit": 250, "within": "1s", "reserve": 0},
             "policies": ["policies.yaml"],
-            "listen": {"host": "127.0.0.1", "port": _free_port()},
+            "listen": {"host": "127.0.0.1", "port": free_port()},
         },
         "people.yaml": {"people": []},
         "targets.yaml": {"systems": {SYSTEM: {"components": components}}},
@@ -97,12 +97,6 @@ def _documents(policies: list[Mapping[str, Any]], target_port: int) -> dict[str,
             "policies": policies,
         },
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

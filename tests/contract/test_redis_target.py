@@ -16,7 +16,8 @@ from bot.adapters.targets_redis import RedisConnector
 from bot.engine.connector_ports import RedisLook
 from bot.errors import NotSent, Rejected, TargetError, Unknown
 from bot.sandbox.children import until
-from bot.sandbox.topology import Topology, ask, free_ports, topology
+from bot.sandbox.ports import free_ports
+from bot.sandbox.topology import Topology, ask, topology
 from policies.targets import TargetsDocument
 from tests.contract.runbook_api import Script, raw_server
 

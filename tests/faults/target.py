@@ -15,7 +15,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from bot.adapters.clock import SystemClock
-from tests.acceptance.harness.services import free_port
+from bot.sandbox.ports import free_port
 
 HOST: Final = "127.0.0.1"
 ANSWER_S: Final = 0.03  # how long a desk takes to answer, so that there is always something under way

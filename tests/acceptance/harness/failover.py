@@ -24,9 +24,10 @@ import yaml
 from bot.demo import config as demo_config
 from bot.demo.config import Place
 from bot.sandbox.children import Child, Unmet, python, until
+from bot.sandbox.ports import free_port
 from bot.sandbox.topology import HOST, Node, ask
 from tests.acceptance.harness.floor import STEP_WITHIN, TIMEOUT, TOKEN, Floor
-from tests.acceptance.harness.services import START_WITHIN, free_port
+from tests.acceptance.harness.services import START_WITHIN
 
 Hold = Literal["", "request", "answer"]
 MARK = b"COORDINATED"  # the request for a failover that stops writes first

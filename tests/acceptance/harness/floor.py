@@ -22,8 +22,9 @@ import yaml
 from bot.demo import config as demo_config
 from bot.demo.config import Place
 from bot.sandbox.children import Child, Unmet, python, until
+from bot.sandbox.ports import free_port
 from tests.acceptance.harness import deploy_files, services
-from tests.acceptance.harness.services import START_WITHIN, Service, free_port
+from tests.acceptance.harness.services import START_WITHIN, Service
 
 TOKEN = "acceptance-token"
 STEP_WITHIN = 25.0  # seconds for one thing to happen; the slowest, a resolved alert, takes about five

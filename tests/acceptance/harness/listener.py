@@ -33,6 +33,7 @@ from bot.engine.loop import Heartbeat, fold_forever
 from bot.engine.sweeper import Sweeper
 from bot.engine.watches import Watches
 from bot.sandbox.children import until
+from bot.sandbox.ports import free_port
 from handlers.routing import Route
 from policies.book import PolicyBook, Watch
 from tests.acceptance.harness import deploy_files, services
@@ -157,7 +158,7 @@ class Listener:
         alarms = Alarms(self._store, twin.clock)
         address = await self._open_door(tasks, twin, alarms)
         metric = await self._serve_metric()
-        config = self._alertmanager_config(address if posts else f"127.0.0.1:{services.free_port()}", send_resolved)
+        config = self._alertmanager_config(address if posts else f"127.0.0.1:{free_port()}", send_resolved)
         await self.start_alertmanager(config)
         api = AlertmanagerApi("a", f"http://{self.alertmanager.address}", every_ms=EVERY_MS)
         self._stack.push_async_callback(api.close)

@@ -25,9 +25,9 @@ import aiohttp
 
 from bot.client import Place, UnavailableError, connect
 from bot.sandbox.children import Child, python, until
+from bot.sandbox.ports import free_port
 from bot.sandbox.topology import Topology, topology
 from tests.acceptance.harness import services
-from tests.acceptance.harness.services import free_port
 
 SYSTEM, ONCALL, SERVICE, MASTER = "trading-core", "demo-oncall", "demo-pager", "andon-store"
 SIGNED = {"by": ONCALL, "reason": "each case once", "until": "2099-01-01T00:00:00Z"}

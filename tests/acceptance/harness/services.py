@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import aiohttp
 
 from bot.sandbox.children import Child, until
+from bot.sandbox.ports import free_port
 from tests.acceptance.harness.binaries import binary
 
 START_WITHIN = 20.0  # seconds; two cores are shared with everything else the suite runs
@@ -21,14 +21,6 @@ class Service:
 
     child: Child
     address: str
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def require(alertmanagers: int) -> None:
