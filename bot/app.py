@@ -105,7 +105,7 @@ async def open_slack(
     """Slack's part of the house; None without `slack:` in andon.yaml. Raises ConfigError for a missing credential."""
     if not setup.mode:
         return None
-    from bot.adapters.slack.redis_shelf import RedisShelf
+    from bot.adapters.slack.board.redis_shelf import RedisShelf
     from bot.slack_face import SlackFace
 
     shelf = RedisShelf(own.link(), own.sealer, clock)

@@ -70,9 +70,9 @@ async def _checked(settings: Settings, *, join: bool) -> dict[str, Any]:
     from bot import configuration, extensions
     from bot.adapters.clock import wall_ms
     from bot.adapters.config_files import find_config
-    from bot.adapters.slack.api import SlackApi
     from bot.adapters.slack.check import check as run
     from bot.adapters.slack.check import worst
+    from bot.adapters.slack.line.api import SlackApi
     from bot.adapters.targets_credentials import resolve
     from bot.errors import ConfigError
 

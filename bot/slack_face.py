@@ -27,25 +27,25 @@ from bot.adapters.desk_silences import Silences
 from bot.adapters.evidence_history import Histories
 from bot.adapters.http_services import Check, Services
 from bot.adapters.kill_switch import KillSwitch
-from bot.adapters.slack import editing
-from bot.adapters.slack.api import SlackApi
-from bot.adapters.slack.board import Board, Manner
-from bot.adapters.slack.charts import Charts
-from bot.adapters.slack.chat import SlackChat
-from bot.adapters.slack.clicks import Clicks
-from bot.adapters.slack.commands import Commands, Counter
-from bot.adapters.slack.door import PATH, Reply, SignedDoor
-from bot.adapters.slack.drawing import Pictures
-from bot.adapters.slack.enquiries import Enquiries
-from bot.adapters.slack.gallery import Gallery
-from bot.adapters.slack.homes import Homes
-from bot.adapters.slack.listeners import Listeners
-from bot.adapters.slack.members import Members
-from bot.adapters.slack.shelf import Shelf, incident_of
-from bot.adapters.slack.socket_line import SocketLine
-from bot.adapters.slack.speaking import Speaking
-from bot.adapters.slack.spoken import Spoken
-from bot.adapters.slack.submissions import Submissions
+from bot.adapters.slack.board.board import Board, Manner
+from bot.adapters.slack.board.charts import Charts
+from bot.adapters.slack.board.chat import SlackChat
+from bot.adapters.slack.board.drawing import Pictures
+from bot.adapters.slack.board.gallery import Gallery
+from bot.adapters.slack.board.shelf import Shelf, incident_of
+from bot.adapters.slack.heard import editing
+from bot.adapters.slack.heard.clicks import Clicks
+from bot.adapters.slack.heard.commands import Commands, Counter
+from bot.adapters.slack.heard.enquiries import Enquiries
+from bot.adapters.slack.heard.homes import Homes
+from bot.adapters.slack.heard.listeners import Listeners
+from bot.adapters.slack.heard.members import Members
+from bot.adapters.slack.heard.speaking import Speaking
+from bot.adapters.slack.heard.spoken import Spoken
+from bot.adapters.slack.heard.submissions import Submissions
+from bot.adapters.slack.line.api import SlackApi
+from bot.adapters.slack.line.door import PATH, Reply, SignedDoor
+from bot.adapters.slack.line.socket_line import SocketLine
 from bot.adapters.targets_credentials import resolve
 from bot.core.action import Catalogue
 from bot.core.events import Budget

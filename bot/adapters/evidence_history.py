@@ -1,7 +1,7 @@
 """How a figure came to be what it is: its last hour, as Prometheus knows it.
 
-Asked by `bot.adapters.slack.charts` for the picture on a decision card. Nothing is decided by it, so what cannot be
-read is simply not shown. https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries
+Asked by `bot.adapters.slack.board.charts` for the picture on a decision card. Nothing is decided by it, so what
+cannot be read is simply not shown. https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries
 """
 
 from __future__ import annotations

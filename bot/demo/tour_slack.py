@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.adapters.slack.incident_card import STATES
-from bot.adapters.slack.shapes import action_id
+from bot.adapters.slack.cards.incident_card import STATES
+from bot.adapters.slack.cards.shapes import action_id
 from bot.demo.config import SYSTEM
 from bot.demo.outlook import SOON
 from bot.demo.score import Score

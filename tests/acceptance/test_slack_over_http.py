@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from bot.adapters.slack.door import PATH
+from bot.adapters.slack.line.door import PATH
 from bot.sandbox.slack import population
 from tests.acceptance.harness.desk import CUT, Json, cut, open_desk, policy
 from tests.acceptance.harness.screen import buttons

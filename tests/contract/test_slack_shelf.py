@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.redis_link import RedisLink
 from bot.adapters.seal import Sealer
-from bot.adapters.slack import redis_shelf, shelf_twin
-from bot.adapters.slack.redis_shelf import RedisShelf
-from bot.adapters.slack.shelf import (
+from bot.adapters.slack.board import redis_shelf, shelf_twin
+from bot.adapters.slack.board.redis_shelf import RedisShelf
+from bot.adapters.slack.board.shelf import (
     MAX_LINE,
     Line,
     Placed,
@@ -29,7 +29,7 @@ from bot.adapters.slack.shelf import (
     read_lost,
     stray_name,
 )
-from bot.adapters.slack.shelf_twin import MemoryShelf
+from bot.adapters.slack.board.shelf_twin import MemoryShelf
 from bot.errors import StoreUnavailable
 from bot.testing import FakeClock
 

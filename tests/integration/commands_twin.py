@@ -12,10 +12,10 @@ from bot.adapters.desk_kill import KillLever
 from bot.adapters.desk_runs import Runs
 from bot.adapters.desk_silences import Silences
 from bot.adapters.kill_switch import KillSwitch
-from bot.adapters.slack.commands import Commands, Counter
-from bot.adapters.slack.enquiries import Enquiries
-from bot.adapters.slack.outcomes import Outcomes
-from bot.adapters.slack.person import Show, Tell
+from bot.adapters.slack.board.outcomes import Outcomes
+from bot.adapters.slack.heard.commands import Commands, Counter
+from bot.adapters.slack.heard.enquiries import Enquiries
+from bot.adapters.slack.heard.person import Show, Tell
 from bot.core.intents import Budget
 from bot.sandbox.slack.limits import problems
 from bot.testing import MemoryAlertmanager

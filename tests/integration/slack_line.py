@@ -16,16 +16,16 @@ from pydantic import SecretStr
 from bot.adapters.desk import Desk
 from bot.adapters.desk_runs import Runs
 from bot.adapters.desk_silences import Silences
-from bot.adapters.slack.api import SlackApi
-from bot.adapters.slack.clicks import Clicks
-from bot.adapters.slack.homes import Homes
-from bot.adapters.slack.listeners import Listeners
-from bot.adapters.slack.members import Members
-from bot.adapters.slack.shelf_twin import MemoryShelf
-from bot.adapters.slack.socket_line import SocketLine
-from bot.adapters.slack.speaking import Speaking
-from bot.adapters.slack.spoken import Spoken
-from bot.adapters.slack.submissions import Submissions
+from bot.adapters.slack.board.shelf_twin import MemoryShelf
+from bot.adapters.slack.heard.clicks import Clicks
+from bot.adapters.slack.heard.homes import Homes
+from bot.adapters.slack.heard.listeners import Listeners
+from bot.adapters.slack.heard.members import Members
+from bot.adapters.slack.heard.speaking import Speaking
+from bot.adapters.slack.heard.spoken import Spoken
+from bot.adapters.slack.heard.submissions import Submissions
+from bot.adapters.slack.line.api import SlackApi
+from bot.adapters.slack.line.socket_line import SocketLine
 from bot.core.intents import Budget
 from bot.sandbox.slack.population import APPROVER, ONCALL, SECOND, VIEWER
 from bot.sandbox.slack.server import LocalSlack

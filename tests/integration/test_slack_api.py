@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from bot.adapters.slack.api import LIST_PAGE, MOST_PAGES, SlackApi, SlackRefusedError, SlackThrottledError
-from bot.adapters.slack.pacing import POST, Pace
-from bot.adapters.slack.shapes import Message
+from bot.adapters.slack.cards.shapes import Message
+from bot.adapters.slack.line.api import LIST_PAGE, MOST_PAGES, SlackApi, SlackRefusedError, SlackThrottledError
+from bot.adapters.slack.line.pacing import POST, Pace
 from bot.errors import DeliveryError, DeliveryUncertain
 from bot.sandbox.slack.population import QUIET
 from bot.sandbox.slack.server import LocalSlack

@@ -15,10 +15,10 @@ from bot.adapters.clock import wall_ms
 from bot.adapters.embedded import EmbeddedValkey
 from bot.adapters.redis_link import RedisLink
 from bot.adapters.seal import Sealer
-from bot.adapters.slack.api import SlackApi
-from bot.adapters.slack.board import Board, Manner
-from bot.adapters.slack.chat import SlackChat
-from bot.adapters.slack.redis_shelf import RedisShelf
+from bot.adapters.slack.board.board import Board, Manner
+from bot.adapters.slack.board.chat import SlackChat
+from bot.adapters.slack.board.redis_shelf import RedisShelf
+from bot.adapters.slack.line.api import SlackApi
 from bot.core.effects import PostMessage
 from bot.core.incident import Incident
 from bot.core.words import Millis

@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from bot.adapters.evidence_history import Histories, History, Line, limit_in
-from bot.adapters.slack.api import SlackApi
-from bot.adapters.slack.charts import Charts, begin, described, draw
-from bot.adapters.slack.gallery import Gallery
-from bot.adapters.slack.sights import Sight
+from bot.adapters.slack.board.charts import Charts, begin, described, draw
+from bot.adapters.slack.board.gallery import Gallery
+from bot.adapters.slack.board.sights import Sight
+from bot.adapters.slack.line.api import SlackApi
 from bot.core.alert import Alert
 from bot.core.approval import PendingApproval, Terms
 from bot.core.incident import Incident, StepResult

@@ -14,8 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from bot import cli
-from bot.adapters.slack.api import SlackApi
 from bot.adapters.slack.check import Finding, Wanted, check, worst
+from bot.adapters.slack.line.api import SlackApi
 from bot.sandbox.slack.population import APPROVER, GONE, GUEST, ONCALL, STRANGER
 from bot.sandbox.slack.server import LocalSlack
 from bot.sandbox.slack.world import Channel

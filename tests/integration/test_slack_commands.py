@@ -9,8 +9,8 @@ import pytest
 
 from bot.adapters.http_errors import Unwelcome
 from bot.adapters.http_services import Reloaded
-from bot.adapters.slack.outcomes import Outcomes
-from bot.adapters.slack.person import Tell
+from bot.adapters.slack.board.outcomes import Outcomes
+from bot.adapters.slack.heard.person import Tell
 from bot.core.alert import Alert
 from bot.core.plan import Plan
 from bot.core.target import Target

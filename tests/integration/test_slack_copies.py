@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.desk import Desk, Order
-from bot.adapters.slack import clicks
+from bot.adapters.slack.heard import clicks
 from bot.errors import StoreUnavailable
 from bot.sandbox.slack.population import APPROVER, ONCALL, SECOND
 from bot.sandbox.slack.world import Posted

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from bot.adapters.slack.blocks import actions, button
-from bot.adapters.slack.shapes import MAX_VALUE, Block, Ref, verb_of
-from bot.adapters.slack.shelf import Placed, card_name
+from bot.adapters.slack.board.shelf import Placed, card_name
+from bot.adapters.slack.cards.blocks import actions, button
+from bot.adapters.slack.cards.shapes import MAX_VALUE, Block, Ref, verb_of
 from bot.core.alert import Alert
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from bot.adapters.slack import answers, home
-from bot.adapters.slack.overview import look, recent
+from bot.adapters.slack.cards import answers, home
+from bot.adapters.slack.cards.overview import look, recent
 from bot.core.intents import Budget
 from bot.core.orders import OperatorResolved, OperatorTook, TargetFrozen
 from bot.core.words import SYSTEM_TARGET

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bot.adapters.slack import listeners
-from bot.adapters.slack.api import SlackApi
-from bot.adapters.slack.members import Known
-from bot.adapters.slack.person import Answer, Deed, Show
-from bot.adapters.slack.speaking import Speaking
-from bot.adapters.slack.spoken import Spoken
+from bot.adapters.slack.heard import listeners
+from bot.adapters.slack.heard.members import Known
+from bot.adapters.slack.heard.person import Answer, Deed, Show
+from bot.adapters.slack.heard.speaking import Speaking
+from bot.adapters.slack.heard.spoken import Spoken
+from bot.adapters.slack.line.api import SlackApi
 from bot.sandbox.slack.population import ONCALL
 from tests.integration.door_twin import TwinServices
 from tests.integration.slack_line import OPS, connected, here, shown

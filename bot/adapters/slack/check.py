@@ -13,9 +13,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import SecretStr
 
-from bot.adapters.slack.api import Listing, SlackApi, SlackRefusedError
+from bot.adapters.slack.heard.members import against
+from bot.adapters.slack.line.api import Listing, SlackApi, SlackRefusedError
 from bot.adapters.slack.manifest import SCOPES
-from bot.adapters.slack.members import against
 from bot.core.words import Millis
 from bot.errors import DeliveryError
 from policies.people import PeopleDocument

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from bot.adapters.slack.listeners import COMMAND, SHORTCUT
+from bot.adapters.slack.heard.listeners import COMMAND, SHORTCUT
 from bot.errors import InputError
 
 # Each scope of the bot token, and what would not work without it.

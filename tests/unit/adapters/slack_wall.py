@@ -13,14 +13,14 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
 
-from bot.adapters.slack.api import SlackRefusedError, SlackThrottledError
-from bot.adapters.slack.board import Board, Manner
-from bot.adapters.slack.chat import SlackChat
-from bot.adapters.slack.pacing import POST, UPDATE, Pace
-from bot.adapters.slack.shapes import Message
-from bot.adapters.slack.shelf import Line
-from bot.adapters.slack.shelf_twin import MemoryShelf
-from bot.adapters.slack.sights import Sight, StormSight
+from bot.adapters.slack.board.board import Board, Manner
+from bot.adapters.slack.board.chat import SlackChat
+from bot.adapters.slack.board.shelf import Line
+from bot.adapters.slack.board.shelf_twin import MemoryShelf
+from bot.adapters.slack.board.sights import Sight, StormSight
+from bot.adapters.slack.cards.shapes import Message
+from bot.adapters.slack.line.api import SlackRefusedError, SlackThrottledError
+from bot.adapters.slack.line.pacing import POST, UPDATE, Pace
 from bot.core.effects import PostMessage, Topic
 from bot.core.incident import Incident
 from bot.core.plan import Plan

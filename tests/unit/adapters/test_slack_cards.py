@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from bot.adapters.slack import decision_card, digest, incident_card, text, timeline
-from bot.adapters.slack.decision_card import Extras
-from bot.adapters.slack.decision_ending import Ending
-from bot.adapters.slack.incident_card import CardView
-from bot.adapters.slack.shapes import Message
-from bot.adapters.slack.shelf import Line
-from bot.adapters.slack.sights import Brief, StormSight
+from bot.adapters.slack.board import digest, timeline
+from bot.adapters.slack.board.shelf import Line
+from bot.adapters.slack.board.sights import Brief, StormSight
+from bot.adapters.slack.cards import decision_card, incident_card, text
+from bot.adapters.slack.cards.decision_card import Extras
+from bot.adapters.slack.cards.decision_ending import Ending
+from bot.adapters.slack.cards.incident_card import CardView
+from bot.adapters.slack.cards.shapes import Message
 from bot.core.approval import Vote
 from bot.sandbox.slack.limits import problems
 from tests.unit.adapters.slack_hostile import NOW, SEVERITIES, STATUSES, Hostile

@@ -11,13 +11,13 @@ from random import Random
 
 import pytest
 
-from bot.adapters.slack.api import SlackRefusedError
-from bot.adapters.slack.board import Board, Manner
-from bot.adapters.slack.channels import Channels
-from bot.adapters.slack.pacing import POST, UPDATE, Pace
-from bot.adapters.slack.reach import NAME, PUT_OFF, SHUT
-from bot.adapters.slack.shapes import Message
-from bot.adapters.slack.shelf_twin import MemoryShelf
+from bot.adapters.slack.board.board import Board, Manner
+from bot.adapters.slack.board.channels import Channels
+from bot.adapters.slack.board.reach import NAME, PUT_OFF, SHUT
+from bot.adapters.slack.board.shelf_twin import MemoryShelf
+from bot.adapters.slack.cards.shapes import Message
+from bot.adapters.slack.line.api import SlackRefusedError
+from bot.adapters.slack.line.pacing import POST, UPDATE, Pace
 from bot.core.alert import Alert
 from bot.core.events import AlertsReceived
 from bot.errors import StoreUnavailable

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from bot.adapters import codec
-from bot.adapters.slack import decision_card
-from bot.adapters.slack.decision_card import Extras
-from bot.adapters.slack.decision_ending import Ending, ending
-from bot.adapters.slack.shapes import Message, Ref, verb_of
-from bot.adapters.slack.text import TIMELESS
+from bot.adapters.slack.cards import decision_card
+from bot.adapters.slack.cards.decision_card import Extras
+from bot.adapters.slack.cards.decision_ending import Ending, ending
+from bot.adapters.slack.cards.shapes import Message, Ref, verb_of
+from bot.adapters.slack.cards.text import TIMELESS
 from bot.core.events import ApprovalNeeded, Event, StepSucceeded
 from bot.core.orders import ApprovalVoted, OperatorTook
 from bot.core.record import Decision

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from bot.adapters.http_errors import answer_errors
-from bot.adapters.slack.door import PATH, WINDOW_SECONDS, Reply, SignedDoor
+from bot.adapters.slack.line.door import PATH, WINDOW_SECONDS, Reply, SignedDoor
 
 SECRET = b"shh"
 NOW_S = 1_767_225_600

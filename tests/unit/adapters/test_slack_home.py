@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from bot.adapters.http_services import Check
-from bot.adapters.slack import answers, home, modals
-from bot.adapters.slack.overview import Overview, SystemNow
-from bot.adapters.slack.shapes import Message
+from bot.adapters.slack.cards import answers, home
+from bot.adapters.slack.cards.overview import Overview, SystemNow
+from bot.adapters.slack.cards.shapes import Message
+from bot.adapters.slack.pages import modals
 from bot.core.alert import Alert
 from bot.core.approval import PendingApproval, Terms
 from bot.core.incident import AlertState, Incident, StepResult

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bot.adapters.slack import incident_card
-from bot.adapters.slack.incident_card import CardView
-from bot.adapters.slack.shapes import Message, Ref, verb_of
-from bot.adapters.slack.text import TIMELESS
+from bot.adapters.slack.cards import incident_card
+from bot.adapters.slack.cards.incident_card import CardView
+from bot.adapters.slack.cards.shapes import Message, Ref, verb_of
+from bot.adapters.slack.cards.text import TIMELESS
 from bot.core.incident import Incident
 from bot.core.plan import Plan
 from bot.core.reading import Reading

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bot.adapters.slack.api import SlackRefusedError, SlackThrottledError
-from bot.adapters.slack.board import Manner
-from bot.adapters.slack.pacing import UPDATE
-from bot.adapters.slack.shapes import Message
-from bot.adapters.slack.shelf import Placed, Posting
+from bot.adapters.slack.board.board import Manner
+from bot.adapters.slack.board.shelf import Placed, Posting
+from bot.adapters.slack.cards.shapes import Message
+from bot.adapters.slack.line.api import SlackRefusedError, SlackThrottledError
+from bot.adapters.slack.line.pacing import UPDATE
 from bot.core.approval import Vote
 from bot.errors import DeliveryError, DeliveryUncertain, StoreUnavailable
 from tests.contract.store_records import SHARD

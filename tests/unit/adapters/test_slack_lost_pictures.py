@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot.adapters.slack.api import SlackRefusedError
-from bot.adapters.slack.pacing import UPDATE
-from bot.adapters.slack.shapes import Block, Message
-from bot.adapters.slack.sights import Sight
+from bot.adapters.slack.board.sights import Sight
+from bot.adapters.slack.cards.shapes import Block, Message
+from bot.adapters.slack.line.api import SlackRefusedError
+from bot.adapters.slack.line.pacing import UPDATE
 from bot.core.approval import Vote
 from bot.core.words import Millis
 from tests.unit.adapters.slack_wall import Plain, Stage, Wall, begun, incident

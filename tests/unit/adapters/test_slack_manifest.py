@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bot import cli
-from bot.adapters.slack import grammar, listeners
+from bot.adapters.slack.heard import grammar, listeners
 from bot.adapters.slack.manifest import SCOPES, manifest, text
 from bot.errors import InputError
 from bot.sandbox.slack.web_api import METHODS

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from bot.adapters.slack.api import SlackApi
-from bot.adapters.slack.members import GROUPS_STALE_SECONDS, Known, Members, Stranger
+from bot.adapters.slack.heard.members import GROUPS_STALE_SECONDS, Known, Members, Stranger
+from bot.adapters.slack.line.api import SlackApi
 from policies.people import PeopleDocument
 
 TEAM, ANN, BOB = "T1AAAAAA", "U1AAAAAA", "U2AAAAAA"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bot.adapters.slack import arm_modals, forms, modals, run_modals
-from bot.adapters.slack.forms import FieldErrors
-from bot.adapters.slack.shapes import Ref
+from bot.adapters.slack.cards.shapes import Ref
+from bot.adapters.slack.pages import arm_modals, forms, modals, run_modals
+from bot.adapters.slack.pages.forms import FieldErrors
 from bot.core.incident import Incident, StepResult
 from bot.core.plan import Plan, Rung, Step
 from bot.engine.action_ports import Component

@@ -12,9 +12,9 @@ from random import Random
 
 import pytest
 
-from bot.adapters.slack.board import Manner
-from bot.adapters.slack.pacing import POST, UPDATE
-from bot.adapters.slack.reach import NAME
+from bot.adapters.slack.board.board import Manner
+from bot.adapters.slack.board.reach import NAME
+from bot.adapters.slack.line.pacing import POST, UPDATE
 from bot.core.events import AlertsReceived
 from tests.contract.store_records import SHARD
 from tests.unit.adapters.slack_wall import Stage, begun, incident

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.adapters.slack.outcome_words import WORDS, summary
-from bot.adapters.slack.outcomes import KEPT_MS, LAST, LOOKED_THROUGH, PER_LOOK, PER_PAGE, Outcomes
+from bot.adapters.slack.board.outcomes import KEPT_MS, LAST, LOOKED_THROUGH, PER_LOOK, PER_PAGE, Outcomes
+from bot.adapters.slack.cards.outcome_words import WORDS, summary
 from bot.core.approval import Terms
 from bot.core.events import ApprovalNeeded, StepNotSent
 from bot.core.incident import Incident, StepResult

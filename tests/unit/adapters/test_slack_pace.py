@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.adapters.slack.jobs import Scene, jobs
-from bot.adapters.slack.pacing import BUDGETS, LEAST_WAIT_S, LONGEST_WAIT_S, MESSAGE_GAP_S, POST, UPDATE, Pace
-from bot.adapters.slack.shelf import Line, Placed
-from bot.adapters.slack.sights import Brief
-from bot.adapters.slack.storm import Storm, weather
+from bot.adapters.slack.board.jobs import Scene, jobs
+from bot.adapters.slack.board.shelf import Line, Placed
+from bot.adapters.slack.board.sights import Brief
+from bot.adapters.slack.board.storm import Storm, weather
+from bot.adapters.slack.line.pacing import BUDGETS, LEAST_WAIT_S, LONGEST_WAIT_S, MESSAGE_GAP_S, POST, UPDATE, Pace
 
 
 def test_a_channel_takes_the_next_message_a_second_after_the_last_call_ended() -> None:

@@ -18,16 +18,23 @@ from pydantic import SecretStr
 from slack_bolt.app.async_app import AsyncApp
 
 from bot.adapters.http_errors import Unwelcome
-from bot.adapters.slack.api import SlackApi, SlackRefusedError, SlackThrottledError
-from bot.adapters.slack.grammar import VERBS
-from bot.adapters.slack.homes import MAX_OPEN, Homes
-from bot.adapters.slack.members import FRESH_SECONDS, GROUPS_STALE_SECONDS, STALE_SECONDS, Known, Members, Stranger
-from bot.adapters.slack.payloads import asked_about, commanded
-from bot.adapters.slack.person import Deed, told
-from bot.adapters.slack.shelf import Placed, card_name
-from bot.adapters.slack.socket_line import SocketLine
-from bot.adapters.slack.speaking import Speaking
-from bot.adapters.slack.spoken import Spoken
+from bot.adapters.slack.board.shelf import Placed, card_name
+from bot.adapters.slack.heard.grammar import VERBS
+from bot.adapters.slack.heard.homes import MAX_OPEN, Homes
+from bot.adapters.slack.heard.members import (
+    FRESH_SECONDS,
+    GROUPS_STALE_SECONDS,
+    STALE_SECONDS,
+    Known,
+    Members,
+    Stranger,
+)
+from bot.adapters.slack.heard.payloads import asked_about, commanded
+from bot.adapters.slack.heard.person import Deed, told
+from bot.adapters.slack.heard.speaking import Speaking
+from bot.adapters.slack.heard.spoken import Spoken
+from bot.adapters.slack.line.api import SlackApi, SlackRefusedError, SlackThrottledError
+from bot.adapters.slack.line.socket_line import SocketLine
 from bot.core.approval import Vote
 from bot.core.intents import Budget
 from bot.errors import DeliveryError

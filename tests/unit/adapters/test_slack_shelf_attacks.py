@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.adapters.slack.pacing import POST
-from bot.adapters.slack.reach import PUT_OFF, STUCK
-from bot.adapters.slack.shelf import Line, Placed, Posting, question_name
-from bot.adapters.slack.shelf_twin import MemoryShelf
+from bot.adapters.slack.board.reach import PUT_OFF, STUCK
+from bot.adapters.slack.board.shelf import Line, Placed, Posting, question_name
+from bot.adapters.slack.board.shelf_twin import MemoryShelf
+from bot.adapters.slack.line.pacing import POST
 from bot.core.events import AlertsReceived
 from bot.errors import RecordForged
 from tests.contract.store_records import SHARD

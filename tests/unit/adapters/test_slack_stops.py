@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.adapters.slack import modals, stop_modals
-from bot.adapters.slack.forms import FreezeForm, HoldForm
-from bot.adapters.slack.shapes import Ref
-from bot.adapters.slack.stop_modals import Stopped, ahead
+from bot.adapters.slack.cards.shapes import Ref
+from bot.adapters.slack.pages import modals, stop_modals
+from bot.adapters.slack.pages.forms import FreezeForm, HoldForm
+from bot.adapters.slack.pages.stop_modals import Stopped, ahead
 from bot.core.incident import Incident
 from bot.core.plan import Plan
 from bot.sandbox.slack.limits import problems

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.adapters.slack import blocks, text
-from bot.adapters.slack.shapes import Ref
+from bot.adapters.slack.cards import blocks, text
+from bot.adapters.slack.cards.shapes import Ref
 from bot.sandbox.slack.limits import MAX_ALL_BLOCKS, problems, text_length
 from tests.unit.fuzzing import examples
 

@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import pytest
 
-from bot.adapters.slack import digest, timeline
-from bot.adapters.slack.phrases import MAX_FIRES, what_fires
-from bot.adapters.slack.shelf import Line
-from bot.adapters.slack.sights import Brief, StormSight
+from bot.adapters.slack.board import digest, timeline
+from bot.adapters.slack.board.shelf import Line
+from bot.adapters.slack.board.sights import Brief, StormSight
+from bot.adapters.slack.cards.phrases import MAX_FIRES, what_fires
 from bot.core.alert import Alert
 from bot.core.effects import Topic
 from bot.core.incident import AlertState, Incident

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.adapters.slack.ways import MAX_HOSTS, Ways
+from bot.adapters.slack.line.ways import MAX_HOSTS, Ways
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.adapters.slack import asks, grammar
-from bot.adapters.slack.asks import Place
-from bot.adapters.slack.typed_text import MAX_TEXT, MAX_WORDS
-from bot.adapters.slack.typed_text import read as words_of
+from bot.adapters.slack.heard import asks, grammar
+from bot.adapters.slack.heard.asks import Place
+from bot.adapters.slack.heard.typed_text import MAX_TEXT, MAX_WORDS
+from bot.adapters.slack.heard.typed_text import read as words_of
 from bot.errors import InputError
 from policies.problems import UnclearError
 from tests.unit.fuzzing import examples

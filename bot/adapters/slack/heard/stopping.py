@@ -1,0 +1,54 @@
+"""Before a freeze or a hold that was filled in: what it would stop is looked up, and shown with the button.
+
+Used by `submissions`; `stop_modals` renders it. The look is bounded: who wants to stop something does not wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from bot.adapters.desk import Order, must_act
+from bot.adapters.http_lookup import find_incident, targets_of, the_shard
+from bot.adapters.http_services import Services
+from bot.adapters.slack.heard.person import Show
+from bot.adapters.slack.pages import stop_modals
+from bot.adapters.slack.pages.forms import FreezeForm, HoldForm
+from bot.adapters.slack.pages.stop_modals import Stopped
+from bot.core.plan import Plan
+from bot.core.words import SYSTEM_TARGET
+
+LOOK_SECONDS: Final = 1.0  # of Slack's three for an answer
+MAX_OPEN: Final = 500  # open incidents looked at per system
+
+
+async def before_stopping(services: Services, order: Order, form: FreezeForm | HoldForm) -> Show:
+    """The page with the button. Raises InputError for what there is not, Unwelcome for who may only look."""
+    must_act(services, order.person)
+    if isinstance(form, HoldForm):
+        found = await find_incident(services, form.ref.incident)
+        return Show(stop_modals.hold(form, found.incident, services.clock.now()))
+    shards = [the_shard(services, form.system)] if form.system else list(services.shards)
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return Show(stop_modals.freeze(form, await _stopped(services, shards, form.component)))
+    except TimeoutError:
+        return Show(stop_modals.freeze(form, None))
+
+
+async def _stopped(services: Services, shards: list[str], component: str) -> Stopped:
+    pending, armed = [], []
+    for shard in shards:
+        for line in await services.store.incidents(shard, closed=False, limit=MAX_OPEN):
+            steps = stop_modals.ahead(line.incident, component)
+            pending += [(line.incident, steps)] if steps else []
+        own = (await targets_of(services, shard)).get(SYSTEM_TARGET)
+        acting = own.armed if own is not None else {}
+        plans = [plan for plan in services.policies() if plan.system == shard and plan.policy in acting]
+        armed += [plan for plan in plans if plan.mode != "shadow" and _touches(plan, component)]
+    return Stopped(pending=pending, armed=armed)
+
+
+def _touches(plan: Plan, component: str) -> bool:
+    steps = [*plan.steps, *(rung.step for rung in plan.ladder if rung.step is not None)]
+    return any(component in ("", step.component) for step in steps)
