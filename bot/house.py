@@ -205,8 +205,8 @@ class House:
     def _eternal(self) -> dict[str, Eternal]:
         """Everything that runs beside the engine's own loops for as long as the process lives."""
         retention = Retention(
-            store=self._store, archive=self._archive, clock=self._clock, alarms=self.alarms,
-            shards=self._floor.shards, after_ms=self._floor.loaded.andon.retention.after,
+            store=self._store, archive=self._archive, clock=self._clock, alarms=self.alarms, shards=self._floor.shards,
+            after_ms=self._floor.loaded.andon.retention.after, book=lambda: self.engine.book,
         )  # fmt: skip
         custody = Custody(
             store=self._store, clock=self._clock, alarms=self.alarms, shards=self._floor.shards, home=UNROUTED

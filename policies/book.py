@@ -127,6 +127,10 @@ class PolicyBook:
             return policies.catch_all.plan
         return policies.plans.get(policy)
 
+    def has(self, system: str, policy: str) -> bool:
+        """Whether more incidents of this policy may come. What people order has no file, and always may."""
+        return policy == planning.ORDER or self.current(system, policy) is not None
+
     def policies(self) -> tuple[Plan, ...]:
         """Every plan, by system, in file order, each system's catch-all last."""
         return tuple(plan for system in sorted(self._systems) for plan in self._of(system))

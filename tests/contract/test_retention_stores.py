@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.adapters.archive import FileArchive
 from bot.adapters.seal import Sealer
+from bot.adapters.slack.board.outcomes import Outcomes
 from bot.core.events import AlertsReceived
-from bot.core.incident import Incident
+from bot.core.incident import Incident, StepResult
 from bot.engine.alarms import Alarms
 from bot.engine.ports import Change, Commit, KeyClaim
-from bot.engine.retention import Retention
+from bot.engine.retention import LAST_KEPT, Retention
 from bot.testing import FakeClock
+from policies.book import PolicyBook, built_in
 from tests.contract.archived_incidents import closed
 from tests.contract.conftest import KEY, Bench
 from tests.contract.store_records import SHARD
@@ -21,9 +24,13 @@ from tests.contract.store_records import SHARD
 HOUR = 3_600_000
 
 
-async def stored(bench: Bench, name: str) -> Incident:
+async def stored(bench: Bench, name: str, *, later: int = 0, acted: bool = False) -> Incident:
     """A closed incident with its real chain, as the engine would have committed it."""
     kept = closed(name)
+    if acted:
+        done = StepResult(step="cut", episode=1, outcome="verified", at=kept.incident.opened_at, why="seen")
+        opened = kept.incident.opened_at + later
+        kept = replace(kept, incident=replace(kept.incident, opened_at=opened, results=(done,)))
     for entry in kept.audit:
         claims = (KeyClaim(kept.incident.key, None, name),) if entry.seq == 1 else ()
         changed = Change(kept.incident, entry.seq - 1, entry, {})
@@ -36,8 +43,11 @@ def keeping(bench: Bench, folder: Path) -> tuple[Retention, FileArchive]:
     clock.advance(24 * HOUR)
     archive = FileArchive(folder, Sealer(KEY))
     alarms = Alarms(bench.store, clock)
+    usual = built_in(SHARD)
+    book = PolicyBook({SHARD: replace(usual, plans={"var-breach": usual.catch_all.plan})})
     retention = Retention(
-        store=bench.store, archive=archive, clock=clock, alarms=alarms, shards=[SHARD], after_ms=HOUR
+        store=bench.store, archive=archive, clock=clock, alarms=alarms, shards=[SHARD], after_ms=HOUR,
+        book=lambda: book,
     )  # fmt: skip
     return retention, archive
 
@@ -55,6 +65,19 @@ async def test_what_leaves_the_store_is_whole_in_the_archive(bench: Bench, tmp_p
     assert await bench.store.retired(SHARD) == 1
     verdict = await archive.verify()
     assert (verdict.problems, verdict.listed) == ((), {SHARD: 1})
+
+
+async def test_how_a_policys_last_incidents_went_is_told_after_they_came_of_age(bench: Bench, tmp_path: Path) -> None:
+    """However long ago: for the decision card they are read from any replica's store, no archive is asked."""
+    names = [f"inc-{letter * 10}" for letter in "abcdefgh"]
+    for number, name in enumerate(names):
+        await stored(bench, name, later=number, acted=True)
+    retention, archive = keeping(bench, tmp_path / "archive")
+    assert await retention.sweep() == len(names) - LAST_KEPT
+    assert await archive.listed() == ((SHARD, names[0]), (SHARD, names[1]))
+    assert await retention.sweep() == 0
+    told = await Outcomes(bench.store, FakeClock()).of(SHARD, "var-breach", "inc-that-asks")
+    assert [line.rpartition("(")[2].rstrip(")") for line in told] == names[:2:-1]
 
 
 @pytest.mark.parametrize("bench", ["valkey", "redis-7.0"], indirect=True)

@@ -20,6 +20,7 @@ from bot.engine.retention import Retention
 from bot.sandbox.children import until
 from bot.sandbox.topology import Topology, topology
 from bot.testing import FakeClock
+from policies.book import PolicyBook
 from tests.contract.archived_incidents import closed
 from tests.contract.store_records import SHARD
 from tests.faults.house import FaultHouse, open_fault_house
@@ -105,7 +106,8 @@ async def test_the_archives_disk_full_in_the_midst_and_freed(servers: Topology, 
         archive = FileArchive(disk / "archive", Sealer(KEY))
         alarms = Alarms(store, clock)
         retention = Retention(
-            store=store, archive=archive, clock=clock, alarms=alarms, shards=[SHARD], after_ms=HOUR
+            store=store, archive=archive, clock=clock, alarms=alarms, shards=[SHARD], after_ms=HOUR,
+            book=lambda: PolicyBook({}),
         )  # fmt: skip
         left_free(disk, 150_000)
         went = await retention.sweep()

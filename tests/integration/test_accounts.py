@@ -27,6 +27,7 @@ from bot.engine.fold import Letter
 from bot.engine.report import build
 from bot.engine.report_form import Report
 from bot.engine.retention import Retention
+from policies.book import PolicyBook
 from tests.integration.door_twin import SYSTEM, Open, TwinServices, on_socket, opened
 
 DAY = 86_400_000
@@ -84,7 +85,7 @@ def retention(services: TwinServices) -> Retention:
     alarms = Alarms(services.store, services.clock)
     return Retention(
         store=services.store, archive=services.archive, clock=services.clock, alarms=alarms, shards=services.shards,
-        after_ms=30 * DAY,
+        after_ms=30 * DAY, book=lambda: PolicyBook({}),
     )  # fmt: skip
 
 

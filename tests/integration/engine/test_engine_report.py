@@ -12,6 +12,7 @@ from bot.engine.alarms import Alarms
 from bot.engine.report import attempts_in, build
 from bot.engine.report_form import Report
 from bot.engine.retention import Retention
+from policies.book import PolicyBook
 from tests.integration.engine.floor import KEY, PLAN, SHARD, STEP, Floor
 from tests.integration.engine.test_engine_approvals import asking, vote
 
@@ -57,7 +58,8 @@ async def test_the_account_of_an_approved_step_is_complete_and_survives_archivin
         archive = FileArchive(tmp_path / "archive", Sealer(KEY))
         alarms = Alarms(floor.store, floor.engine.clock)
         retention = Retention(
-            store=floor.store, archive=archive, clock=floor.engine.clock, alarms=alarms, shards=[SHARD], after_ms=1
+            store=floor.store, archive=archive, clock=floor.engine.clock, alarms=alarms, shards=[SHARD], after_ms=1,
+            book=lambda: PolicyBook({}),
         )  # fmt: skip
         assert await retention.sweep() == 1
         assert await floor.incident() is None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.adapters.slack.board.outcomes import KEPT_MS, LAST, LOOKED_THROUGH, PER_LOOK, PER_PAGE, Outcomes
+from bot.adapters.slack.board.outcomes import KEPT_MS, LAST, NEWEST, OLDEST, PER_LOOK, PER_PAGE, Outcomes
 from bot.adapters.slack.cards.outcome_words import WORDS, summary
 from bot.core.approval import Terms
 from bot.core.events import ApprovalNeeded, StepNotSent
@@ -15,12 +15,14 @@ from bot.core.incident import Incident, StepResult
 from bot.core.orders import ApprovalVoted, OperatorTook
 from bot.core.words import AggregateId, Millis
 from bot.engine.ports import Versioned
+from bot.engine.retention import LAST_KEPT
 from bot.errors import RecordForged
 from bot.testing import MemoryStore
 from tests.contract.store_records import SHARD, put
 from tests.unit.core.builders import MINUTE, START, Floor, alert, plan, step
 
 POLICY = "var-breach"
+DAY = "2023-11-14"  # of START
 
 
 class HandClock:
@@ -78,7 +80,7 @@ def ran(number: int, *, policy: str = POLICY, **changes: object) -> Incident:
 
 
 def told(number: int) -> str:
-    return f"risk.reduce_kelly: done, its effect was seen; resolved after 4 min (inc-{number})"
+    return f"{DAY} risk.reduce_kelly: done, its effect was seen; resolved after 4 min (inc-{number})"
 
 
 # --- which ----------------------------------------------------------------------------------------------------------
@@ -102,6 +104,21 @@ async def test_a_storm_of_others_hides_nothing(store: CountingStore, outcomes: O
     looks = [await outcomes.of(SHARD, POLICY, "inc-99") for _ in range(4)]
     assert looks[-1] == tuple(told(number) for number in (5, 4, 3, 2, 1))
     assert looks[0] == ()
+
+
+async def test_what_is_kept_of_rare_policies_is_found_behind_any_number_of_newer_ones(
+    store: CountingStore, outcomes: Outcomes, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention leaves a policy's last ones among the oldest of the store; each tells its day."""
+    monkeypatch.setattr("bot.adapters.slack.board.outcomes.NEWEST", 400)
+    year = 365 * 24 * 60 * MINUTE
+    await put(store, *(ran(number, opened_at=START - year + number) for number in range(2)))
+    for start in range(1_000, 1_900, 300):
+        await put(store, *(ran(number, policy="storm") for number in range(start, start + 300)))
+    clock.at += 60 * MINUTE
+    looks = [await outcomes.of(SHARD, POLICY, "inc-99") for _ in range(3)]
+    assert [line[:10] for line in looks[-1]] == ["2022-11-14", "2022-11-14"]
+    assert "(inc-1)" in looks[-1][0]
 
 
 async def test_what_is_read_at_a_time_is_bounded_and_read_once(
@@ -159,7 +176,7 @@ async def test_a_minute_later_it_is_read_anew(store: CountingStore, outcomes: Ou
     clock.at += 1
     assert await outcomes.of(SHARD, POLICY, "inc-99") == (
         told(2),
-        "risk.reduce_kelly: done, its effect was seen; parked, resolved after 4 min (inc-1)",
+        f"{DAY} risk.reduce_kelly: done, its effect was seen; parked, resolved after 4 min (inc-1)",
     )
 
 
@@ -173,7 +190,8 @@ async def test_a_forged_record_hides_no_other(store: CountingStore, outcomes: Ou
 def test_the_bounds_fit_each_other() -> None:
     """More is shown than one page could lack, and the deepest look ends within minutes."""
     assert LAST + 1 < PER_LOOK
-    assert LOOKED_THROUGH / PER_LOOK <= 20
+    assert (NEWEST + OLDEST) / PER_LOOK <= 20
+    assert LAST < LAST_KEPT
 
 
 # --- in which words -------------------------------------------------------------------------------------------------

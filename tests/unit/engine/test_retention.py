@@ -9,12 +9,14 @@ import pytest
 
 from bot.core.audit import link
 from bot.core.events import AlertsReceived
-from bot.core.incident import Incident
+from bot.core.incident import Incident, StepResult
+from bot.core.plan import Plan
 from bot.engine.alarms import Alarms
 from bot.engine.ports import Archived, Change, Commit, Committed, KeyClaim
-from bot.engine.retention import Retention
+from bot.engine.retention import LAST_KEPT, Retention
 from bot.errors import StoreUnavailable
 from bot.testing import FakeClock, MemoryArchive, MemoryStore
+from policies.book import PolicyBook, built_in
 
 SHARD = "trading-core"
 DAY = 86_400_000
@@ -36,14 +38,26 @@ def archive() -> MemoryArchive:
     return MemoryArchive()
 
 
-def keeping(store: MemoryStore, archive: MemoryArchive, clock: FakeClock, after_ms: int = 30 * DAY) -> Retention:
-    alarms = Alarms(store, clock)
-    return Retention(store=store, archive=archive, clock=clock, alarms=alarms, shards=[SHARD], after_ms=after_ms)
+def keeping(
+    store: MemoryStore, archive: MemoryArchive, clock: FakeClock, after_ms: int = 30 * DAY, policies: str = ""
+) -> Retention:
+    """`policies` that are in force."""
+    usual = built_in(SHARD)
+    book = PolicyBook({SHARD: replace(usual, plans=dict.fromkeys(policies.split(), usual.catch_all.plan))})
+    return Retention(
+        store=store, archive=archive, clock=clock, alarms=Alarms(store, clock), shards=[SHARD], after_ms=after_ms,
+        book=lambda: book,
+    )  # fmt: skip
 
 
-async def incident(store: MemoryStore, name: str, opened_at: int, closed_at: int | None) -> None:
-    """An incident of two links, open or closed."""
-    record = Incident(id=name, key=f"key-{name}", system=SHARD, opened_at=opened_at)
+async def incident(
+    store: MemoryStore, name: str, opened_at: int, closed_at: int | None, policy: str = "", *, acted: bool = True
+) -> None:
+    """An incident of two links, open or closed; of a policy, whose action was done or did not come up."""
+    plan = Plan(policy=policy, system=SHARD, policy_hash="h1", mode="auto") if policy else None
+    done = StepResult(step="cut", episode=1, outcome="verified", at=opened_at, why="seen")
+    results = (done,) if policy and acted else ()
+    record = Incident(id=name, key=f"key-{name}", system=SHARD, opened_at=opened_at, plan=plan, results=results)
     first = link("", 1, '{"n":1}')
     claim = KeyClaim(record.key, None, name)
     opening = Commit(changes=(Change(record, 0, first, {}),), claims=(claim,))
@@ -73,6 +87,53 @@ async def test_only_what_has_been_closed_long_enough_leaves(store, archive, cloc
     clock.advance(1)
     assert await keeping(store, archive, clock).sweep() == 1
     assert await store.aggregates(SHARD) == ["inc-open"]
+
+
+async def test_the_last_few_of_each_policy_stay_however_old(store, archive, clock):
+    """Whoever decides about the next one is shown how they went, also of what people order; all others go."""
+    for number in range(10):
+        await incident(store, f"inc-a{number}", 100 + 2 * number, 200, "rare")
+        await incident(store, f"inc-b{number}", 101 + 2 * number, 200, "order" if number < 3 else "gone")
+    retention = keeping(store, archive, clock, policies="rare")
+    assert await retention.sweep() == 10 - LAST_KEPT + 7
+    kept = [f"inc-a{number}" for number in range(10 - LAST_KEPT, 10)] + ["inc-b0", "inc-b1", "inc-b2"]
+    assert await store.aggregates(SHARD) == kept
+    assert await retention.sweep() == 0
+    await incident(store, "inc-a99", 300, 301, "rare")
+    assert await keeping(store.twin("b"), archive, clock, policies="rare").sweep() == 1
+    assert await store.aggregates(SHARD) == [*kept[1:LAST_KEPT], "inc-a99", *kept[LAST_KEPT:]]
+    assert len(archive.kept) == 12
+
+
+async def test_what_has_nothing_to_tell_or_no_policy_any_more_goes(store, archive, clock):
+    """An incident whose action never came up is shown to nobody; a policy that is gone decides nothing."""
+    await incident(store, "inc-quiet", 1, 2, "rare", acted=False)
+    await incident(store, "inc-old", 1, 2, "withdrawn")
+    await incident(store, "inc-told", 1, 2, "rare")
+    assert await keeping(store, archive, clock, policies="rare").sweep() == 2
+    assert await store.aggregates(SHARD) == ["inc-told"]
+    assert await keeping(store, archive, clock).sweep() == 1
+
+
+async def test_those_that_stay_hold_up_no_page(store, archive, clock):
+    """More of them than one page: what comes after them goes all the same, in the same round."""
+    names = [f"p{number}" for number in range(40)]
+    for number, name in enumerate(names * LAST_KEPT):
+        await incident(store, f"inc-{number:03}", 1 + number, 400, name)
+    await incident(store, "inc-next", 500, 501, "p0")
+    await incident(store, "inc-other", 502, 503)
+    assert await keeping(store, archive, clock, policies=" ".join(names)).sweep() == 2
+    assert sorted(archive.kept) == ["inc-000", "inc-other"]
+
+
+async def test_one_that_cannot_go_is_told_by_its_own_name(store, archive, clock):
+    """The one whose turn it is, not the one that made it so; and it stays."""
+    for number in range(LAST_KEPT + 1):
+        await incident(store, f"inc-{number}", 1 + number, 20, "rare")
+    store._shard(SHARD).chains["inc-0"].pop()
+    assert await keeping(store, archive, clock, policies="rare").sweep() == 0
+    ((_, _, summary),) = await alarms_of(store)
+    assert "inc-0: " in summary
 
 
 async def test_what_cannot_be_archived_stays_and_is_told_once(store, archive, clock):
@@ -147,12 +208,13 @@ async def test_replicas_at_once_do_no_harm(store, archive, clock):
     """Each incident is kept, and gone, whoever was first."""
     for number in range(20):
         await incident(store, f"inc-{number:02}", 1, 2)
+        await incident(store, f"inc-rare{number:02}", 1 + number, 40, "rare")
     async with asyncio.TaskGroup() as tasks:
         for name in "ab":
-            tasks.create_task(keeping(store.twin(name), archive, clock).sweep())
-    await keeping(store, archive, clock).sweep()
-    assert await store.aggregates(SHARD) == []
-    assert len(archive.kept) == 20
+            tasks.create_task(keeping(store.twin(name), archive, clock, policies="rare").sweep())
+    await keeping(store, archive, clock, policies="rare").sweep()
+    assert await store.aggregates(SHARD) == [f"inc-rare{number}" for number in range(20 - LAST_KEPT, 20)]
+    assert len(archive.kept) == 40 - LAST_KEPT
 
 
 async def test_a_store_that_is_away_is_not_the_archives_failure(store, archive, clock):

@@ -157,3 +157,11 @@ def test_what_andon_says_about_itself_is_never_unheard(
     """A gap in a stream is a warning, and still somebody's business; any other warning that nothing matches is not."""
     book = book_of(load_text(policies("name: p, match: ['alertname=\"A\"']")))
     assert names(book, alert(alertname="AndonStreamGap", severity="warning", **labels)) == heard
+
+
+def test_a_policy_is_there_while_more_incidents_of_it_may_come(load_text: Load) -> None:
+    """Until a reload takes it out; the catch-all, and what people order, always."""
+    book = book_of(load_text(policies("name: p, match: ['alertname=\"A\"']")))
+    system = next(plan.system for plan in book.policies() if plan.policy == "p")
+    assert [book.has(system, name) for name in ("p", "q", "catch-all", "order")] == [True, False, True, True]
+    assert not book.has("another", "p")

@@ -1,13 +1,15 @@
 """How a policy's last incidents went, for whoever is to decide about the next: shown on its decision card.
 
 Asked by `scenery` while a question waits, and by `commands`. Only ids are listed anew each minute; a record is read
-once to learn whose it is, and again each minute while it is one of those shown and not closed.
+once to learn whose it is, and again each minute while it is one of those shown and not closed. What is older than
+`retention.after` is among the oldest of the store: `bot.engine.retention` leaves the last few of each policy there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -19,7 +21,8 @@ from bot.engine.ports import Clock, Store
 from bot.errors import RecordForged
 
 LAST: Final = 5  # outcomes shown: more is not read while a decision waits
-LOOKED_THROUGH: Final = 10_000  # newest incidents of a system in which they are looked for: a storm must not hide them
+NEWEST: Final = 8_000  # incidents of a system in which they are looked for: a storm must not hide them
+OLDEST: Final = 2_000  # and so many from the other end: what stays of rare policies
 PER_LOOK: Final = 500  # records read at one look, one round trip to the store; the next look goes on from there
 PER_PAGE: Final = 100  # records read before it is seen whether these are enough
 KEPT_MS: Final[Millis] = 60_000  # what was read of a system, before it is read anew
@@ -67,11 +70,19 @@ class Outcomes:
         now = self._clock.now()
         past = self._pasts.get(shard)
         if past is None or abs(now - past.at) >= KEPT_MS:
-            newest = await self._store.newest_incidents(shard, LOOKED_THROUGH)
+            newest = await self._ids(shard, now)
             known = past.known if past is not None else {}
             past = _Past(now, newest, {one: known[one] for one in newest if one in known})
             self._pasts[shard] = past
         return past
+
+    async def _ids(self, shard: str, now: Millis) -> list[AggregateId]:
+        """Those that are looked through, newest first."""
+        newest = await self._store.newest_incidents(shard, NEWEST)
+        if len(newest) < NEWEST:
+            return newest
+        oldest = await self._store.oldest_incidents(shard, now, skip=0, limit=OLDEST)
+        return [*dict.fromkeys([*newest, *reversed(oldest)])]
 
     async def _found(self, shard: str, past: _Past, policy: str) -> list[AggregateId]:
         """The newest of this policy that have something to tell: one more than is shown, for one of them may ask."""
@@ -111,8 +122,13 @@ class Outcomes:
 def _known(incident: Incident | None, at: Millis) -> _Known:
     if incident is None or incident.plan is None:
         return _Known("", "", over=True, read_at=at)
-    words = summary(incident) if incident.results else ""
+    words = f"{_day(incident.opened_at)} {summary(incident)}" if incident.results else ""
     return _Known(incident.plan.policy, words, over=incident.status == "closed", read_at=at)
+
+
+def _day(at: Millis) -> str:
+    """``2026-03-01``, in UTC: the last one may be of yesterday, or of last year."""
+    return datetime.fromtimestamp(at / 1_000, UTC).date().isoformat()
 
 
 def _is_to_read(past: _Past, one: AggregateId, policy: str) -> bool:
