@@ -38,7 +38,7 @@ class RedisShelf:
         self._sealer = sealer
         self._clock = clock
         self._keys = SlackKeys.of(prefix)
-        folder = Path(__file__).parents[1] / "lua"
+        folder = Path(__file__).with_name("lua")
         self._scripts = {name: (folder / f"{name}.lua").read_bytes() for name in _SCRIPTS}
 
     async def close(self) -> None:
