@@ -110,8 +110,11 @@ def _of_all(look: RedisLook, now: Load) -> str:
         return f"split brain: {' and '.join(look.claims)} are both called primary"
     majority = look.sentinels // 2 + 1
     if look.sentinels and look.agreeing < max(look.quorum, majority):
+        still = (
+            f"{look.tilted} hold still for 30 s after a pause or a jump of their clock (TILT); " if look.tilted else ""
+        )
         return (
-            f"only {look.agreeing} of {look.sentinels} Sentinels answer and agree on the primary; "
+            f"only {look.agreeing} of {look.sentinels} Sentinels answer and agree on the primary; {still}"
             f"the quorum is {look.quorum} and the majority {majority}"
         )
     if now.failing_over:

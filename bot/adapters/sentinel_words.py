@@ -25,12 +25,14 @@ SEND_SECONDS = 3.0  # for accepting a failover; it answers at once
 MAX_CONNECTIONS = 4  # to one Sentinel; one question holds one
 
 _QUESTIONS = (
-    ("GET-MASTER-ADDR-BY-NAME", ""),
-    ("MASTER", ""),
-    ("REPLICAS", ""),
-    ("CKQUORUM", ""),
-    ("HELP",),
+    ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", ""),
+    ("SENTINEL", "MASTER", ""),
+    ("SENTINEL", "REPLICAS", ""),
+    ("SENTINEL", "CKQUORUM", ""),
+    ("SENTINEL", "HELP"),
+    ("INFO", "sentinel"),
 )  # "": name
+_TILT = "sentinel_tilt:1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,9 @@ class Word:
     replicas: tuple[str, ...] = ()  # host:port of each
     no_quorum: str = ""  # what CKQUORUM complains about
     coordinated: bool = False  # it knows FAILOVER … COORDINATED
+    tilted: bool = False
+    """Its clock jumped, or it stood still for 2 s: for 30 s it votes for nothing and begins nothing. A failover it says
+    OK to all the same, and begins it half a minute later. https://valkey.io/topics/sentinel/ (TILT mode)"""
 
     @property
     def failing_over(self) -> bool:
@@ -101,10 +106,10 @@ class SentinelWords:
         """One Sentinel's word; never raises."""
         pipe = self._clients[address].pipeline(transaction=False)
         for command in _QUESTIONS:
-            pipe.execute_command("SENTINEL", *(word or self.master for word in command))
+            pipe.execute_command(*(word or self.master for word in command))
         try:
             async with asyncio.timeout(SENTINEL_SECONDS):
-                told, about, replicas, quorum, manual = await pipe.execute(raise_on_error=False)
+                told, about, replicas, quorum, manual, itself = await pipe.execute(raise_on_error=False)
         except (RedisError, OSError, TimeoutError) as error:
             return Word(sentinel=address, error=words_of(error))
         refused = next((one for one in (told, about) if isinstance(one, Exception)), None)
@@ -120,6 +125,7 @@ class SentinelWords:
             replicas=tuple(_replicas(replicas)),
             no_quorum=str(quorum) if isinstance(quorum, Exception) else "",
             coordinated=isinstance(manual, list) and any("COORDINATED" in line for line in manual),
+            tilted=isinstance(itself, str) and _TILT in itself.split(),
         )
 
 

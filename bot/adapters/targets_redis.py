@@ -313,7 +313,7 @@ def _up(told: dict[str, looking.Told], address: str) -> bool:
 def _fit(words: Sequence[Word], look: RedisLook) -> str:
     """A Sentinel that can begin the failover of the primary that was looked at. NotSent: there is none."""
     for word in words:
-        sound = not word.error and not word.no_quorum and not word.failing_over
+        sound = not (word.error or word.no_quorum or word.failing_over or word.tilted)
         if sound and word.coordinated and (word.primary, word.epoch) == (look.primary.address, look.epoch):
             return word.sentinel
     raise NotSent(f"no Sentinel names {look.primary.address} any more and can begin a coordinated failover")

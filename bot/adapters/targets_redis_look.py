@@ -19,6 +19,7 @@ from bot.errors import TargetError
 Told = Mapping[str, str]  # the fields of one server's INFO; "error" alone where it gave none
 
 FAILOVER_SINCE = (6, 2)  # the version of Redis that brought FAILOVER; Valkey tells 7.2 as its Redis version
+_STILL = "it holds still for 30 s after a pause or a jump of its clock (TILT)"
 PLAIN = "a plain failover lost 517 of 1,213 acknowledged writes in a trial"
 _LISTED = re.compile(r"ip=([^,]+),port=(\d+),state=(\w+)")
 _PERSISTENCE = (
@@ -103,13 +104,19 @@ def assemble(
         replicas=tuple(others),
         claims=tuple(dict.fromkeys(claims)),
         sentinels=len(words),
-        agreeing=sum(not word.error and names.of(word.primary) == primary.address for word in words),
+        agreeing=sum(_acts(word) and names.of(word.primary) == primary.address for word in words),
+        tilted=sum(not word.error and word.tilted for word in words),
         quorum=max((word.quorum for word in words), default=0),
         epoch=max((word.epoch for word in words), default=0),
         means=means,
         why_not=why_not,
         home=names.of(home),
     )
+
+
+def _acts(word: Word) -> bool:
+    """Whether it would vote for a failover now."""
+    return not word.error and not word.tilted
 
 
 def how(primary: str, words: Sequence[Word], told: Told, names: Names) -> tuple[Literal["sentinel", "server", ""], str]:
@@ -132,8 +139,8 @@ def how(primary: str, words: Sequence[Word], told: Told, names: Names) -> tuple[
     knowing = [word for word in answering if word.coordinated]
     if not knowing:
         return "", f"none of its {len(words)} Sentinels knows SENTINEL FAILOVER … COORDINATED; {PLAIN}"
-    if all(word.no_quorum or names.of(word.primary) != primary for word in knowing):
-        said = knowing[0].no_quorum or f"it names {knowing[0].primary}"
+    if all(word.no_quorum or word.tilted or names.of(word.primary) != primary for word in knowing):
+        said = knowing[0].no_quorum or (_STILL if knowing[0].tilted else f"it names {knowing[0].primary}")
         return "", f"no Sentinel can begin a failover of {primary} ({knowing[0].sentinel}: {said})"
     return "sentinel", ""
 

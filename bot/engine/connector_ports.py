@@ -49,7 +49,8 @@ class RedisLook:
     replicas: tuple[RedisNode, ...] = ()
     claims: tuple[str, ...] = ()
     sentinels: int = 0  # as configured; 0: none watch it
-    agreeing: int = 0  # Sentinels that answer and name this primary
+    agreeing: int = 0  # Sentinels that answer, name this primary and would act
+    tilted: int = 0  # Sentinels that answer and begin nothing for 30 s: their clock jumped, or they stood still
     quorum: int = 0  # how many Sentinels must agree that a primary is down
     epoch: int = 0  # the Sentinels' configuration epoch; grows with every failover
     means: Literal["sentinel", "server", ""] = ""

@@ -88,7 +88,7 @@ async def test_every_unsafe_case_is_refused_with_its_figure(tmp_path: Path) -> N
         # two of three Sentinels are away
         async with _frozen(floor, *floor.sentinels[:2]):
             assert "only 1 of 3 Sentinels answer and agree" in await _refused(ours)
-        await until("the Sentinels are back", lambda: _fit(ours), within=15)
+        await until("the Sentinels are back", lambda: _fit(ours), within=60)  # 30 s more where that took over 2 s
 
         # a second server calls itself primary
         await ask(replica, "REPLICAOF", "NO", "ONE")
@@ -178,6 +178,31 @@ async def test_a_server_that_stops_in_the_middle_leaves_it_unknown(tmp_path: Pat
             with pytest.raises((Unknown, NotSent)):
                 await ours.connector.fail_over(look, figures(found)["replica"])
             assert (await ours.read_back(found)).as_wanted is not True
+
+
+async def test_a_sentinel_that_stood_still_is_not_asked_and_two_of_them_refuse(tmp_path: Path) -> None:
+    """It says OK and begins half a minute later, when somebody has long decided otherwise; another is asked instead."""
+    async with topology(tmp_path, down_after_ms=30_000) as floor, desk(floor) as ours:
+        first, second, _ = floor.sentinels
+        await _tilt(floor, first)
+        found, seen = await ours.run()
+        assert seen.as_wanted is True, (found.before, seen)
+        await _tilt(floor, first, second)
+        back = await ours.inspect(RedisFailback)
+        assert isinstance(back, Unfit)
+        assert "only 1 of 3 Sentinels answer and agree on the primary; 2 hold still for 30 s" in back.why
+
+
+async def _tilt(floor: Topology, *sentinels: Node) -> None:
+    """Stop them for more than the 2 s after which they mistrust their clock."""
+    async with _frozen(floor, *sentinels):
+        await asyncio.sleep(2.5)
+    for one in sentinels:
+        await until("it mistrusts its clock", lambda one=one: _tilted(one), within=5)
+
+
+async def _tilted(sentinel: Node) -> bool:
+    return "sentinel_tilt:1" in str(await ask(sentinel, "INFO", "sentinel"))
 
 
 @pytest.mark.skipif(not OLD.exists() and "CI" not in os.environ, reason="apt install redis-server")

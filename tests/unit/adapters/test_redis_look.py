@@ -59,6 +59,8 @@ def test_a_replica_that_the_primary_does_not_send_to_is_not_linked() -> None:
         ((replace(WORD, flags=frozenset({"failover_in_progress"})), *WORDS[1:]), {}, "s1:26379 is failing it over"),
         (tuple(replace(one, coordinated=False) for one in WORDS), {}, "517 of 1,213"),
         (tuple(replace(one, no_quorum="1 usable Sentinels") for one in WORDS), {}, "1 usable Sentinels"),
+        (tuple(replace(one, tilted=True) for one in WORDS), {}, "holds still for 30 s"),
+        ((replace(WORD, tilted=True), *WORDS[1:]), {}, ""),
     ],
 )
 def test_there_are_means_or_a_reason(words: tuple[Word, ...], primary: dict[str, str], why: str) -> None:
@@ -75,6 +77,12 @@ def test_the_newest_epoch_counts_and_both_claims_are_kept() -> None:
     assert newest([stale, replace(stale, sentinel="s2:26379"), replace(WORD, sentinel="s3:26379")]).primary == A  # type: ignore[union-attr]
     look = looked((stale, *WORDS[1:]))
     assert (look.agreeing, look.claims) == (2, (B, A))
+
+
+def test_a_sentinel_that_holds_still_does_not_count_as_agreeing() -> None:
+    """It names the right primary and would do nothing about it."""
+    look = looked((replace(WORD, tilted=True), *WORDS[1:]))
+    assert (look.agreeing, look.tilted, look.sentinels) == (2, 1, 3)
 
 
 def test_figures_for_evidence() -> None:
