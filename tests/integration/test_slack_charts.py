@@ -129,6 +129,29 @@ async def test_a_question_gets_its_picture_once_slack_has_it() -> None:
         assert slack.state.files[file].content.startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("scope", ["files:read", "files:write"])
+async def test_an_app_that_may_not_upload_has_no_pictures_and_goes_on(scope: str) -> None:
+    """The board waits for none of them, and the next question is tried again: somebody may have mended it."""
+    async with LocalSlack(host=HOST) as slack:
+        whole = slack.world.app.scopes
+        slack.world.app.scopes = tuple(each for each in whole if each != scope)
+        api = SlackApi(slack.api_url, SecretStr(slack.world.app.bot_token), lookup=here)
+        came = asyncio.Event()
+        gallery = Gallery(Charts(Known(history())), api, MemoryStore(), FakeClock(), lambda names: came.set())
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            hanging = tasks.create_task(gallery.run())
+            assert gallery.of(asking("dec-1")) == ("", "")
+            while not any(call.error == "missing_scope" for call in slack.calls):
+                await asyncio.sleep(0.02)
+            slack.world.app.scopes = whole
+            gallery.of(asking("dec-2"))
+            await came.wait()
+            hanging.cancel()
+        await api.close()
+        assert gallery.of(asking("dec-1")) == ("", "")
+        assert gallery.of(asking("dec-2"))[0]
+
+
 async def test_a_branchs_picture_marks_what_its_incident_did_before() -> None:
     """Whoever decides about the halt sees where the cut was."""
     cut = StepResult(step="1", episode=1, outcome="succeeded", at=NOW - 60_000, why="")

@@ -158,6 +158,8 @@ def _listed(state: State, args: Args, *, joined: bool) -> tuple[Sequence[Channel
     if not 1 <= args.number("limit", PAGE) <= MAX_CHANNELS:
         raise Refused("invalid_limit")
     types, app = args.text("types", "public_channel").split(","), state.world.app.user
+    for kind in types:
+        _allow(state, "groups:read" if kind == "private_channel" else "channels:read")
     found = [
         channel
         for channel in state.world.channels.values()
@@ -169,10 +171,18 @@ def _listed(state: State, args: Args, *, joined: bool) -> tuple[Sequence[Channel
     return [channel for channel in page if not (channel.archived and args.flag("exclude_archived"))], more
 
 
+def _allow(state: State, scope: str) -> None:
+    """What each kind of channel needs. Raises Refused."""
+    scopes = state.world.app.scopes
+    if scope not in scopes:
+        raise Refused("missing_scope", needed=scope, provided=",".join(scopes))
+
+
 def _joined(state: State, args: Args) -> Channel:
     channel = channel_of(state, args)
     if state.world.app.user not in channel.members:
         raise Refused("not_in_channel")
+    _allow(state, "groups:history" if channel.private else "channels:history")
     return channel
 
 

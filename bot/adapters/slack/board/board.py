@@ -111,6 +111,7 @@ class Board:
         self._sweep_at = 0.0
         self._look_at = 0.0
         self._skipped: dict[str, float] = {}
+        self._unlisted = ""  # why Slack does not list its channels, as it was told last
 
     # --- called by others -------------------------------------------------------------------------------------------
 
@@ -302,8 +303,10 @@ class Board:
         try:
             await self.channels.look(now)
         except SlackRefusedError as error:
-            log.warning("slack_channels_not_listed", code=error.code)
             missing = str(error)
+            if missing != self._unlisted:
+                log.warning("slack_channels_not_listed", problem=missing)
+            self._unlisted = missing
         await self.reach.housed(self.channels.home(), missing, now)
 
     def _jobs(self, now: float) -> list[Job]:

@@ -247,16 +247,21 @@ class Placer:
 
     async def _found(self, kept: Placed, at: Millis, nonce: str) -> str:
         """Where the message stands that was marked then; "" when it is not there."""
-        oldest = max(0.0, (at - CLOCKS_APART_MS) / 1_000)
-        where = kept.channel
         try:
-            return await self._slack.find(where, name=kept.name, nonce=nonce, oldest=oldest, thread=kept.thread)
-        except SlackRefusedError as error:
-            if error.code == "not_in_channel":
-                await self._slack.join(where)
-                return await self._slack.find(where, name=kept.name, nonce=nonce, oldest=oldest, thread=kept.thread)
+            return await self._looked_up(kept, max(0.0, (at - CLOCKS_APART_MS) / 1_000), nonce)
+        except SlackRefusedError as error:  # also where it was for want of a scope: no reason for others to wait
             log.warning("slack_look_refused", name=kept.name, code=error.code)
             return ""  # a second card is better than none
+
+    async def _looked_up(self, kept: Placed, oldest: float, nonce: str) -> str:
+        where = {"name": kept.name, "nonce": nonce, "thread": kept.thread}
+        try:
+            return await self._slack.find(kept.channel, oldest=oldest, **where)
+        except SlackRefusedError as error:
+            if error.code != "not_in_channel":
+                raise
+        await self._slack.join(kept.channel)
+        return await self._slack.find(kept.channel, oldest=oldest, **where)
 
     async def _take_back(self, want: Want, ts: str) -> None:
         """Somebody else thought this replica gone, and posted: theirs stays."""

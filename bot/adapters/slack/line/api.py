@@ -31,7 +31,10 @@ METADATA: Final = "andon_card"  # event_type of everything the board posts; the 
 PAGE: Final = 200  # messages of one page; Slack advises no more
 MAX_PAGES: Final = 10  # looked through for one message
 LIST_PAGE: Final = 999  # channels of one page, https://docs.slack.dev/reference/methods/conversations.list: under 1000
+KINDS: Final = ("public_channel", "private_channel")  # of channels; each needs a scope of its own
 MOST_PAGES: Final = 15  # of channels at one look; Slack lets conversations.list be called 20 times a minute
+LACKING: Final = "missing_scope"
+SCOPE_FIX: Final = "`andon slack check` names every scope that is missing; add it, and install the app again"
 UNSURE: Final = frozenset({"fatal_error", "internal_error", "service_unavailable", "request_timeout"})
 
 log = structlog.get_logger(__name__)
@@ -87,6 +90,7 @@ class SlackApi:
         self.pace = pace if pace is not None else Pace()
         self._client: AsyncWebClient | None = None
         self._me: Mapping[str, Any] | None = None
+        self._lacking: set[str] = set()  # calls that a scope is missing for: each is told once
 
     @property
     def client(self) -> AsyncWebClient:
@@ -153,6 +157,9 @@ class SlackApi:
             return SlackThrottledError(doing, seconds)
         if status != 200 or not code or code in UNSURE:
             return DeliveryUncertain(f"{doing}: Slack answered HTTP {status} {code}".rstrip())
+        if code == LACKING and doing not in self._lacking:
+            self._lacking.add(doing)
+            log.warning("slack_scope_missing", call=doing, scope=str(fields.get("needed", ""))[:80], fix=SCOPE_FIX)
         more = _rows(_fields(fields.get("response_metadata")).get("messages")) or [fields.get("needed", "")]
         return SlackRefusedError(doing, code[:80], "; ".join(str(one) for one in more if one)[:200])
 
@@ -281,7 +288,7 @@ class SlackApi:
                 listing.add(page)
                 if missing <= listing.named.keys():
                     break
-        except SlackThrottledError as error:
+        except (SlackThrottledError, SlackRefusedError) as error:  # where it is, is known all the same
             listing.short = str(error)
         return listing
 
@@ -294,11 +301,32 @@ class SlackApi:
     async def _pages(
         self, doing: str, asked: Callable[..., Awaitable[Any]], listing: Listing
     ) -> AsyncIterator[list[Mapping[str, Any]]]:
+        """Of public and private ones; where a scope is missing for one kind, of the other."""
+        try:
+            async for page in self._pages_of(",".join(KINDS), doing, asked, listing):
+                yield page
+            return
+        except SlackRefusedError as error:
+            if error.code != LACKING:
+                raise
+            refused = [error]
+        for kind in KINDS:
+            try:
+                async for page in self._pages_of(kind, doing, asked, listing):
+                    yield page
+            except SlackRefusedError as error:
+                refused.append(error)
+                listing.short = str(error)
+        if len(refused) > len(KINDS):
+            raise refused[-1]
+
+    async def _pages_of(
+        self, kinds: str, doing: str, asked: Callable[..., Awaitable[Any]], listing: Listing
+    ) -> AsyncIterator[list[Mapping[str, Any]]]:
         cursor = ""
         for _ in range(MOST_PAGES):
             more = {"cursor": cursor} if cursor else {}
-            call = asked(limit=LIST_PAGE, types="public_channel,private_channel", **more)
-            answer = await self.ask(doing, call)
+            answer = await self.ask(doing, asked(limit=LIST_PAGE, types=kinds, **more))
             yield [one for one in map(_fields, _rows(answer.get("channels"))) if "id" in one and "name" in one]
             cursor = _cursor(answer)
             if not cursor:
