@@ -17,7 +17,6 @@ import structlog
 from aiohttp import web
 from pydantic import SecretStr
 from slack_bolt.app.async_app import AsyncApp
-from slack_bolt.request.async_request import AsyncBoltRequest
 
 from bot.adapters.connectors import Connectors
 from bot.adapters.desk import Desk
@@ -44,7 +43,7 @@ from bot.adapters.slack.heard.speaking import Speaking
 from bot.adapters.slack.heard.spoken import Spoken
 from bot.adapters.slack.heard.submissions import Submissions
 from bot.adapters.slack.line.api import SlackApi
-from bot.adapters.slack.line.door import PATH, Reply, SignedDoor
+from bot.adapters.slack.line.door import PATH, Reply, SignedDoor, hand_on
 from bot.adapters.slack.line.socket_line import SocketLine
 from bot.adapters.targets_credentials import resolve
 from bot.core.action import Catalogue
@@ -230,11 +229,8 @@ class SlackFace:
         return True
 
     async def _dispatch(self, payload: Mapping[str, Any]) -> Reply:
-        """A verified request in HTTP mode, as Socket Mode would have brought it."""
-        request = AsyncBoltRequest(body=dict(payload), mode="socket_mode", headers={})
-        response = await self._application().async_dispatch(request)
-        kind = (response.headers.get("content-type") or ["text/plain"])[0].partition(";")[0]
-        return Reply(status=response.status, body=response.body or "", content_type=kind)
+        """A verified request in HTTP mode, once it was read."""
+        return await hand_on(self._application(), payload)
 
 
 def _secret(reference: str, owner: str) -> SecretStr:

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp.abc import ResolveResult
 from pydantic import SecretStr
+from slack_bolt.app.async_app import AsyncApp
 
 from bot.adapters.desk import Desk
 from bot.adapters.desk_runs import Runs
@@ -60,6 +61,7 @@ class Line:
     services: TwinServices
     hands: Slack
     shelf: MemoryShelf
+    app: AsyncApp
 
     async def command(self, user: str, text: str) -> Posted:
         """Type it in the channel; the answer."""
@@ -129,12 +131,13 @@ async def connected(folder: Path, services: TwinServices) -> AsyncIterator[Line]
             homes=homes,
             speaking=speaking,
         )
-        line = SocketLine(listeners.application(), SecretStr(slack.world.app.app_token))
+        app = listeners.application()
+        line = SocketLine(app, SecretStr(slack.world.app.app_token))
         running = [tasks.create_task(each.run()) for each in (listeners, line, homes)]
         async with asyncio.timeout(SOON):
             while line.standing != "connected":
                 await asyncio.sleep(0.01)
-        yield Line(slack, services, hands, shelf)
+        yield Line(slack, services, hands, shelf, app)
         for task in running:
             task.cancel()
         await api.close()

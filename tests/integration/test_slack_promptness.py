@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -14,9 +15,11 @@ from bot.adapters.slack.heard.person import Answer, Deed, Show
 from bot.adapters.slack.heard.speaking import Speaking
 from bot.adapters.slack.heard.spoken import Spoken
 from bot.adapters.slack.line.api import SlackApi
+from bot.adapters.slack.line.door import hand_on
 from bot.sandbox.slack.population import ONCALL
 from tests.integration.door_twin import TwinServices
 from tests.integration.slack_line import OPS, connected, here, shown
+from tests.unit.adapters.slack_payloads import GENUINE
 
 
 async def test_what_takes_long_is_acknowledged_at_once_and_answered_later(
@@ -42,6 +45,17 @@ async def test_nobody_waits_for_a_slack_that_does_not_say_who_the_bot_is() -> No
     api = SlackApi("http://127.0.0.1:9/api/", SecretStr("xoxb-none"))
     found = await asyncio.wait_for(Speaking(api, "xoxb-none").identity(), 0.5)
     assert (found.bot_user_id, found.bot_token) == (None, "xoxb-none")
+    await api.close()
+
+
+async def test_whoever_stops_acknowledges_nothing() -> None:
+    """Slack tells it again, to another replica or to the next start."""
+    api = SlackApi("http://127.0.0.1:9/api/", SecretStr("xoxb-none"))
+    nobody: Any = None  # nothing is asked of anybody: no listener runs
+    stopped = listeners.Listeners(nobody, nobody, nobody, nobody, nobody, Speaking(api, "xoxb-none")).application()
+    for kind in ("click", "form", "command", "shortcut"):
+        found = await asyncio.wait_for(hand_on(stopped, GENUINE[kind]), 2.0)
+        assert found.status == 503, kind
     await api.close()
 
 

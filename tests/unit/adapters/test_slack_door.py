@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from bot.adapters.http_errors import answer_errors
 from bot.adapters.slack.line.door import PATH, WINDOW_SECONDS, Reply, SignedDoor
+from tests.unit.adapters.slack_payloads import GENUINE
 
 SECRET = b"shh"
 NOW_S = 1_767_225_600
@@ -46,7 +47,7 @@ def signed(body: bytes, *, at: int = NOW_S, secret: bytes = SECRET, kind: str = 
 async def test_a_signed_command_gets_through_whole_also_with_the_word_payload_in_it(door):
     """slack-bolt's own parser takes such a command for something else, and loses it."""
     body = urlencode(
-        {"command": "/andon", "text": "freeze trading-core payload=1 looks wrong", "payload": "x"}
+        {**GENUINE["command"], "text": "freeze trading-core payload=1 looks wrong", "payload": "x"}
     ).encode()
     async with door.post(PATH, **signed(body)) as response:
         assert (response.status, await response.json()) == (200, {"text": "yes"})
@@ -55,10 +56,11 @@ async def test_a_signed_command_gets_through_whole_also_with_the_word_payload_in
 
 async def test_an_interaction_is_its_payload(door):
     """Buttons come as JSON inside a form."""
-    body = urlencode({"payload": json.dumps({"type": "block_actions", "actions": []})}).encode()
+    body = urlencode({"payload": json.dumps(GENUINE["click"])}).encode()
     async with door.post(PATH, **signed(body)) as response:
         assert response.status == 200
-    assert door.heard == [{"type": "block_actions", "actions": []}]
+    ((button,),) = [each["actions"] for each in door.heard]
+    assert (button["action_id"], button["value"]) == ("andon:deny", "inc-aaaaaaaaaa|dec-1|digest")
 
 
 async def test_slack_is_told_its_challenge(door):
@@ -101,7 +103,7 @@ async def test_a_signature_out_of_its_time_is_refused(door, at):
 
 async def test_a_request_that_comes_again_as_it_was_is_refused(door):
     """Slack signs each retry anew, so an exact copy is a replay."""
-    request = signed(b"command=%2Fandon&text=ack")
+    request = signed(urlencode(GENUINE["command"]).encode())
     statuses = []
     for _ in range(3):
         async with door.post(PATH, **request) as response:
@@ -116,6 +118,7 @@ async def test_a_request_that_comes_again_as_it_was_is_refused(door):
         (b"\xff\xfe", FORM), (b"payload=%7B", FORM), (b"payload=[]", FORM), (b"no form", FORM),
         (b"payload=%ff%fe", FORM), (b"&".join(b"a=1" for _ in range(200)), FORM),
         (b"{", "application/json"), (b"[1]", "application/json"), (b"[" * 100_000, "application/json"),
+        (b'{"type":' + b"9" * 5_000 + b"}", "application/json"),
     ],
 )  # fmt: skip
 async def test_a_signed_body_that_cannot_be_read_is_a_400(door, body, kind):
@@ -123,4 +126,20 @@ async def test_a_signed_body_that_cannot_be_read_is_a_400(door, body, kind):
     async with door.post(PATH, **signed(body, kind=kind)) as response:
         assert response.status == 400, await response.text()
         assert (await response.json())["field"] == "body"
+    assert not door.heard
+
+
+@pytest.mark.parametrize("challenge", [None, 5, [["x"]], {"a": "b"}])
+async def test_a_challenge_that_is_no_text_is_a_400(door, challenge):
+    """It would be read back to whoever sent it."""
+    body = json.dumps({"type": "url_verification", "challenge": challenge}).encode()
+    async with door.post(PATH, **signed(body, kind="application/json")) as response:
+        assert (response.status, (await response.json())["field"]) == (400, "challenge")
+
+
+async def test_what_nobody_here_listens_to_is_taken_and_goes_nowhere(door):
+    """Slack sends an event again that is refused, and in the end none at all."""
+    body = json.dumps({"type": "app_rate_limited", "team_id": "T1", "minute_rate_limited": 1}).encode()
+    async with door.post(PATH, **signed(body, kind="application/json")) as response:
+        assert (response.status, await response.text()) == (200, "")
     assert not door.heard

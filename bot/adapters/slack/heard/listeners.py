@@ -1,9 +1,9 @@
 """What people do in Slack, heard through slack-bolt: who did it, within 3 s an answer, and the answer's delivery.
 
-Built by `bot.slack_face`; `door` (HTTP) and `socket_line` (Socket Mode) bring what `payloads` reads. Every listener
-works first and acknowledges last, or after `ACK_SECONDS`; what takes longer goes on in a task of `run` and is answered
-elsewhere. So an acknowledged click is a stored one, or one whose answer still comes. Buttons are `clicks`,
-modals `submissions`, words `spoken`.
+Built by `bot.slack_face`; `door` (HTTP) and `socket_line` (Socket Mode) bring what `incoming` has judged and `payloads`
+reads. Every listener works first and acknowledges last, or after `ACK_SECONDS`; what takes longer goes on in a task of
+`run` and is answered elsewhere. So an acknowledged click is a stored one, or one whose answer still comes. Buttons are
+`clicks`, modals `submissions`, words `spoken`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any, Final, TypeAlias
 import structlog
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.error import BoltUnhandledRequestError
+from slack_bolt.response import BoltResponse
 
 from bot.adapters.slack.cards import answers
 from bot.adapters.slack.cards.shapes import PREFIX, Ref, verb_of
@@ -75,7 +77,9 @@ class Listeners:
         app = AsyncApp(
             name=_BOLT, client=speaking.client, authorize=authorize, request_verification_enabled=False,
             ssl_check_enabled=False, url_verification_enabled=False, logger=_quiet(),
+            raise_error_for_unhandled_request=True,
         )  # fmt: skip
+        app.error(_failed)
         app.action(_OURS)(self._clicked)
         app.view(_OURS)(self._submitted)
         app.command(COMMAND)(self._commanded)
@@ -171,7 +175,7 @@ class Listeners:
         """Work, then acknowledge with the answer; after `ACK_SECONDS` acknowledge without, and answer later."""
         tasks = self._tasks
         if tasks is None:
-            return  # stopping: Slack tells it again, to another replica or to the next start
+            raise _StoppingError("Andon stops")
         working = tasks.create_task(self._worked(deed, work))
         done, _ = await asyncio.wait({working}, timeout=ACK_SECONDS)
         if not done:
@@ -228,6 +232,27 @@ async def _supervised(work: Callable[[], Awaitable[None]]) -> None:
         log.warning("slack_answer_lost", error=str(error))
     except Exception:  # supervision point: an answer that failed must not end the others
         log.exception("slack_answer_failed")
+
+
+class _StoppingError(AndonError):
+    """Not to be acknowledged: Slack tells it again, to another replica or to the next start."""
+
+
+async def _failed(error: Exception, response: BoltResponse | None) -> BoltResponse | None:
+    """A supervision point: what slack-bolt answers where no listener did. `response` None: it is acknowledged already.
+
+    A button, a form or a command that is none of Andon's is acknowledged, and nothing is done.
+    """
+    match error:
+        case BoltUnhandledRequestError():
+            log.info("slack_payload_unheard", kind="of another app")
+            status = 200
+        case _StoppingError():
+            status = 503
+        case _:
+            log.error("slack_listener_failed", exc_info=error)
+            status = 500
+    return BoltResponse(status=status) if response is not None else None
 
 
 def _wrong(deed: Deed, words: str) -> Answer:

@@ -1,8 +1,8 @@
 """Slack's own door in HTTP mode: `POST /slack/events`, let in by signature, handed on as in Socket Mode.
 
-Mounted by `bot.app`. Whoever forges, replays or garbles gets a 4xx before anything is read as an order. The body is
-taken apart here and not by slack-bolt, which takes a command whose text holds the word `payload` for something else,
-and answers a timestamp that is no number with 500.
+Mounted by `bot.app`. Whoever forges, replays or garbles gets a 4xx before anything is read as an order, and so does a
+payload that Slack never sends (`incoming`). The body is taken apart here and not by slack-bolt, which takes a command
+whose text holds the word `payload` for something else, and answers a timestamp that is no number with 500.
 https://docs.slack.dev/authentication/verifying-requests-from-slack
 """
 
@@ -17,16 +17,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import structlog
 from aiohttp import web
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
 
 from bot.adapters.clock import wall_ms
 from bot.adapters.http_errors import Unwelcome
+from bot.adapters.slack.line import incoming
 from bot.errors import InputError
 
 PATH: Final = "/slack/events"
 WINDOW_SECONDS: Final = 300  # how old a signature may be
 MAX_REMEMBERED: Final = 20_000  # signatures of that window; Slack sends at most 30,000 events an hour
+MAX_CHALLENGE: Final = 1_000  # characters
 _FIX: Final = "only Slack may post here, signed with the app's signing secret"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +62,20 @@ class SignedDoor:
         """Answer one request. Raises Unwelcome (401, 409) and InputError (400)."""
         raw = await request.read()
         self.verify(request.headers, raw)
-        payload = parse(raw, request.content_type)
-        if payload.get("type") == "url_verification":
-            return web.json_response({"challenge": str(payload.get("challenge", ""))[:1_000]})
-        if "ssl_check" in payload:
+        try:
+            payload = parse(raw, request.content_type)
+            if payload.get("type") == "url_verification":
+                return web.json_response({"challenge": _challenge(payload)})
+            if "ssl_check" in payload:
+                return web.Response()
+            found = incoming.read(payload)
+        except InputError as error:
+            log.warning("slack_payload_refused", field=error.field, why=error.message)
+            raise
+        if isinstance(found, incoming.Unheard):
+            log.info("slack_payload_unheard", kind=found.kind)
             return web.Response()
-        reply = await self._dispatch(payload)
+        reply = await self._dispatch(found)
         return web.Response(status=reply.status, text=reply.body, content_type=reply.content_type)
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
@@ -99,6 +114,20 @@ def parse(raw: bytes, content_type: str) -> dict[str, Any]:
     except ValueError:
         raise InputError("body", "is not a form") from None
     return _object(form["payload"]) if "payload" in form and "command" not in form else dict(form)
+
+
+async def hand_on(app: AsyncApp, payload: Mapping[str, Any]) -> Reply:
+    """To slack-bolt, as Socket Mode would have brought it."""
+    response = await app.async_dispatch(AsyncBoltRequest(body=dict(payload), mode="socket_mode", headers={}))
+    kind = (response.headers.get("content-type") or ["text/plain"])[0].partition(";")[0]
+    return Reply(status=response.status, body=response.body or "", content_type=kind)
+
+
+def _challenge(payload: Mapping[str, Any]) -> str:
+    said = payload.get("challenge")
+    if not isinstance(said, str):
+        raise incoming.PayloadError("challenge", "is not a text")
+    return said[:MAX_CHALLENGE]
 
 
 def _object(text: str) -> dict[str, Any]:

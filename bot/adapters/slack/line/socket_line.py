@@ -1,21 +1,26 @@
 """Socket Mode: Andon calls Slack and keeps the line, so that no public address is needed.
 
-One of the house's eternal tasks (`run`); what comes in goes to slack-bolt's application (`listeners`). The SDK keeps
-the line and opens it again; what it cannot mend (a token that is wrong, a network that is gone) ends `run` with an
-error, which the keeper tells and tries again. https://docs.slack.dev/apis/events-api/using-socket-mode
+One of the house's eternal tasks (`run`); what comes in is judged (`incoming`) and goes to slack-bolt's application
+(`listeners`); what cannot be used is acknowledged, and that is all. The SDK keeps the line and opens it again; what it
+cannot mend (a token that is wrong, a network that is gone) ends `run` with an error, which the keeper tells and tries
+again. https://docs.slack.dev/apis/events-api/using-socket-mode
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from typing import Final
 
+import structlog
 from pydantic import SecretStr
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.app.async_app import AsyncApp
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
+from bot.adapters.slack.line import incoming
 from bot.errors import DeliveryError
 
 CONNECT_SECONDS: Final = 15.0  # the SDK would try a wrong token for ever
@@ -23,6 +28,9 @@ LOOK_SECONDS: Final = 1.0  # nothing announces a line that is gone
 AWAY_SECONDS: Final = 30.0  # the SDK opens it again within a few
 PING_SECONDS: Final = 5.0
 _TICKET: Final = re.compile(r"(?<=[?&]ticket=)[^&\s'\"]+")
+_ENVELOPE: Final = re.compile(r'"envelope_id"\s*:\s*"([\w-]{1,100})"')  # in what is no JSON that can be read
+
+log = structlog.get_logger(__name__)
 
 
 class SocketLine:
@@ -36,11 +44,7 @@ class SocketLine:
 
     async def run(self) -> None:
         """Keep the line until cancelled. Raises DeliveryError when it cannot be had."""
-        handler = AsyncSocketModeHandler(
-            self._app, self._token.get_secret_value(), logger=_discreet(),
-            ping_interval=PING_SECONDS,
-        )  # fmt: skip
-        handler.client.proxy = None  # the SDK takes HTTP(S)_PROXY of the environment, for loopback too
+        handler = _Handler(self._app, self._token)
         try:
             await self._connect(handler)
             await self._watch(handler)
@@ -70,6 +74,54 @@ class SocketLine:
                 raise DeliveryError(f"the Socket Mode line has been gone for {AWAY_SECONDS:g} s")
             else:
                 self.standing = "the line broke; opening it again"
+
+
+class _Handler(AsyncSocketModeHandler):
+    """slack-bolt's, with a client of our own."""
+
+    def __init__(self, app: AsyncApp, token: SecretStr) -> None:
+        self.app, self.app_token = app, token.get_secret_value()
+        self.client = _Client(self.app_token, logger=_discreet(), web_client=app.client, ping_interval=PING_SECONDS)
+        self.client.proxy = None  # the SDK takes HTTP(S)_PROXY of the environment, for loopback too
+        self.client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type]  # as bolt itself does
+
+
+class _Client(SocketModeClient):
+    """The SDK's, which hears of no message that Slack never sends: it would log the whole of it and acknowledge none.
+
+    What cannot be used would not be of use if it came again either, so it is acknowledged.
+    """
+
+    async def enqueue_message(self, message: str) -> None:
+        """Take one message of the line, as JSON."""
+        envelope, judged = _judged(message)
+        if judged is not None:
+            await super().enqueue_message(judged)
+        elif isinstance(envelope, str):
+            await self.send_socket_mode_response({"envelope_id": envelope})
+
+
+def _judged(message: str) -> tuple[object, str | None]:
+    """(the envelope's id, what the SDK may hear of the message: None for nothing)."""
+    envelope: object = None
+    try:
+        found = json.loads(message) if message.startswith("{") else {}
+        envelope = found.get("envelope_id")
+        if envelope is None:
+            return None, message  # the line's own: hello, disconnect
+        payload = incoming.read(found.get("payload"))
+    except (ValueError, RecursionError):  # no JSON, or nested too deep for this process
+        named = _ENVELOPE.search(message)
+        envelope, error = named and named[1], incoming.PayloadError("payload", "cannot be read as JSON")
+    except incoming.PayloadError as refusal:
+        error = refusal
+    else:
+        if not isinstance(payload, incoming.Unheard):
+            return envelope, json.dumps({"envelope_id": envelope, "type": "judged", "payload": payload})
+        log.info("slack_payload_unheard", kind=payload.kind)
+        return envelope, None
+    log.warning("slack_payload_refused", field=error.field, why=error.message)
+    return envelope, None
 
 
 class _Discreet(logging.Filter):
