@@ -238,6 +238,9 @@ class Plain:
         used = words[:PER_THREAD]
         return Message("\n".join([*used, *([link] if link else [])]), ()), len(used)
 
+    def elsewhere(self, sight: Sight) -> str:
+        return f"{sight.incident.id} is elsewhere"
+
     def digest(self, sight: StormSight, now: Millis) -> Message:
         ended = sum(one.ended for one in sight.members)
         return Message(f"storm {'on' if sight.on else 'over'}: {len(sight.members)} opened, {ended} over", ())

@@ -264,7 +264,7 @@ class Board:
         if now >= self._sweep_at:
             await self._ask_slack(now)
             began = self._seconds()
-            await self.scenery.sweep(self.placer.places)
+            await self.scenery.sweep(self.placer.places, now)
             took = self._seconds() - began
             self._sweep_at = now + max(self._manner.sweep_s, took * SWEEP_SHARE)
             self._lines_due = True

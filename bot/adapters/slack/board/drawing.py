@@ -100,6 +100,10 @@ class Pictures:
         """As many of these lines as fit one message, and how many that is."""
         return timeline.thread(words, link)
 
+    def elsewhere(self, sight: Sight) -> str:
+        """What is open and has its card in another channel."""
+        return timeline.elsewhere(sight.incident)
+
     def digest(self, sight: StormSight, now: Millis) -> Message:
         """One message for a channel's storm."""
         return digest.render(sight, now)

@@ -1,7 +1,8 @@
 """What is to be done in Slack next: everything that does not look as it should, in the order people need it.
 
 Asked by `board` at every round, done by `showing`. Pure: from briefs, places, lines and weather. Decisions go first,
-then a storm's digest, then new cards (oldest first), then cards that changed (longest unchanged first), then words.
+then a storm's digest, then new cards (oldest first), then cards that changed (longest unchanged first), then words,
+then where a card stands that is not in its own channel.
 Nothing is queued: what is not done now is found again at the next round, as it looks then.
 """
 
@@ -12,14 +13,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from bot.adapters.slack.board.shelf import Line, Placed, card_name, digest_name, incident_of, question_name, thread_name
+from bot.adapters.slack.board.shelf import (
+    Line,
+    Placed,
+    card_name,
+    digest_name,
+    incident_of,
+    pointer_name,
+    question_name,
+    thread_name,
+)
 from bot.adapters.slack.board.shelf import words_name as words_name
 from bot.adapters.slack.board.sights import Brief
 from bot.adapters.slack.board.storm import Storm
 from bot.adapters.slack.line.pacing import POST, UPDATE
 from bot.core.words import AggregateId, Millis
 
-Kind: TypeAlias = Literal["question", "question_edit", "question_end", "digest", "card", "edit", "thread", "words"]
+Kind: TypeAlias = Literal[
+    "question", "question_edit", "question_end", "digest", "card", "edit", "thread", "words", "pointer"
+]
 Subject: TypeAlias = tuple[str, AggregateId]
 
 DECISION: Final = 0
@@ -27,6 +39,7 @@ DIGEST: Final = 1
 CARD: Final = 2
 EDIT: Final = 3
 WORDS: Final = 4
+POINTER: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +128,19 @@ def _about(scene: Scene, subject: Subject, brief: Brief, lines: tuple[Line, ...]
         yield Job(
             kind="thread", name=thread, channel=placed.channel, method=POST, rank=(WORDS, at), subject=subject,
             due=scene.due(thread), lines=lines,
+        )  # fmt: skip
+    if brief.channel not in ("", scene.home, placed.channel) and not brief.ended:
+        yield from _pointer(scene, subject, brief)
+
+
+def _pointer(scene: Scene, subject: Subject, brief: Brief) -> Iterable[Job]:
+    """Its channel refused when the card was posted, and may take something now: who reads there learns of it once."""
+    name = pointer_name(*subject)
+    placed = scene.places.get(name)
+    if placed is None or not placed.ts:
+        yield Job(
+            kind="pointer", name=name, channel=brief.channel, method=POST, rank=(POINTER, brief.opened_at),
+            subject=subject, due=scene.due(name),
         )  # fmt: skip
 
 

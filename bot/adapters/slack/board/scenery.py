@@ -85,8 +85,11 @@ class Scenery:
             if len(new) < PER_READ:
                 return
 
-    async def sweep(self, places: Mapping[str, Placed]) -> None:
-        """Look at all that is open, and at all that is on the board and not over. StoreUnavailable."""
+    async def sweep(self, places: Mapping[str, Placed], now: float) -> None:
+        """Look at all that is open, and at all that is on the board and not over. StoreUnavailable.
+
+        A channel that takes messages again, or has another id now, is a change too.
+        """
         for shard in self._shards:
             try:
                 found = await self._store.incidents(shard, closed=False, limit=MAX_OPEN)
@@ -95,7 +98,8 @@ class Scenery:
                 continue
             for line in found:
                 brief = self.briefs.get((shard, line.incident.id))
-                if brief is None or brief.version != line.version or brief.question or not brief.channel:
+                where = self._channel(line.incident, now)
+                if brief is None or brief.version != line.version or brief.question or brief.channel != where:
                     self._nudged[(shard, line.incident.id)] = None
             there = {line.incident.id for line in found}
             self._nudged |= {  # closed meanwhile; what is known to be closed never changes
@@ -175,13 +179,16 @@ class Scenery:
         past = await self._outcomes.of(shard, incident.plan.policy, incident.id)
         return replace(sight, link=link, outcomes=past, card=self._links(card_name(shard, incident.id)))
 
+    def _channel(self, incident: Incident, now: float) -> str:
+        return self._channels.of(incident.plan.channel if incident.plan is not None else "", now)
+
     def _note(self, sight: Sight, version: int, now: float) -> None:
         incident, shard = sight.incident, sight.shard
         plan, asked = incident.plan, incident.approval
         drawn = self._carded((shard, incident.id))
         self.briefs[(shard, incident.id)] = Brief(
             shard=shard, incident=incident.id, version=version,
-            channel=self._channels.of(plan.channel if plan is not None else "", now),
+            channel=self._channel(incident, now),
             policy=plan.policy if plan is not None else "", severity=incident.severity, status=incident.status,
             opened_at=incident.opened_at, ended=incident.status in ("resolved", "closed"),
             closed=incident.status == "closed",

@@ -5,8 +5,9 @@ memory (`shelf_twin`); one contract suite runs on both. Nothing here decides wha
 store's. A shelf that forgot everything costs doubled cards, never an action.
 
 Names (`card_name` and the others): `card:<shard>|<incident>`, `question:<shard>|<incident>|<approval>`,
-`digest:<channel id>`, `thread:<shard>|<incident>`, `words:<line id>`; `stray:<channel id>|<ts>` is a double that is to
-go, `stray:<nonce>|<name>` one that may come yet. Every call raises StoreUnavailable when the shelf cannot be reached.
+`digest:<channel id>`, `thread:<shard>|<incident>`, `words:<line id>`, `pointer:<shard>|<incident>`;
+`stray:<channel id>|<ts>` is a double that is to go, `stray:<nonce>|<name>` one that may come yet. Every call raises
+StoreUnavailable when the shelf cannot be reached.
 """
 
 from __future__ import annotations
@@ -167,6 +168,11 @@ def words_name(line: str) -> str:
     return f"words:{line}"
 
 
+def pointer_name(shard: str, incident: AggregateId) -> str:
+    """In the channel where the incident's card would stand, the message that says where it does."""
+    return f"pointer:{shard}|{incident}"
+
+
 def stray_name(channel: str, ts: str) -> str:
     """A message that stands twice: this one goes."""
     return f"stray:{channel}|{ts}"
@@ -187,6 +193,6 @@ def incident_of(name: str) -> tuple[str, AggregateId] | None:
     """(shard, incident) that a message's name is about; None for a digest, words, or what no board wrote."""
     kind, _, rest = name.partition(":")
     shard, bar, about = rest.partition("|")
-    if kind not in ("card", "question", "thread") or not bar:
+    if kind not in ("card", "question", "thread", "pointer") or not bar:
         return None
     return shard, about.partition("|")[0]

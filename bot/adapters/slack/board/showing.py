@@ -67,6 +67,8 @@ class Show:
                 await self._thread(job)
             case "words":
                 await self._words(job)
+            case "pointer":
+                await self._pointer(job)
             case _:
                 assert_never(job.kind)
 
@@ -203,6 +205,14 @@ class Show:
         want = Want(name=job.name, channel=job.channel, message=message, thread=thread, lines=said)
         if await self._post(want) is not None:
             await self._note_said(job.name)
+
+    async def _pointer(self, job: Job) -> None:
+        """Where a card stands that its own channel did not take."""
+        sight = await self._sight(job.subject)
+        if sight is None or sight.incident.status in ("resolved", "closed"):
+            return  # the next round knows it too
+        message, _ = self._drawing.thread([self._drawing.elsewhere(sight)], self._link(job.subject))
+        await self._post(Want(name=job.name, channel=job.channel, message=message))
 
     async def _note_said(self, name: str) -> None:
         """What stands in Slack was said: the lines leave the shelf, and the card remembers what its thread told."""

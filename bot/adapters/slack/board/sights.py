@@ -111,6 +111,10 @@ class Drawing(Protocol):
         """As many of these lines as fit one message, at least the first, and how many that is; `link`: to the card."""
         ...
 
+    def elsewhere(self, sight: Sight) -> str:
+        """For the channel that did not take the incident's card: what is open, as mrkdwn; a link to it follows."""
+        ...
+
     def digest(self, sight: StormSight, now: Millis) -> Message:
         """One message for a channel's storm."""
         ...

@@ -11,7 +11,7 @@ from typing import Final
 
 from bot.adapters.slack.board.placing import Placer
 from bot.adapters.slack.board.scenery import Scenery
-from bot.adapters.slack.board.shelf import Placed, card_name, incident_of
+from bot.adapters.slack.board.shelf import Placed, card_name, incident_of, pointer_name
 from bot.adapters.slack.board.sights import Brief
 from bot.core.words import Millis
 
@@ -36,6 +36,9 @@ async def tidy(placer: Placer, scenery: Scenery, tells: Callable[[Brief, Placed]
                 continue
             await placer.note(card, look=card.look, facts=card.facts, over=True)
             done += 1
+        pointer = placer.places.get(pointer_name(*subject))
+        if pointer is not None and not pointer.over:
+            await placer.note(pointer, look=pointer.look, facts=pointer.facts, over=True)
         del scenery.briefs[subject]
     old = [name for name, one in placer.places.items() if one.over and now - one.shown_at > KEPT_MS]
     if old:

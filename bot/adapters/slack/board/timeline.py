@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bot.adapters.slack.board.shelf import Line
 from bot.adapters.slack.cards.blocks import MAX_SECTION, context, message, section
+from bot.adapters.slack.cards.phrases import what_fires
 from bot.adapters.slack.cards.shapes import Message
 from bot.adapters.slack.cards.text import MAX_FALLBACK, bold, clip, clock, escape, length, link, moment, short
 from bot.core.effects import Topic
@@ -104,6 +105,15 @@ def _news(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         yield "🟠 *Watching* whether the action has its effect"
     if new.get("status") == "closed" and old.get("status") != "closed":
         yield "⚪ *Closed*"
+
+
+def elsewhere(incident: Incident) -> str:
+    """For the channel that its policy names, and that did not take its card. True however it goes on."""
+    of = f" of {bold(incident.plan.policy)}" if incident.plan is not None else ""
+    return (
+        f"🔴 {bold(what_fires(incident))}, an incident{of} ({escape(incident.id)}): this channel took no messages for "
+        "a while, so its card, its thread and its decisions are in another one."
+    )
 
 
 def thread(words: Sequence[str], card: str = "") -> tuple[Message, int]:
