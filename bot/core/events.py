@@ -274,7 +274,8 @@ class EvidenceObserved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageDelivered:
-    """Chat or pager took a message, or did not after every try (`error`)."""
+    """Chat or pager took a message, or did not after every try (`error`). `page`, `service`: the key of the page that
+    was opened by it, and whose it is."""
 
     kind: Literal["message_delivered"] = "message_delivered"
     id: str
@@ -282,6 +283,8 @@ class MessageDelivered:
     channel: Literal["chat", "pager"]
     reference: str
     error: str = ""
+    page: str = ""
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

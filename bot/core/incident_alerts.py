@@ -13,7 +13,7 @@ from bot.core.alert import ANDON
 from bot.core.events import AlertFired, AlertResolved, MessageDelivered
 from bot.core.incident import MAX_ALERTS, MAX_REQUESTERS, AlertState
 from bot.core.incident_draft import Draft
-from bot.core.incident_end import RECHECK_MS, describe, park, resolve, seek_resolution
+from bot.core.incident_end import RECHECK_MS, describe, park, resolve, seek_resolution, take_back
 from bot.core.incident_moves import (
     PATIENCE_MS,
     RECHECKS_BEFORE_PARKING,
@@ -161,4 +161,9 @@ def resolved_by_hand(draft: Draft, event: OperatorResolved) -> Decision:
 def told(draft: Draft, event: MessageDelivered) -> Decision:
     if event.error:
         return Applied(f"{event.channel} did not take a message: {event.error}")
+    ours = event.page.startswith(f"{draft.incident.id}:")  # what automation says of itself is not the incident's
+    if ours and event.page not in draft.incident.paged.values():
+        # Who had it in hand died or was slow, and somebody else took it back meanwhile: now it is open again.
+        take_back(draft, event.service, event.page)
+        return Applied(f"{event.channel} took a page that was over by then: {event.reference}; it is taken back")
     return Applied(f"{event.channel} took a message: {event.reference}")

@@ -140,12 +140,14 @@ def resolve(draft: Draft, why: str) -> None:
     tell_family(draft, why)
     draft.say("resolved", why)
     for service, key in incident.paged.items():
-        draft.effects.append(
-            ResolvePage(
-                id=draft.fresh("unpage"), incident=incident.id, service=service.partition(AGAIN)[0], dedup_key=key
-            )
-        )
+        take_back(draft, service.partition(AGAIN)[0], key)
     draft.change(paged={})
+
+
+def take_back(draft: Draft, service: str, key: str) -> None:
+    """Take back the page with this key."""
+    made = draft.fresh("unpage")
+    draft.effects.append(ResolvePage(id=made, incident=draft.incident.id, service=service, dedup_key=key))
 
 
 def branch_id(incident: Incident, number: int) -> AggregateId:

@@ -175,4 +175,8 @@ class PagerVoice:
         except DeliveryError as error:
             log.error("pager_failed", incident_id=effect.incident, error=str(error))
             return None
-        return MessageDelivered(id=f"{effect.id}/delivered", at=now, channel="pager", reference=reference)
+        opened = isinstance(effect, PageOncall)
+        return MessageDelivered(
+            id=f"{effect.id}/delivered", at=now, channel="pager", reference=reference,
+            page=effect.dedup_key if opened else "", service=effect.service if opened else "",
+        )  # fmt: skip

@@ -94,6 +94,8 @@ def incident_events(incident: Incident, plan: Plan) -> Iterator[tuple[Event, Mil
     yield ParentResolved(id="over", at=now, why="as told"), now
     for error in ("", "no route"):
         yield MessageDelivered(id="told", at=now, channel="chat", reference="1", error=error), now
+    for page in ("inc-1:trading-oncall:1.1", f"{incident.id}:trading-oncall:1.1", *incident.paged.values()):
+        yield MessageDelivered(id="paged", at=now, channel="pager", reference="1", page=page, service="s"), now
     for name in ("var_pattern", "unasked"):
         yield DiagnosisFound(id="found", at=now, episode=incident.episode, diagnosis=name, finding="a spike"), now
     yield from _timers(incident.timers)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.effects import PageOncall
-from bot.core.events import ApprovalNeeded, StepUnneeded
+from bot.core.effects import PageOncall, ResolvePage
+from bot.core.events import ApprovalNeeded, MessageDelivered, StepUnneeded
 from bot.core.incident_end import RECHECK_MS
 from bot.core.incident_moves import GUARD_RETRY_MS, PATIENCE_MS
 from bot.core.orders import OperatorResolved
@@ -310,3 +310,42 @@ def test_a_catch_all_relapses_and_reopens_like_any_other() -> None:
     floor.fire(alert(starts=START + 9 * MINUTE))
     assert (floor.incident().status, floor.incident().episode) == ("parked", 2)
     assert floor.calling == {"inc-1:desk"}
+
+
+# --- pages -------------------------------------------------------------------------------------------------------
+
+
+def _taken(floor: Floor, page: PageOncall) -> None:
+    """The pager takes a page, and the incident hears of it."""
+    floor.outbox.append(page)
+    took = MessageDelivered(
+        id=f"{page.id}/delivered", at=floor.now, channel="pager", reference="r", page=page.dedup_key,
+        service=page.service,
+    )  # fmt: skip
+    floor.tell("inc-1", took)
+
+
+def test_a_page_that_goes_out_when_it_was_taken_back_is_taken_back_again() -> None:
+    """Whoever had it in hand died after it was sent; another replica took it back; then it was sent once more."""
+    floor = parked()
+    (page,) = floor.asked(PageOncall)
+    _taken(floor, page)
+    assert floor.open_pages == {page.dedup_key}
+    floor.end(alert())
+    assert floor.open_pages == set()
+    _taken(floor, page)
+    assert floor.open_pages == set()
+    assert floor.asked(ResolvePage)[-1].service == page.service
+    floor.wait(plan().close_ms)
+    assert floor.incident().status == "closed"
+    _taken(floor, page)
+    assert floor.open_pages == set()
+
+
+def test_what_automation_pages_about_itself_is_not_the_incidents_to_take_back() -> None:
+    """A spent budget is told with the incident that met it, and ends with the budget, not with the incident."""
+    floor = parked()
+    (page,) = floor.asked(PageOncall)
+    tripped = replace(page, dedup_key="trading-core:automation-tripped:1")
+    _taken(floor, tripped)
+    assert tripped.dedup_key in floor.open_pages
