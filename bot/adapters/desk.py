@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 from bot.adapters.http_cards import strict
 from bot.adapters.http_errors import Unwelcome
-from bot.adapters.http_lookup import Found, find_incident, the_policy, the_shard
+from bot.adapters.http_lookup import Found, find_incident, the_component, the_policy, the_shard
 from bot.adapters.http_services import Services
 from bot.core.events import Event
 from bot.core.incident import Incident
@@ -210,12 +210,8 @@ class Desk:
             shards = [the_shard(self._services, system)] if system else list(self._services.shards)
             return await self._everywhere(order, shards, event)
         shard = the_shard(self._services, system)
-        known = [each.name for each in self._services.components() if each.system == shard]
-        if component not in known:
-            raise InputError(
-                "component", f"{shard} has no component {component!r}; it has: {', '.join(known)}", status=404
-            )
-        return [await self._tell(order, shard, target_id(component), event)]
+        to = target_id(the_component(self._services, shard, component))
+        return [await self._tell(order, shard, to, event)]
 
     async def _everywhere(self, order: Order, shards: Sequence[str], event: Event) -> list[Outcome]:
         """Where one system's part cannot be written, the others' is, and both are told. Raises where none could be."""

@@ -83,6 +83,14 @@ def asked_shards(request: web.Request, services: Services) -> list[str]:
     return [the_shard(services, system)] if system else list(services.shards)
 
 
+def the_component(services: Services, shard: str, name: str) -> str:
+    """`name`, if the system has a component of that name."""
+    known = [each.name for each in services.components() if each.system == shard]
+    if name in known:
+        return name
+    raise InputError("component", f"{shard} has no component {name[:100]!r}; it has: {', '.join(known)}", status=404)
+
+
 def the_policy(services: Services, name: str, system: str) -> Plan:
     """The policy with this name; `system` decides when several systems have one of that name."""
     found = [plan for plan in services.policies() if plan.policy == name and system in ("", plan.system)]

@@ -242,6 +242,7 @@ async def test_labels_and_reasons_ping_nobody_and_link_nowhere(desk: Besieged) -
     await screen.type(ONCALL, f"/andon freeze all {HOSTILE}")
     await screen.type(ONCALL, "/andon status here")
     await screen.type(ONCALL, "/andon unfreeze all")
+    await screen.send(ONCALL, await screen.modal(ONCALL, "Would be lifted"))
     await screen.slack.people.open_home(ONCALL)
     await screen.click(ONCALL, asked, "deny")
     await screen.send(ONCALL, await screen.modal(ONCALL, "Why not"), reason=HOSTILE)

@@ -12,6 +12,7 @@ from bot.adapters.http_services import Reloaded
 from bot.adapters.slack.board.outcomes import Outcomes
 from bot.adapters.slack.heard.person import Tell
 from bot.core.alert import Alert
+from bot.core.intents import WritesLost
 from bot.core.plan import Plan
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
@@ -114,14 +115,33 @@ async def test_freezing_reaches_as_far_as_it_is_told_to(slack: Slack) -> None:
             "demo-approver", "a bad release", slack.services.clock.now() + 7_200_000,
         )  # fmt: skip
     assert "a bad release" in await slack.words("unfreeze")
-    assert "automation unfrozen" in await slack.words(f"unfreeze {SYSTEM}")
-    assert (await system_target(slack)).freeze is None
+    page = await slack.form(f"unfreeze {SYSTEM}")
+    assert (page["callback_id"], "a bad release" in json.dumps(page)) == ("andon:unfreeze:confirm", True)
+    assert (await system_target(slack)).freeze is not None  # shown, not done
+    assert "Nothing is frozen there" in await slack.words(f"unfreeze {SYSTEM}/risk-engine")
+    assert "has no component 'router'" in await slack.words(f"unfreeze {SYSTEM}/router")
+    assert "there are: trading-core, py-rt, unrouted" in await slack.words("unfreeze trading-cor")
     assert "there are: trading-core, py-rt, unrouted" in await slack.words("freeze trading-cor a bad release")
     assert "has no component 'router'" in await slack.words(f"freeze {SYSTEM}/router a bad release")
     form = await slack.form(f"freeze {SYSTEM} 90m")
     assert form["callback_id"] == "andon:freeze"
     initial = [block.get("element", {}).get("initial_option", {}).get("value") for block in form["blocks"]]
     assert [value for value in initial if value] == [f"{SYSTEM}|", "1h30m"]  # what was typed stands in the form
+
+
+async def test_an_unfreeze_shows_all_that_it_lifts(slack: Slack) -> None:
+    """Also a doubt about the store, and a budget that is used up: the same order ends them."""
+    now = slack.services.clock.now()
+    lost = WritesLost(id="lost", at=now, by="andon-1", why="the store has forgotten 3 commits")
+    await slack.services.engine.tell(SYSTEM, SYSTEM_TARGET, lost)
+    told = "andon-1 found that the store has forgotten 3 commits"
+    assert "trading-core — andon-1 found that the store" in await slack.words("unfreeze")
+    assert told in await slack.words("unfreeze all")
+    assert "stay frozen" not in await slack.words(f"unfreeze {SYSTEM}")
+    await slack.words(f"freeze {SYSTEM}/risk-engine a bad release")
+    assert "trading-core / risk-engine" in await slack.words(f"unfreeze {SYSTEM}")  # stays frozen
+    page = await slack.words(f"unfreeze {SYSTEM}/risk-engine")
+    assert ("a bad release" in page, told in page, "stay frozen" in page) == (True, False, True)
 
 
 async def test_a_policy_is_disarmed_at_once_and_shown_before_it_is_armed(slack: Slack) -> None:

@@ -95,7 +95,11 @@ async def test_the_freeze_switch_asks_why_and_is_lifted_again(line: Line) -> Non
     assert "automation is *frozen*" in shown(await home(line, ONCALL))
     await click(line, ONCALL, "andon:unfreeze:home0")
     form = await modal(line, ONCALL, "Unfreeze automation")
-    await line.slack.people.submit(ONCALL, form.id, {})  # the one that was clicked is chosen already
+    assert "frozen by demo-oncall since" in shown(form)
+    assert f"{incident}: if people say yes trading.halt on risk-engine" in shown(form)
+    assert "var-breach: trading.halt" in shown(form)
+    assert (await system(line)).freeze is not None
+    await line.slack.people.submit(ONCALL, form.id, {})
     assert (await system(line)).freeze is None
 
 

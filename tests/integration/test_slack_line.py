@@ -72,7 +72,8 @@ async def test_a_form_does_what_was_typed_into_it(line: Line) -> None:
     assert isinstance(target, Target)
     assert target.freeze is not None
     assert (target.freeze.by, target.freeze.reason) == ("demo-oncall", "a bad release")
-    await line.command(ONCALL, f"unfreeze {SYSTEM}")
+    page = await line.opened(ONCALL, f"unfreeze {SYSTEM}")
+    await line.slack.people.submit(ONCALL, page.id, {})
     form = await line.opened(
         ONCALL, f"run risk.reduce_kelly {SYSTEM}/risk-engine kelly_fraction=0.1 because VaR is high"
     )
@@ -111,7 +112,8 @@ async def test_a_form_lifts_only_the_freeze_that_it_showed(line: Line) -> None:
     await line.command(ONCALL, f"freeze {SYSTEM} a bad release")
     form = await line.opened(ONCALL, "unfreeze")
     (chosen,) = re.findall(r"'value': '(\S+)'", str(form.body["blocks"][-1]["element"]["options"]))
-    await line.command(SECOND, f"unfreeze {SYSTEM}")
+    page = await line.opened(SECOND, f"unfreeze {SYSTEM}")
+    await line.slack.people.submit(SECOND, page.id, {})
     await line.command(APPROVER, f"freeze {SYSTEM} the exchange is down")
     await line.slack.people.submit(ONCALL, form.id, {"where": chosen})
     told = line.slack.people.modal(ONCALL)
@@ -120,6 +122,59 @@ async def test_a_form_lifts_only_the_freeze_that_it_showed(line: Line) -> None:
     target = (await line.services.store.load(SYSTEM, [SYSTEM_TARGET]))[SYSTEM_TARGET].record
     assert isinstance(target, Target)
     assert target.freeze is not None
+
+
+async def test_what_is_let_loose_is_what_was_shown(line: Line) -> None:
+    """Who waits with the button in front is shown the freeze that came since, and only the second click lifts that."""
+    people, incident = line.slack.people, await ask(line.services, ladder=ACTING)
+    await line.command(ONCALL, f"freeze {SYSTEM}/risk-engine a bad release")
+    form = await line.opened(ONCALL, "unfreeze")
+    await people.submit(ONCALL, form.id, {})  # the only one there is, so it is chosen
+    assert f"{incident}: by itself trading.halt on risk-engine; if people say yes trading.halt" in shown(form)
+    await line.command(APPROVER, f"freeze {SYSTEM}/risk-engine the exchange is down")
+    await people.submit(ONCALL, form.id, {})
+    assert (await component(line)).freeze is not None
+    for told in ("not as it was when you looked", "frozen by demo-approver since", "the exchange is down"):
+        assert told in shown(form)
+    await people.submit(ONCALL, form.id, {})
+    assert (await component(line)).freeze is None
+    form = await line.opened(ONCALL, f"unfreeze {SYSTEM}/risk-engine")
+    assert ("Nothing is frozen there" in shown(form), "submit" in form.body) == (True, False)
+
+
+async def component(line: Line) -> Target:
+    """The risk engine's record."""
+    found = (await line.services.store.load(SYSTEM, ["target:risk-engine"]))["target:risk-engine"].record
+    assert isinstance(found, Target)
+    return found
+
+
+async def test_a_policy_is_shown_before_it_is_disarmed(line: Line) -> None:
+    """What it would do no more, and what waits for it now; armed anew meanwhile, it is shown once more."""
+    line.services.plans = (PLAN,)
+    incident = await ask(line.services)
+    form = await line.opened(APPROVER, "disarm")
+    people = line.slack.people
+    await people.submit(APPROVER, form.id, {"policy": f"{SYSTEM}|var-breach"})
+    assert "var-breach of trading-core, armed by demo-oncall since" in shown(form)
+    assert f"{incident}: if people say yes trading.halt on risk-engine" in shown(form)
+    await line.command(ONCALL, "disarm var-breach")  # typed whole, it is done at once
+    again = await line.opened(SECOND, "arm var-breach")
+    await people.submit(SECOND, again.id, {})
+    await people.submit(APPROVER, form.id, {})
+    assert "var-breach" in (await own(line)).armed
+    await people.submit(APPROVER, form.id, {})
+    assert (await own(line)).disarmed["var-breach"].by == "demo-approver"
+    form = await line.opened(APPROVER, "disarm")
+    await people.submit(APPROVER, form.id, {"policy": f"{SYSTEM}|var-breach"})
+    assert ("is not armed" in shown(form), "submit" in form.body) == (True, False)
+
+
+async def own(line: Line) -> Target:
+    """The system's own record."""
+    found = (await line.services.store.load(SYSTEM, [SYSTEM_TARGET]))[SYSTEM_TARGET].record
+    assert isinstance(found, Target)
+    return found
 
 
 async def test_a_form_that_comes_too_late_is_told_in_words(line: Line) -> None:

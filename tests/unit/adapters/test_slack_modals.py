@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.adapters.slack.cards.shapes import Ref
-from bot.adapters.slack.pages import arm_modals, forms, modals, run_modals
+from bot.adapters.slack.pages import arm_modals, forms, lift_modals, modals, run_modals
 from bot.adapters.slack.pages.forms import FieldErrors
 from bot.core.incident import Incident, StepResult
 from bot.core.plan import Plan, Rung, Step
@@ -72,8 +72,8 @@ def every_modal(words: str) -> list[dict[str, Any]]:
         modals.escalate(REF, words),
         modals.resolve(REF, 2),
         modals.freeze(["trading-core", short], [*FLOOR, Component("trading-core", short, "risk", {}, {})]),
-        modals.unfreeze({"trading-core|": words, f"trading-core|{short}": words}),
-        modals.unfreeze({}),
+        lift_modals.choose({"trading-core|": words, f"trading-core|{short}": words}),
+        lift_modals.choose({}),
         modals.silence([words], 900_000, words),
         modals.silence_confirm(asked, [words] * 50),
         modals.told("done", words),

@@ -1,4 +1,4 @@
-"""Before a freeze or a hold: what it would stop, read from the records of now, and then the button."""
+"""Before a freeze, a hold or a disarming: what it would stop; before a freeze is lifted: what that would let loose."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from bot.adapters.slack.cards.shapes import Ref
-from bot.adapters.slack.pages import modals, stop_modals
-from bot.adapters.slack.pages.forms import FreezeForm, HoldForm
+from bot.adapters.slack.pages import arm_modals, lift_modals, modals, stop_modals
+from bot.adapters.slack.pages.forms import ArmForm, FreezeForm, HoldForm, UnfreezeForm
+from bot.adapters.slack.pages.lift_modals import MAX_MARKS, Lifted, is_as_shown, marks
 from bot.adapters.slack.pages.stop_modals import Stopped, ahead
 from bot.core.incident import Incident
 from bot.core.plan import Plan
+from bot.core.target import Armed
 from bot.sandbox.slack.limits import problems
 from tests.unit.core.builders import MINUTE, START, mitigated, opened, parked, plan, rung, step, verifying
 
@@ -85,3 +87,78 @@ def test_a_hold_that_would_hold_nothing_back_has_no_button(for_ms: int) -> None:
     shown = stop_modals.hold(replace(HOLD, for_ms=for_ms), verifying(PLAN).incident(), START + MINUTE)
     assert problems(shown) == []
     assert "submit" not in shown
+
+
+LIFT = UnfreezeForm(system="trading-core", component="")
+OFF = "trading-core is frozen by demo-oncall since 2026-01-01 00:00:00Z: a “bad” release"
+STEPS = (HALT, replace(HALT, id="cut", action="risk.reduce_kelly", automatic=False))
+
+
+def lifted(*, off: tuple[str, ...] = (OFF,), incidents: int = 1) -> Lifted:
+    waits = tuple((replace(opened(PLAN).incident(), id=f"inc-{number}"), STEPS) for number in range(incidents))
+    return Lifted(off=off, still=("trading-core|redis",), loose=Stopped(pending=waits, armed=(PLAN,)))
+
+
+def test_an_unfreeze_names_what_it_would_let_loose() -> None:
+    """Who froze it, why and since when; what goes on by itself apart from what asks; what stays frozen; the button."""
+    shown = lift_modals.preview(LIFT, lifted())
+    text = str(shown["blocks"])
+    assert problems(shown) == []
+    for told in (
+        OFF, "inc-0: by itself trading.halt on router; if people say yes risk.reduce_kelly on router",
+        "var-breach: risk.reduce_kelly, redis.failover", "These stay frozen:", "trading-core / redis",
+    ):  # fmt: skip
+        assert told in text, told
+    assert (shown["submit"]["text"], "as it was when you looked" in text) == ("Unfreeze", False)
+    read = modals.read(shown["callback_id"], shown["private_metadata"], {})
+    assert read == replace(LIFT, shown=marks(lifted()))
+    assert "as it was when you looked" in str(lift_modals.preview(read, lifted())["blocks"])
+
+
+def test_only_what_was_shown_is_let_loose() -> None:
+    """Less of it than was shown is fine; another freeze, another incident or another policy is not."""
+    shown = marks(lifted(incidents=3))
+    assert is_as_shown(lifted(incidents=3), shown)
+    assert is_as_shown(lifted(incidents=2), shown)
+    assert not is_as_shown(lifted(incidents=4), shown)
+    assert not is_as_shown(lifted(off=()), shown)
+    assert not is_as_shown(lifted(off=(OFF, f"{OFF}!")), shown)
+    policy = replace(lifted(), loose=Stopped(pending=(), armed=(replace(PLAN, policy_hash="b"),)))
+    assert not is_as_shown(policy, shown)
+    assert not is_as_shown(lifted(), ())
+
+
+def test_an_unfreeze_fits_whatever_it_would_let_loose() -> None:
+    """Of more than a page carries it carries one mark for all; without a freeze, or unseen, it has no button."""
+    many = lifted(off=(OFF * 20,) * 20, incidents=MAX_MARKS)
+    shown = lift_modals.preview(LIFT, many)
+    assert problems(shown) == []
+    read = modals.read(shown["callback_id"], shown["private_metadata"], {})
+    assert isinstance(read, UnfreezeForm)
+    assert (len(marks(many)), is_as_shown(many, read.shown or ())) == (1, True)
+    assert not is_as_shown(lifted(incidents=MAX_MARKS + 1), read.shown or ())
+    for found in (lifted(off=()), None):
+        assert problems(lift_modals.preview(LIFT, found)) == []
+        assert "submit" not in lift_modals.preview(LIFT, found)
+
+
+def test_a_disarming_names_what_it_would_stop() -> None:
+    """What the policy does no more, and what its open incidents have ahead; where it is not armed, no button."""
+    armed = Armed(by="demo-oncall", at=START)
+    for found, told in (
+        (Stopped(pending=((opened(PLAN).incident(), STEPS),), armed=()), "inc-1: by itself trading.halt on router"),
+        (Stopped(pending=(), armed=()), "No open incident waits to do any of it"),
+        (None, "could not be looked up in time"),
+    ):
+        shown = arm_modals.stops(PLAN, armed, found)
+        text = str(shown["blocks"])
+        assert problems(shown) == []
+        for each in (told, "armed by demo-oncall since", "1. risk.reduce_kelly", "after 5m: trading.halt on router"):
+            assert each in text, each
+        read = modals.read(shown["callback_id"], shown["private_metadata"], {})
+        mark = arm_modals.mark_of(PLAN, armed)
+        assert read == ArmForm(system=PLAN.system, policy=PLAN.policy, on=False, seen=mark)
+    assert "submit" not in arm_modals.stops(PLAN, None, None)
+    others = (replace(armed, by="demo-second"), replace(armed, at=START + 1))
+    assert len({mark, *(arm_modals.mark_of(PLAN, each) for each in others)}) == 3
+    assert arm_modals.mark_of(replace(PLAN, policy_hash="b"), armed) != mark

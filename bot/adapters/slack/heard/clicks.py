@@ -23,10 +23,11 @@ from bot.adapters.slack.cards.shapes import Ref, Verb
 from bot.adapters.slack.cards.text import escape
 from bot.adapters.slack.heard import editing
 from bot.adapters.slack.heard.enquiries import shown
-from bot.adapters.slack.heard.freezes import frozen
+from bot.adapters.slack.heard.freezes import before_lifting, frozen
 from bot.adapters.slack.heard.members import Known
 from bot.adapters.slack.heard.person import Answer, Deed, Show, Tell, said, told
-from bot.adapters.slack.pages import modals
+from bot.adapters.slack.pages import lift_modals, modals
+from bot.adapters.slack.pages.forms import UnfreezeForm
 from bot.core.incident_end import next_call
 from bot.errors import AndonError, InputError
 
@@ -45,8 +46,12 @@ class Clicks:
         match verb:
             case "freeze":
                 return Show(modals.freeze(self._services.shards, self._services.components(), value or _PLACE))
+            case "unfreeze" if not value:
+                return Show(lift_modals.choose(await frozen(self._services)))
             case "unfreeze":
-                return Show(modals.unfreeze(await frozen(self._services), value))
+                system, _, component = value.partition(_PLACE)
+                form = UnfreezeForm(system=system, component=component)
+                return await before_lifting(self._services, deed.order(who), form)
             case "run" | "silence" | "refresh" | "show":
                 return None  # `listeners` has the others answer these
         ref = Ref.read(value)

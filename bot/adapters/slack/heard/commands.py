@@ -1,8 +1,8 @@
 """`/andon …` typed: read by `grammar`, done at the desk, answered in words or with the form that asks for the rest.
 
 Called by `listeners` for commands and mentions once it is known who speaks. A yes is never typed: `approve` shows the
-decision and its button, so nobody approves what they have not seen; `run`, `arm` and `silence` show first what they
-would do.
+decision and its button, so nobody approves what they have not seen; `run`, `arm`, `unfreeze` and `silence` show first
+what they would do. What stops something (`freeze`, `hold`, `disarm`) is done at once when it is typed whole.
 Wrong input is answered with what to type instead; what else goes wrong is raised, and told by `listeners`.
 """
 
@@ -27,10 +27,10 @@ from bot.adapters.slack.cards.shapes import Ref
 from bot.adapters.slack.heard import asks, editing, grammar
 from bot.adapters.slack.heard.arming import before_arming
 from bot.adapters.slack.heard.enquiries import Enquiries
-from bot.adapters.slack.heard.freezes import frozen
+from bot.adapters.slack.heard.freezes import before_lifting, frozen
 from bot.adapters.slack.heard.person import Show, Tell, told
-from bot.adapters.slack.pages import arm_modals, modals, run_modals
-from bot.adapters.slack.pages.forms import RunChoice, RunForm, SilenceForm
+from bot.adapters.slack.pages import arm_modals, lift_modals, modals, run_modals
+from bot.adapters.slack.pages.forms import RunChoice, RunForm, SilenceForm, UnfreezeForm
 from bot.core.action import ActionSpec, Catalogue
 from bot.errors import InputError
 from policies.problems import UnclearError, did_you_mean
@@ -164,10 +164,10 @@ class Commands:
                 )
                 return _came(f"freeze {_where(place)}", outcomes)
             case asks.Unfreeze(place=None):
-                return Show(modals.unfreeze(await frozen(services)))
+                return Show(lift_modals.choose(await frozen(services)))
             case asks.Unfreeze(place=asks.Place() as place):
-                outcomes = await desk.unfreeze(order, system=place.system, component=place.component)
-                return _came(f"unfreeze {_where(place)}", outcomes)
+                form = UnfreezeForm(system=place.system, component=place.component)
+                return await before_lifting(services, order, form)
             case asks.Arm(policy=""):
                 return Show(arm_modals.choose(services.policies(), on=True))
             case asks.Disarm(policy=""):

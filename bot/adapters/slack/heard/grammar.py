@@ -279,7 +279,10 @@ VERBS: Final[dict[str, Verb]] = {
         "freeze [all|SYSTEM[/COMPONENT] [2h] REASON]", "automation off there, until lifted or for a while", _freeze,
         _FOR, ("all",),
     ),
-    "unfreeze": Verb("unfreeze [all|SYSTEM[/COMPONENT]]", "automation on again there", _unfreeze, flags=("all",)),
+    "unfreeze": Verb(
+        "unfreeze [all|SYSTEM[/COMPONENT]]", "automation on again there; shows first what that lets loose", _unfreeze,
+        flags=("all",),
+    ),
     "arm": Verb("arm [POLICY] [SYSTEM]", "let a policy act", _arm, ("system",)),
     "disarm": Verb("disarm [POLICY] [SYSTEM]", "let a policy only watch", _disarm, ("system",)),
     "reload": Verb("reload", "look at the configuration files now", _reload),

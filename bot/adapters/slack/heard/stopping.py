@@ -1,11 +1,13 @@
 """Before a freeze or a hold that was filled in: what it would stop is looked up, and shown with the button.
 
-Used by `submissions`; `stop_modals` renders it. The look is bounded: who wants to stop something does not wait for it.
+Used by `submissions`, and by `freezes` and `arming` to look; `stop_modals` renders it. The look is bounded: who wants
+to stop something does not wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from bot.adapters.desk import Order, must_act
@@ -31,24 +33,26 @@ async def before_stopping(services: Services, order: Order, form: FreezeForm | H
     shards = [the_shard(services, form.system)] if form.system else list(services.shards)
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            return Show(stop_modals.freeze(form, await _stopped(services, shards, form.component)))
+            return Show(stop_modals.freeze(form, await look(services, shards, form.component)))
     except TimeoutError:
         return Show(stop_modals.freeze(form, None))
 
 
-async def _stopped(services: Services, shards: list[str], component: str) -> Stopped:
+async def look(services: Services, shards: Sequence[str], component: str) -> Stopped:
+    """What may be sent there as things stand. What is not armed and was not ordered sends nothing."""
     pending, armed = [], []
     for shard in shards:
-        for line in await services.store.incidents(shard, closed=False, limit=MAX_OPEN):
-            steps = stop_modals.ahead(line.incident, component)
-            pending += [(line.incident, steps)] if steps else []
         own = (await targets_of(services, shard)).get(SYSTEM_TARGET)
         acting = own.armed if own is not None else {}
+        for line in await services.store.incidents(shard, closed=False, limit=MAX_OPEN):
+            incident, plan = line.incident, line.incident.plan
+            steps = stop_modals.ahead(incident, component)
+            if steps and plan is not None and (plan.policy in acting or incident.ordered_by):
+                pending.append((incident, steps))
         plans = [plan for plan in services.policies() if plan.system == shard and plan.policy in acting]
         armed += [plan for plan in plans if plan.mode != "shadow" and _touches(plan, component)]
     return Stopped(pending=pending, armed=armed)
 
 
 def _touches(plan: Plan, component: str) -> bool:
-    steps = [*plan.steps, *(rung.step for rung in plan.ladder if rung.step is not None)]
-    return any(component in ("", step.component) for step in steps)
+    return any(component in ("", step.component) for step in stop_modals.steps_of(plan))

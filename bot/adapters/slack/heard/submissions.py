@@ -1,8 +1,8 @@
 """What a modal asks for, done: its form is read, taken to the desk, and answered in its place.
 
 Called by `listeners` once it is known who sent it. A form with something wrong stays open and says what, field by
-field; an order that is refused says why in the modal's place; one that would act is shown first (`run`,
-`arm`, `silence`), and so is what a freeze or a hold would stop.
+field; an order that is refused says why in the modal's place; what would act or let something act is shown first
+(`run`, `arm`, `unfreeze`, `silence`), and so is what a freeze, a hold or a disarming would stop.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.adapters import http_cards
-from bot.adapters.desk import Desk, Outcome
+from bot.adapters.desk import Desk, Order, Outcome
 from bot.adapters.desk_runs import Runs, Wanted
 from bot.adapters.desk_silences import Silences, Wish
 from bot.adapters.http_cards import Card
 from bot.adapters.http_lookup import find_incident
 from bot.adapters.http_services import Services
 from bot.adapters.slack.heard import editing
-from bot.adapters.slack.heard.arming import before_arming, is_as_shown
-from bot.adapters.slack.heard.freezes import must_be_as_shown
+from bot.adapters.slack.heard.arming import before_arming, before_disarming, is_as_shown
+from bot.adapters.slack.heard.freezes import before_lifting, is_still_so, must_be_as_chosen
 from bot.adapters.slack.heard.members import Known
 from bot.adapters.slack.heard.person import Answer, Deed, Errors, Show, changed, problem, refused, said, told
 from bot.adapters.slack.heard.stopping import before_stopping
@@ -57,15 +57,29 @@ class Submissions:
                 return await self._silence(who, form, deed)
             case forms.EditForm():
                 return await self._edit(who, form, deed)
-            case forms.ArmForm(on=True) if not is_as_shown(self._services, form):
-                return await before_arming(self._services, deed.order(who), form.policy, form.system)
-            case forms.FreezeForm(confirmed=False) | forms.HoldForm(confirmed=False):
-                return await before_stopping(self._services, deed.order(who), form)
+        page = await self._first(deed.order(who), form)
+        if page is not None:
+            return page
         outcomes = await self._outcomes(who, form, deed)
         words = said(outcomes)
         if refused(outcomes):
             return Show(modals.told("Not done", words))
         return told(words) if changed(outcomes) else Show(modals.told(_DONE, words))  # a form that closes says: done
+
+    async def _first(self, order: Order, form: forms.Form) -> Show | None:
+        """What is to be seen before it is done; None once it was seen, and is still as it was."""
+        services = self._services
+        match form:
+            case forms.ArmForm(on=True) if not await is_as_shown(services, form):
+                return await before_arming(services, order, form.policy, form.system)
+            case forms.ArmForm(on=False) if not await is_as_shown(services, form):
+                return await before_disarming(services, order, form)
+            case forms.FreezeForm(confirmed=False) | forms.HoldForm(confirmed=False):
+                return await before_stopping(services, order, form)
+            case forms.UnfreezeForm() if not await is_still_so(services, form):
+                await must_be_as_chosen(services, form)
+                return await before_lifting(services, order, form)
+        return None
 
     async def _outcomes(self, who: Known, form: forms.Form, deed: Deed) -> list[Outcome]:
         order, desk = deed.order(who), self._desk
@@ -90,7 +104,6 @@ class Submissions:
             case forms.ArmForm(system=system, policy=policy, on=on):
                 return await (desk.arm if on else desk.disarm)(order, policy, system=system)
             case forms.UnfreezeForm(system=system, component=component):
-                await must_be_as_shown(self._services, form)
                 return await desk.unfreeze(order, system=system, component=component)
             case _:
                 raise InputError("form", "is none that can be sent")

@@ -95,11 +95,15 @@ class FreezeForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfreezeForm:
-    """Automation on again, there. `seen`: the mark of the freeze that was chosen."""
+    """Automation on again, there. `seen`: the mark of the freeze that was chosen from the list.
+
+    `shown`: the marks of all that the page before it has shown; None while it was not shown.
+    """
 
     system: str
     component: str
-    seen: str
+    seen: str = ""
+    shown: tuple[str, ...] | None = None
 
 
 def mark(why: str) -> str:
@@ -109,7 +113,7 @@ def mark(why: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmForm:
-    """A policy may act from now on (`on`), or only watch. `seen`: the hash of the policy as it was shown before."""
+    """A policy may act from now on (`on`), or only watch. `seen`: the mark of what was shown before."""
 
     system: str
     policy: str

@@ -116,7 +116,11 @@ def read(callback: str, metadata: str, seen: Typed) -> forms.Form:
             at, _, shown = seen.must_choose("where").rpartition("|")
             system, _, component = at.partition("|")
             return forms.UnfreezeForm(system=system, component=component, seen=shown)
-        case "arm" | "arm:confirm" | "disarm" as verb:
+        case "unfreeze:confirm":
+            about = carried(metadata)
+            system, component = map(str, about["on"])
+            return forms.UnfreezeForm(system=system, component=component, shown=tuple(map(str, about["shown"])))
+        case "arm" | "arm:confirm" | "disarm" | "disarm:confirm" as verb:
             return _arm(verb, metadata, seen)
         case "silence":
             return _silence(seen)
@@ -126,9 +130,10 @@ def read(callback: str, metadata: str, seen: Typed) -> forms.Form:
 
 
 def _arm(verb: str, metadata: str, seen: Typed) -> forms.ArmForm:
-    if verb == "arm:confirm":
+    verb, _, confirmed = verb.partition(":")
+    if confirmed:
         system, policy, shown = map(str, carried(metadata)["on"])
-        return forms.ArmForm(system=system, policy=policy, on=True, seen=shown)
+        return forms.ArmForm(system=system, policy=policy, on=verb == "arm", seen=shown)
     system, policy = where(seen, "policy")
     return forms.ArmForm(system=system, policy=policy, on=verb == "arm")
 

@@ -1,8 +1,9 @@
 """The modals: what is asked before something is done, and what came back of it.
 
 `listeners` opens what this renders and gives what Slack sends back to `read`, which makes a `forms.Form` of it or says
-field by field what is wrong. What a modal is about travels in its `private_metadata`. `/andon run` and `/andon arm`
-have pages of their own (`run_modals`, `arm_modals`). Nothing here decides: who may do it is asked at the desk.
+field by field what is wrong. What a modal is about travels in its `private_metadata`. What is shown before it is done
+has pages of its own (`run_modals`, `arm_modals`, `lift_modals`, `stop_modals`). Nothing here decides: who may do it is
+asked at the desk.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.adapters.slack.cards.phrases import place
 from bot.adapters.slack.cards.shapes import Block, Message, Ref, Verb, action_id
 from bot.adapters.slack.pages import modal_reading, run_modals
-from bot.adapters.slack.pages.forms import FieldErrors, Form, SilenceForm, mark
+from bot.adapters.slack.pages.forms import FieldErrors, Form, SilenceForm
 from bot.adapters.slack.pages.inputs import Choice, chosen, chosen_of, number, small, ticked, typed, view, words
 from bot.adapters.slack.pages.modal_reading import FOREVER, MAX_MATCHERS, MAX_WORDS, Typed
 from bot.core.words import Millis
@@ -128,19 +128,6 @@ def freeze(
         chosen("for", "For how long", until, initial=FOREVER if for_ms is None else spell(for_ms)),
     ]
     return view(action_id("freeze"), "Freeze automation", blocks, submit="Show what stops")
-
-
-def unfreeze(frozen: Mapping[str, str], where: str = "") -> dict[str, Any]:
-    """Automation on again. `frozen`: `SYSTEM|COMPONENT` -> by whom and why; `where` is the one that is meant."""
-    if not frozen:
-        return told("Unfreeze", "Nothing is frozen.")
-    choices = {at: Choice(f"{place(at)} — {why}", f"{at}|{mark(why)}") for at, why in frozen.items()}
-    meant = choices.get(where) or (next(iter(choices.values())) if len(choices) == 1 else None)
-    blocks = [
-        words("What was denied meanwhile does not start by itself."),
-        chosen("where", "Which freeze", [*choices.values()], initial=meant.value if meant is not None else ""),
-    ]
-    return view(action_id("unfreeze"), "Unfreeze automation", blocks, submit="Unfreeze")
 
 
 def silence(matchers: Sequence[str] = (), for_ms: Millis = SILENCES[2], comment: str = "") -> dict[str, Any]:

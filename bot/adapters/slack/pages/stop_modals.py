@@ -1,6 +1,7 @@
 """The page before a freeze or a hold: what it would stop, as far as it can be foreseen, then the button. Pure.
 
 `stopping` gathers what `freeze` shows. Only who fills in a form sees these: what is typed whole is done at once.
+What they say of steps and policies, `arm_modals` and `lift_modals` say with the same words.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _UNKNOWN: Final = "What it would stop could not be looked up in time. It stops i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """What a freeze would stop: incidents with what they have ahead there, and policies that act there."""
+    """What a freeze stops, and its end lets loose: incidents with what they have ahead, and policies that act there."""
 
     pending: Sequence[tuple[Incident, Sequence[Step]]]
     armed: Sequence[Plan]
@@ -63,17 +64,15 @@ def _acting(incident: Incident) -> Iterator[tuple[outlook.Coming, int]]:
 
 def freeze(form: FreezeForm, found: Stopped | None) -> dict[str, Any]:
     """What a freeze would stop. `found` None: it could not be looked up in time."""
-    where = place(f"{form.system}|{form.component}")
-    where = where if form.component or not form.system else f"all of {where}"
+    where = reach(form.system, form.component)
     until = "until somebody lifts it" if form.for_ms is None else f"for {spell(form.for_ms)}, then people are asked"
     blocks = [words(f"Frozen would be {where}, {until}.")]
     if found is None:
         blocks.append(words(_UNKNOWN))
     else:
         waits = [f"• {incident.id}: {_steps(steps, on=True)}" for incident, steps in found.pending]
-        acts = [f"• {plan.policy}: {_steps(_of(plan))}" for plan in found.armed]
-        blocks.append(words(_listed("It would stop what waits to be done:", waits, "Nothing waits to be done there.")))
-        blocks.append(words(_listed("From then on these do nothing:", acts, "No policy is armed there.")))
+        blocks.append(words(listed("It would stop what waits to be done:", waits, "Nothing waits to be done there.")))
+        blocks.append(words(listed("From then on these do nothing:", acting(found), "No policy is armed there.")))
     blocks.append(small("What was sent already goes on, and so does paging."))
     data = {"on": [form.system, form.component], "reason": form.reason, "for": form.for_ms}
     metadata = json.dumps(data, ensure_ascii=False)
@@ -92,14 +91,39 @@ def hold(form: HoldForm, incident: Incident, now: Millis) -> dict[str, Any]:
     if not held:
         nothing = f"No action of the ladder would begin within {lasting}: there is nothing to hold back."
         return view(action_id("hold", "confirm"), title, [words(nothing), about], submit="")
-    listed = _listed(f"What these run would wait, for {span(until - now)} from now at least:", held, "")
-    blocks = [words(listed), small("Whom they page is paged all the same."), about]
+    told = listed(f"What these run would wait, for {span(until - now)} from now at least:", held, "")
+    blocks = [words(told), small("Whom they page is paged all the same."), about]
     metadata = json.dumps({"ref": form.ref.text, "for": form.for_ms, "reason": form.reason}, ensure_ascii=False)
     return view(action_id("hold", "confirm"), title, blocks, submit="Hold", metadata=metadata)
 
 
-def _of(plan: Plan) -> list[Step]:
+def steps_of(plan: Plan) -> list[Step]:
+    """All that a policy may ever send: its steps, then what its ladder runs."""
     return [*plan.steps, *(rung.step for rung in plan.ladder if rung.step is not None)]
+
+
+def reach(system: str, component: str) -> str:
+    """How far it goes, as people say it."""
+    where = place(f"{system}|{component}")
+    return where if component or not system else f"all of {where}"
+
+
+def waiting(found: Stopped) -> list[str]:
+    """A line for each incident: what it would send by itself, and what once people say yes."""
+    told = []
+    for incident, steps in found.pending:
+        auto = incident.plan is not None and incident.plan.mode == "auto"
+        alone = [step for step in steps if step.automatic and auto]
+        asks = [step for step in steps if step not in alone]
+        parts = [f"by itself {_steps(alone, on=True)}"] if alone else []
+        parts += [f"if people say yes {_steps(asks, on=True)}"] if asks else []
+        told.append(f"• {incident.id}: {'; '.join(parts)}")
+    return told
+
+
+def acting(found: Stopped) -> list[str]:
+    """A line for each policy that acts."""
+    return [f"• {plan.policy}: {_steps(steps_of(plan))}" for plan in found.armed]
 
 
 def _steps(steps: Sequence[Step], *, on: bool = False) -> str:
@@ -108,7 +132,8 @@ def _steps(steps: Sequence[Step], *, on: bool = False) -> str:
     return ", ".join([*told[:MAX_STEPS], *rest])
 
 
-def _listed(head: str, told: Sequence[str], nothing: str) -> str:
+def listed(head: str, told: Sequence[str], nothing: str) -> str:
+    """The lines under their heading, those that fit; `nothing` where there are none."""
     if not told:
         return nothing
     rest = [f"and {len(told) - MAX_LISTED} more"] if len(told) > MAX_LISTED else []
