@@ -67,7 +67,8 @@ class Facts:
     heard: Sequence[Heard] = ()  # of alerts, by whatever pass took it in, in that order
     adopted: Sequence[tuple[Millis, str, str]] = ()  # when, replica ("": all), variant
     poisoned: Sequence[Millis] = ()
-    parked: Sequence[tuple[Millis, AggregateId]] = ()  # when chat was told that which incident waits for a person
+    posted: Sequence[tuple[Millis, AggregateId, str]] = ()  # when chat was told of which incident, and about what
+    signs: Sequence[Millis] = ()  # when a sign of life was accepted
     dead: Sequence[tuple[str, str]] = ()  # id and reason of what was set aside
     lines: Sequence[Line] = ()
     explained: frozenset[str] = frozenset()  # ids of the effects that the chains name
@@ -95,6 +96,11 @@ class Facts:
         slow = any(at <= decided and end >= decided - READ_MS for at, end in self.slow)
         since = decided - (READ_MS if slow else 300)
         return min([since, *(at - READ_MS for at, end in self.pauses if at <= decided and end >= since)])
+
+    @property
+    def parked(self) -> list[tuple[Millis, AggregateId]]:
+        """When chat was told that which incident waits for a person."""
+        return [(at, incident) for at, incident, topic in self.posted if topic == "parked"]
 
     def is_calm(self, since: Millis, until: Millis) -> bool:
         """Whether nothing was wrong between the two."""
@@ -187,7 +193,8 @@ async def gather(world: World) -> Facts:
         heard=world.servers.heard,
         adopted=floor.adopted,
         poisoned=floor.poisoned,
-        parked=[(at, message.incident) for at, message in floor.chat.ledger if message.topic == "parked"],
+        posted=[(at, message.incident, message.topic) for at, message in floor.chat.ledger],
+        signs=floor.sender.signs,
         dead=[(name, reason) for name, reason, _ in await store.dead_letters(shard, 1_000)],
         lines=lines,
         explained=frozenset(explained),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation import oracle_due, oracle_ends, oracle_sends, oracle_votes
+from tests.simulation import oracle_calls, oracle_due, oracle_ends, oracle_sends, oracle_votes
 from tests.simulation.facts import Facts, gather
 from tests.simulation.world import Violation
 
@@ -37,6 +37,9 @@ LAWS: Final[Mapping[str, Law]] = {
     "at rest": oracle_ends.at_rest,
     "no page storm": oracle_ends.no_storm,
     "what was due was done": oracle_due.done,
+    "people are called": oracle_calls.called,
+    "people are told": oracle_calls.told,
+    "calls are taken back": oracle_calls.taken_back,
 }
 
 

@@ -3,6 +3,7 @@
     an alert fires for the first time, and its policy acts by itself    its request is at its target within `PROMPT_MS`
     the same, and its policy asks                                       somebody has been paged for a decision by then
     enough people have said yes                                         the request is at its target by then
+    somebody who may has ordered a halt                                 trading is off by then
 
 Where a component cools down, that time begins when it is over. So much is certain only where nothing was wrong since
 the run began: no trouble, nothing frozen, disarmed or reloaded, no budget spent, no order and no hand on the component
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bot.core.words import Millis
 from tests.simulation.components import KELLY, Arrival, Value, machines
@@ -27,8 +28,12 @@ from tests.simulation.policies_floor import VARIANTS
 from tests.simulation.senders import Firing
 from tests.simulation.world import EPOCH
 
+if TYPE_CHECKING:
+    from tests.simulation.floor import Paged
+
 PROMPT_MS: Final[Millis] = 1_000  # from the alert or the yes to its effect, where nothing is wrong: some milliseconds
 SEEN_MS: Final[Millis] = 2_000  # from asking people until they look
+BUSY_MS: Final[Millis] = 10_000  # a cut and its verification
 CUT_TO: Final = 0.1  # of Kelly, by var-breach
 BREACH, RESTLESS = 1.8, 20  # what their guards ask for
 HANDS: Final = ("take", "hold", "resolve")  # of a person on an incident: automation may stand back
@@ -73,7 +78,7 @@ def done(facts: Facts) -> Iterator[str]:
     """See the module."""
     for firing in facts.firings:
         due = DUE.get(firing.name)
-        if due is None or not _is_first(facts, firing, due):
+        if due is None or not is_first(facts, firing, due.batches):
             continue
         until = _until(facts, firing, due, firing.began)
         if not _is_sure(facts, firing, due, until):
@@ -83,6 +88,7 @@ def done(facts: Facts) -> Iterator[str]:
         else:
             yield from _acted(facts, firing, due, until)
     yield from _approved(facts)
+    yield from _ordered(facts)
 
 
 def _acted(facts: Facts, firing: Firing, due: Due, until: Millis) -> Iterator[str]:
@@ -91,26 +97,23 @@ def _acted(facts: Facts, firing: Firing, due: Due, until: Millis) -> Iterator[st
     if sent and due.request == CYCLE:
         yield from _followed(facts, firing, due, sent[0].at)
     elif not sent and _is_needed(facts, due, firing.began, until):
-        yield f"{_told(firing)}, nothing was wrong, and no {due.request} came by {until / 1_000:.3f} s"
+        yield f"{named(firing)}, nothing was wrong, and no {due.request} came by {until / 1_000:.3f} s"
 
 
 def _followed(facts: Facts, firing: Firing, due: Due, first: Millis) -> Iterator[str]:
     until = first + WAIT_MS + PROMPT_MS
-    fresh = _values(facts, "feed-a", "state", first, until) == ["fresh"]
-    stale = _values(facts, "feed-b", "state", firing.began, until) == ["stale"]  # all the while: nobody cycled it
+    fresh = values(facts, "feed-a", "state", first, until) == ["fresh"]
+    stale = values(facts, "feed-b", "state", firing.began, until) == ["stale"]  # all the while: nobody cycled it
     if fresh and stale and _is_sure(facts, firing, due, until):
-        yield f"{_told(firing)}, feed-a was cycled, and feed-b was not by {until / 1_000:.3f} s"
+        yield f"{named(firing)}, feed-a was cycled, and feed-b was not by {until / 1_000:.3f} s"
 
 
 def _asked(facts: Facts, firing: Firing, due: Due, until: Millis) -> Iterator[str]:
     """It asks: a page of its incident wakes somebody, unless somebody has seen the incident by then."""
     if any(deed.verb == "ack" and firing.began <= deed.at <= until for deed in facts.deeds):
         return
-    fired = [line for line in facts.lines if line.kind == "alert_fired"]
-    its = {line.aggregate for line in fired if line.event["alert"]["fingerprint"] == firing.fingerprint}
-    pages = [page for page in facts.paged if page.kind == "page" and firing.began <= page.at <= until]
-    if not any(page.incident in its for page in pages) and _is_needed(facts, due, firing.began, until):
-        yield f"{_told(firing)}, nothing was wrong, and nobody was asked by {until / 1_000:.3f} s"
+    if not any(calls(facts, firing, until)) and _is_needed(facts, due, firing.began, until):
+        yield f"{named(firing)}, nothing was wrong, and nobody was asked by {until / 1_000:.3f} s"
 
 
 def _approved(facts: Facts) -> Iterator[str]:
@@ -141,7 +144,25 @@ def _redeemed(facts: Facts, firing: Firing, due: Due, deeds: list[Deed], shown: 
     sent = any(clicked <= send.at <= until and _is_its(send, firing, due) for send in _sends(facts, due))
     if not sent and _is_needed(facts, due, asked, until):
         names = ", ".join(sorted(said))
-        yield f"{_told(firing)}, {names} said yes in time, and no {due.request} came by {until / 1_000:.3f} s"
+        yield f"{named(firing)}, {names} said yes in time, and no {due.request} came by {until / 1_000:.3f} s"
+
+
+def _ordered(facts: Facts) -> Iterator[str]:
+    """What a person ordered who needs nobody else's yes; on an engine that nothing else acts on."""
+    for deed in facts.deeds:
+        if (deed.verb, deed.action, deed.answer) != ("run", "trading.halt", "applied"):
+            continue
+        until = deed.answered_at + PROMPT_MS
+        busy = any(
+            send.component == "risk-engine" and send.request == CUT and deed.at - BUSY_MS <= send.at <= until
+            for send in facts.sends()
+        )
+        others = (other for other in facts.deeds if other is not deed and other.at <= until)
+        hands = any(other.verb == "freeze" or other.to == deed.to for other in others)
+        may = deed.person in facts.surely("risky", deed.at, until)
+        on = values(facts, deed.component, "trading", deed.at, until) == ["on"]
+        if may and on and not busy and not hands and facts.is_calm(0, until):
+            yield f"{deed.person} ordered a halt at {deed.at / 1_000:.3f} s, and trading is on at {until / 1_000:.3f} s"
 
 
 def _is_about(shown: Shown, firing: Firing, due: Due) -> bool:
@@ -172,17 +193,16 @@ def _is_its(send: Arrival, firing: Firing, due: Due) -> bool:
     return not due.batches or batch_of(send) == firing.labels.get("batch")
 
 
-def _is_first(facts: Facts, firing: Firing, due: Due) -> bool:
-    """Nothing of its incident has been before: what relapses may join what was."""
+def is_first(facts: Facts, firing: Firing, batches: bool) -> bool:
+    """Nothing of its incident has been before: what relapses may join what was. `batches`: each is an incident."""
     batch = firing.labels.get("batch")
-    ours = (f for f in facts.firings if f.name == firing.name and (not due.batches or f.labels.get("batch") == batch))
+    ours = (f for f in facts.firings if f.name == firing.name and (not batches or f.labels.get("batch") == batch))
     return next(ours) is firing
 
 
 def _is_sure(facts: Facts, firing: Firing, due: Due, until: Millis) -> bool:
     """Whether nothing and nobody may have kept Andon from it by then."""
-    fires = firing.accepted is not None and (facts.now if firing.ended is None else firing.ended) > until
-    if not fires or not facts.is_calm(0, until) or facts.in_force(0, until) & due.changed:
+    if not fires_on(facts, firing, until) or not facts.is_calm(0, until) or facts.in_force(0, until) & due.changed:
         return False
     if any(_hinders(deed, firing, due) for deed in facts.deeds if deed.at <= until):
         return False
@@ -190,6 +210,18 @@ def _is_sure(facts: Facts, firing: Firing, due: Due, until: Millis) -> bool:
     times = sorted({send.key: send.sent_at for send in facts.sends() if send.sent_at <= until}.values())
     most = max((sum(at <= other < at + budget.within_ms for other in times) for at in times), default=0)
     return most < budget.limit - budget.reserve
+
+
+def fires_on(facts: Facts, firing: Firing, until: Millis) -> bool:
+    """Whether it was told, and is not over by then."""
+    return firing.accepted is not None and (facts.now if firing.ended is None else firing.ended) > until
+
+
+def calls(facts: Facts, firing: Firing, until: Millis) -> Iterator[Paged]:
+    """The pages of its incident, from its beginning until then."""
+    fired = [line for line in facts.lines if line.kind == "alert_fired"]
+    its = {line.aggregate for line in fired if line.event["alert"]["fingerprint"] == firing.fingerprint}
+    return (p for p in facts.paged if p.kind == "page" and firing.began <= p.at <= until and p.incident in its)
 
 
 def _hinders(deed: Deed, firing: Firing, due: Due) -> bool:
@@ -205,7 +237,7 @@ def _is_needed(facts: Facts, due: Due, since: Millis, until: Millis) -> bool:
     """Whether, by the target's own figures, the guard was true and there was something to do, all the while."""
 
     def was(field: str) -> list[Value]:
-        return _values(facts, due.component, field, since, until)
+        return values(facts, due.component, field, since, until)
 
     match due.component:
         case "risk-engine":
@@ -222,7 +254,7 @@ def _is_needed(facts: Facts, due: Due, since: Millis, until: Millis) -> bool:
             return True
 
 
-def _values(facts: Facts, component: str, field: str, since: Millis, until: Millis) -> list[Value]:
+def values(facts: Facts, component: str, field: str, since: Millis, until: Millis) -> list[Value]:
     """What a field of a component was between the two, one after the other."""
     held, found = machines()[component].state[field], list[Value]()
     for arrival in facts.arrivals:
@@ -232,5 +264,5 @@ def _values(facts: Facts, component: str, field: str, since: Millis, until: Mill
     return [*found, held]
 
 
-def _told(firing: Firing) -> str:
+def named(firing: Firing) -> str:
     return f"{firing.name} {firing.labels.get('batch', '')}".strip() + f" fired at {firing.began / 1_000:.3f} s"

@@ -39,7 +39,7 @@ def run(script: Script, *, story: bool = False, digest: bool = True) -> Verdict:
     asyncio.set_event_loop(world.loop)
     try:
         try:
-            violations = world.loop.run_until_complete(_play(world))
+            violations = world.loop.run_until_complete(play(world))
         except EndlessRun as error:
             violations = [Violation("an end", str(error))]
         lines = tuple(timeline.lines(world, violations)) if story else ()
@@ -52,7 +52,8 @@ def run(script: Script, *, story: bool = False, digest: bool = True) -> Verdict:
     return Verdict(script.seed, events, calls, of_all, tuple(violations), calls_of, lines)
 
 
-async def _play(world: World) -> list[Violation]:
+async def play(world: World) -> list[Violation]:
+    """The script from its beginning until all is at rest, and the judge's word."""
     for replica in world.replicas.values():
         replica.start()
     world.floor.begin()

@@ -286,6 +286,12 @@ def draw(seed: int) -> Script:
     return Script(seed, setup, tuple(sorted(steps, key=lambda step: step.at)), TROUBLE_MS)
 
 
+def calm(seed: int) -> Script:
+    """The same with what happens on the floor, and no trouble."""
+    script = draw(seed)
+    return replace(script, steps=tuple(step for step in script.steps if not step.is_trouble))
+
+
 def quiet(steps: tuple[Step, ...], setup: Setup | None = None) -> Script:
     """A script of these steps and no trouble, for tests."""
     return Script(0, setup or Setup(), tuple(sorted(steps, key=lambda step: step.at)), TROUBLE_MS)

@@ -171,3 +171,22 @@ def test_two_of_two_are_carried_out() -> None:
     assert complains(replace(run, deeds=votes))
     more = by_hand("order-book", "open_orders", 50.0, 4_500)
     assert not complains(replace(run, deeds=votes, arrivals=(more,)))
+
+
+def test_an_order_is_carried_out() -> None:
+    """Within a second, for who may; not while the engine is at something else, or frozen."""
+    deed = Deed(
+        at=5_000, person="demo-oncall", verb="run", id="op", to="inc-9", action="trading.halt", component="risk-engine",
+        answer="applied", answered_at=5_010,
+    )  # fmt: skip
+    run = idle(deeds=(deed,))
+    off = by_hand("risk-engine", "trading", "off", 5_020)
+    assert complains(run)
+    assert not complains(replace(run, arrivals=(off,)))
+    assert complains(replace(run, arrivals=(replace(off, at=6_500),)))
+    assert not complains(replace(run, deeds=(replace(deed, person="demo-viewer"),)))
+    assert not complains(replace(run, deeds=(replace(deed, answer="denied"),)))
+    assert not complains(replace(run, arrivals=(send(CUT, "int-1", 4_000),)))
+    assert not complains(replace(run, troubles=((500, 66_000),)))
+    frozen = Deed(at=400, person="p", verb="freeze", id="op", to="target:*")
+    assert not complains(replace(run, deeds=(frozen, deed)))
