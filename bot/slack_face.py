@@ -35,6 +35,7 @@ from bot.adapters.slack.board.shelf import Shelf, incident_of
 from bot.adapters.slack.heard import editing
 from bot.adapters.slack.heard.clicks import Clicks
 from bot.adapters.slack.heard.commands import Commands, Counter
+from bot.adapters.slack.heard.copies import Copies
 from bot.adapters.slack.heard.enquiries import Enquiries
 from bot.adapters.slack.heard.homes import Homes
 from bot.adapters.slack.heard.listeners import Listeners
@@ -131,8 +132,9 @@ class SlackFace:
             kill=KillLever(services, desk, near.switch), enquiries=Enquiries(services, near.silences, near.budget),
             outcomes=self._board.outcomes,
         )  # fmt: skip
+        copies = Copies(services)
         return Listeners(
-            members=self.members, clicks=Clicks(services, desk),
+            members=self.members, clicks=Clicks(services, desk, copies), copies=copies,
             submissions=Submissions(services, desk, runs, near.silences, near.catalogue),
             spoken=Spoken(Commands(counter), self._shelf), homes=self._homes, speaking=speaking,
         )  # fmt: skip

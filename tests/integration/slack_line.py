@@ -19,6 +19,7 @@ from bot.adapters.desk_runs import Runs
 from bot.adapters.desk_silences import Silences
 from bot.adapters.slack.board.shelf_twin import MemoryShelf
 from bot.adapters.slack.heard.clicks import Clicks
+from bot.adapters.slack.heard.copies import Copies
 from bot.adapters.slack.heard.homes import Homes
 from bot.adapters.slack.heard.listeners import Listeners
 from bot.adapters.slack.heard.members import Members
@@ -123,9 +124,11 @@ async def connected(folder: Path, services: TwinServices) -> AsyncIterator[Line]
         speaking = Speaking(api, token.get_secret_value())
         silences = Silences(services, lambda: hands.alertmanagers)
         homes = Homes(services, members, speaking, Budget(limit=10, within_ms=600_000, reserve=3), look_s=LOOK_S)
+        copies = Copies(services)
         listeners = Listeners(
             members=members,
-            clicks=Clicks(services, Desk(services)),
+            clicks=Clicks(services, Desk(services), copies),
+            copies=copies,
             submissions=Submissions(services, Desk(services), Runs(services), silences, CATALOGUE),
             spoken=Spoken(hands.commands, shelf),
             homes=homes,

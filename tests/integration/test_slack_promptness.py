@@ -52,7 +52,7 @@ async def test_whoever_stops_acknowledges_nothing() -> None:
     """Slack tells it again, to another replica or to the next start."""
     api = SlackApi("http://127.0.0.1:9/api/", SecretStr("xoxb-none"))
     nobody: Any = None  # nothing is asked of anybody: no listener runs
-    stopped = listeners.Listeners(nobody, nobody, nobody, nobody, nobody, Speaking(api, "xoxb-none")).application()
+    stopped = listeners.Listeners(*[nobody] * 5, Speaking(api, "xoxb-none"), nobody).application()
     for kind in ("click", "form", "command", "shortcut"):
         found = await asyncio.wait_for(hand_on(stopped, GENUINE[kind]), 2.0)
         assert found.status == 503, kind

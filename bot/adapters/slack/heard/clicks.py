@@ -17,19 +17,18 @@ from bot.adapters.desk import Desk
 from bot.adapters.http_cards import Card
 from bot.adapters.http_lookup import Found, find_incident
 from bot.adapters.http_services import Services
-from bot.adapters.slack.cards.blocks import message, section
 from bot.adapters.slack.cards.phrases import plain_step
 from bot.adapters.slack.cards.shapes import Ref, Verb
 from bot.adapters.slack.cards.text import escape
 from bot.adapters.slack.heard import editing
-from bot.adapters.slack.heard.enquiries import shown
+from bot.adapters.slack.heard.copies import Copies
 from bot.adapters.slack.heard.freezes import before_lifting, frozen
 from bot.adapters.slack.heard.members import Known
 from bot.adapters.slack.heard.person import Answer, Deed, Show, Tell, said, told
 from bot.adapters.slack.pages import lift_modals, modals
 from bot.adapters.slack.pages.forms import UnfreezeForm
 from bot.core.incident_end import next_call
-from bot.errors import AndonError, InputError
+from bot.errors import InputError
 
 _PLACE: Final = "|"  # between system and component
 
@@ -37,9 +36,10 @@ _PLACE: Final = "|"  # between system and component
 class Clicks:
     """Answers buttons."""
 
-    def __init__(self, services: Services, desk: Desk) -> None:
+    def __init__(self, services: Services, desk: Desk, copies: Copies) -> None:
         self._services = services
         self._desk = desk
+        self._copies = copies
 
     async def clicked(self, who: Known, verb: Verb, value: str, deed: Deed) -> Answer:
         """Do what the button says. Raises what the desk raises."""
@@ -69,18 +69,13 @@ class Clicks:
         """What came of it; in an answer that only they see, in its place."""
         if not deed.alone:
             return told(words)
-        try:
-            now = await shown(self._services, ref.incident, who.person)
-        except AndonError:  # it is done all the same, and they must hear that
-            return told(words)
-        safe = escape(words)
-        return Tell(message(safe, [section(safe), *now.blocks]), replaces=True)
+        return await self._copies.anew(ref.incident, who.person, escape(words))
 
     async def _approve(self, who: Known, ref: Ref, deed: Deed) -> Answer:
         """A yes; from somebody who may only break the glass, first the question why."""
         _, card = await self._asked(who, ref)
         if card is not None and card["you"]["not_approve"] and card["you"]["may_break_glass"]:
-            return Show(modals.alone(ref, plain_step(card), card["silence"]))
+            return Show(modals.alone(ref, plain_step(card), card["silence"]), ref.incident)
         outcomes = await self._desk.vote(
             deed.order(who), ref.incident, "approve", approval=ref.approval, digest=ref.digest
         )
@@ -95,15 +90,16 @@ class Clicks:
                 over = f"Not done: this decision is over: {incident.since(ref.approval)}"
                 return await self._told(who, ref, deed, over)
             case "hold":
-                return Show(modals.hold(ref))
+                return Show(modals.hold(ref), ref.incident)
             case "escalate":
                 called = next_call(incident, incident.plan)[0].service if incident.plan is not None else ""
-                return Show(modals.escalate(ref, called))
+                return Show(modals.escalate(ref, called), ref.incident)
             case "resolve":
-                return Show(modals.resolve(ref, len(incident.firing)))
+                return Show(modals.resolve(ref, len(incident.firing)), ref.incident)
         if card is None or verb not in ("deny", "edit"):
             raise InputError("action_id", "is not a button of Andon's")
-        return Show(modals.deny(ref, plain_step(card)) if verb == "deny" else self._edit(ref, found, card))
+        form = modals.deny(ref, plain_step(card)) if verb == "deny" else self._edit(ref, found, card)
+        return Show(form, ref.incident)
 
     def _edit(self, ref: Ref, found: Found, card: Card) -> Mapping[str, Any]:
         bounds = editing.bounds(self._services, found.shard, card["component"], card["arguments"])

@@ -24,6 +24,7 @@ from bot.adapters.slack.cards import answers
 from bot.adapters.slack.cards.shapes import PREFIX, Ref, verb_of
 from bot.adapters.slack.heard import payloads
 from bot.adapters.slack.heard.clicks import Clicks
+from bot.adapters.slack.heard.copies import Copies, Copy, said_by
 from bot.adapters.slack.heard.homes import Homes
 from bot.adapters.slack.heard.members import Known, Members, Stranger
 from bot.adapters.slack.heard.person import Answer, Deed, Errors, Show, Tell, problem
@@ -58,8 +59,10 @@ class Listeners:
         spoken: Spoken,
         homes: Homes,
         speaking: Speaking,
+        copies: Copies,
     ) -> None:
         self._members = members
+        self._copies = copies
         self._clicks = clicks
         self._submissions = submissions
         self._spoken = spoken
@@ -190,11 +193,13 @@ class Listeners:
                 await ack(response_action="errors", errors=dict(problems))
             case Show(view=view) if _is_modal(deed):
                 await ack(response_action="update", view=dict(view))
+            case Tell() if _is_modal(deed):
+                await ack()  # a form that closes says: done
             case Tell(message=message, in_channel=aloud) if by_ack:
                 kind = "in_channel" if aloud else "ephemeral"
                 await ack(text=message.text, blocks=list(message.blocks), response_type=kind)
             case Show() | Tell() as answer:
-                self._later(lambda: self._speaking.deliver(deed, answer))
+                self._later(lambda: self._delivered(deed, answer))
                 await ack()
 
     async def _worked(self, deed: Deed, work: Work) -> Answer:
@@ -205,7 +210,7 @@ class Listeners:
                 if isinstance(who, Stranger):
                     log.warning("slack_refused", team=deed.team, user=deed.user, why=who.why)
                     return _wrong(deed, who.why)
-                return await work(who)
+                return await self._done(who, deed, work)
         except AndonError as error:
             return _wrong(deed, problem(error))
         except TimeoutError:
@@ -214,10 +219,28 @@ class Listeners:
             log.exception("slack_failed", deed=deed.id)
             return _wrong(deed, "Andon failed on this; the log says where. `andon` on the command line still works")
 
+    async def _done(self, who: Known, deed: Deed, work: Work) -> Answer:
+        """Work; where that ended a form, take the buttons from the answer that the form was opened from."""
+        try:
+            answer = await work(who)
+        except AndonError as error:
+            answer = _wrong(deed, problem(error))
+        copy = self._copies.done(deed, answer)
+        if copy is not None:
+            self._later(lambda: self._anew(who, copy, said_by(answer)))
+        return answer
+
     async def _late(self, deed: Deed, working: asyncio.Task[Answer]) -> None:
         answer = await working
         if answer is not None:
-            await self._speaking.deliver(deed, answer)
+            await self._delivered(deed, answer)
+
+    async def _delivered(self, deed: Deed, answer: Answer) -> None:
+        opened = await self._speaking.deliver(deed, answer)
+        self._copies.opened(opened, deed, answer.about if isinstance(answer, Show) else "")
+
+    async def _anew(self, who: Known, copy: Copy, safe: str) -> None:
+        await self._speaking.replace(copy.address, await self._copies.anew(copy.about, who.person, safe))
 
     def _later(self, work: Callable[[], Awaitable[None]]) -> None:
         tasks = self._tasks

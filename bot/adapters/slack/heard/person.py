@@ -15,6 +15,7 @@ from bot.adapters.slack.cards.blocks import message, section
 from bot.adapters.slack.cards.shapes import Message
 from bot.adapters.slack.heard.members import Known
 from bot.core.record import Applied, Denied, Ignored
+from bot.core.words import AggregateId
 from bot.errors import InputError
 
 
@@ -51,9 +52,10 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """Open this modal, or put it in the place of the one they sent."""
+    """Open this modal, or put it in the place of the one they sent. `about`: its incident, "" for none."""
 
     view: Mapping[str, Any]
+    about: AggregateId = ""
 
 
 @dataclass(frozen=True, slots=True)

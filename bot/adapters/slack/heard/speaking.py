@@ -46,12 +46,12 @@ class Speaking:
             bot_id=str(me.get("bot_id", "")) or None, bot_user_id=str(me.get("user_id", "")) or None,
         )  # fmt: skip
 
-    async def deliver(self, deed: Deed, answer: Show | Tell | object) -> None:
-        """Bring it there. Raises DeliveryError."""
+    async def deliver(self, deed: Deed, answer: Show | Tell | object) -> str:
+        """Bring it there; returns the id of a form that this opened, else "". Raises DeliveryError."""
         try:
             match answer:
                 case Show(view=view):
-                    await self._show(deed, dict(view))
+                    return await self._show(deed, dict(view))
                 case Tell() as words:
                     await self._tell(deed, words)
         except SlackRefusedError as error:
@@ -62,16 +62,25 @@ class Speaking:
                 await self._tell(deed, late)
             else:  # the Home tab: as a message to the person
                 await self._api.post(deed.user, late.message)
+        return ""
+
+    async def replace(self, address: str, words: Tell) -> None:
+        """Say it in the place of what was clicked, by the click's own address. Raises DeliveryError."""
+        if self._api.ways.to(address) is not None:
+            body = {"text": words.message.text, "blocks": list(words.message.blocks), "replace_original": True}
+            await self._api.send("response_url", address, seconds=RESPOND_SECONDS, json=body)
 
     async def publish(self, user: str, view: dict[str, Any]) -> None:
         """A person's Home tab. Raises DeliveryError."""
         await self._api.ask("views.publish", self.client.views_publish(user_id=user, view=view))
 
-    async def _show(self, deed: Deed, view: dict[str, Any]) -> None:
+    async def _show(self, deed: Deed, view: dict[str, Any]) -> str:
         if deed.view:
             await self._api.ask("views.update", self.client.views_update(view_id=deed.view, view=view))
-        else:
-            await self._api.ask("views.open", self.client.views_open(trigger_id=deed.trigger, view=view))
+            return ""
+        opened = await self._api.ask("views.open", self.client.views_open(trigger_id=deed.trigger, view=view))
+        made = opened.get("view")
+        return str(made.get("id", "")) if isinstance(made, Mapping) else ""
 
     async def _tell(self, deed: Deed, words: Tell) -> None:
         body: dict[str, Any] = {"text": words.message.text, "blocks": list(words.message.blocks)}
