@@ -116,7 +116,8 @@ def _charge(draft: TargetDraft, event: IntentDeclared) -> Decision | None:
     """Use up the approval, or one action of the budget; a refusal when there is none left to use.
 
     A later attempt is of an intent that was charged, unless only a journal remembers the first: that may never have
-    come here, or have been refused, or be forgotten with its charge.
+    come here, or have been refused, or be forgotten with its charge. So is the same attempt once more, of a worker that
+    slept while another took its place: the component refuses it.
     """
     target = draft.target
     if event.approval:
@@ -126,7 +127,7 @@ def _charge(draft: TargetDraft, event: IntentDeclared) -> Decision | None:
             return Denied("this approval has been used already")
         draft.change(spent=(*target.spent, event.approval)[-MAX_SPENT:])
         return None
-    if event.ordered or (event.attempt > 1 and event.intent in target.charged):
+    if event.ordered or event.intent in target.charged:
         return None
     names = ("",) * (len(target.recent) - len(target.charged)) + target.charged
     since = draft.now - event.budget.within_ms

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.core import system_machine
@@ -187,6 +189,15 @@ def test_a_retry_of_an_intent_is_charged_once() -> None:
     assert len(floor.target(SYSTEM_TARGET).recent) == 1
 
 
+def test_a_promise_given_by_two_workers_is_charged_once() -> None:
+    """One slept until another had taken its place: the component refuses it, and the budget does not count it."""
+    floor = opened()
+    (run,) = floor.runs
+    assert isinstance(floor.declare(run), Applied)
+    assert isinstance(floor.declare(run), Denied)
+    assert len(floor.target(SYSTEM_TARGET).recent) == 1
+
+
 def test_a_promise_that_was_never_charged_is_charged_when_it_is_taken_up_again() -> None:
     """Its worker died with it in the journal alone: its second attempt is the first that the budget hears of."""
     budget = Budget(limit=2, within_ms=10 * MINUTE, reserve=0)
@@ -219,11 +230,12 @@ def test_no_budget_is_larger_than_what_is_remembered() -> None:
     """A limit beyond the record's bound must not mean no limit."""
     floor = opened()
     huge = Budget(limit=10 * MAX_RECENT, within_ms=10 * MINUTE, reserve=0)
+    promised = intent_of(floor.runs[0], floor.now, budget=huge)
     for number in range(MAX_RECENT):
-        intent = intent_of(floor.runs[0], floor.now, budget=huge)
+        intent = replace(promised, id=f"int-{number}/1", intent=f"int-{number}")
         assert isinstance(floor.tell(SYSTEM_TARGET, intent), Applied | Denied), number
     assert len(floor.target(SYSTEM_TARGET).recent) == MAX_RECENT
-    floor.tell(SYSTEM_TARGET, intent_of(floor.runs[0], floor.now, budget=huge))
+    floor.tell(SYSTEM_TARGET, promised)
     assert system_machine.state_of(floor.target(SYSTEM_TARGET)) == "tripped"
 
 
