@@ -66,9 +66,7 @@ class ShardShelf:
         """What was read with the newest that was seen; from here on, what was read counts."""
         version, head = (found.version, found.head) if found is not None else (0, "")
         marks = self._store.marks
-        if marks.times(self._shard) != self._forgotten:  # whatever was seen before that counts no more
-            self._seen.clear()
-            self._forgotten = marks.times(self._shard)
+        self._start_over()
         known = self._seen.pop(aggregate, (0, ""))
         retired = not version and not aggregate.startswith(NEVER_RETIRED)  # another replica may have archived it
         if not retired and (version < known[0] or (version == known[0] and head != known[1])):
@@ -82,7 +80,15 @@ class ShardShelf:
         elif known[0]:
             self._see(aggregate, *known)
 
+    def _start_over(self) -> None:
+        """Once the store has forgotten something, what was seen before that counts no more; what is seen since, does."""
+        times = self._store.marks.times(self._shard)
+        if times != self._forgotten:
+            self._seen.clear()
+            self._forgotten = times
+
     def _see(self, aggregate: AggregateId, version: int, head: str) -> None:
+        self._start_over()
         self._seen[aggregate] = (version, head)
         self._seen.move_to_end(aggregate)
         if len(self._seen) > MAX_SEEN:

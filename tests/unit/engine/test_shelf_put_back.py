@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from bot.core.audit import AuditEntry
 from bot.core.target import Target
 from bot.engine.high_water import HighWater, Mark
-from bot.engine.ports import Versioned
+from bot.engine.ports import Change, Commit, Versioned
 from bot.engine.shelf import ShardShelf
 
 SHARD, RISK = "trading-core", "target:risk"
@@ -92,3 +93,32 @@ async def test_one_loss_is_told_once(records: Records, shelf: ShardShelf) -> Non
     records.marks.settled(SHARD, loss)
     await again(shelf, "target:router")
     assert records.marks.lost(SHARD) == ""
+
+
+async def test_what_was_seen_since_a_loss_counts(records: Records, shelf: ShardShelf) -> None:
+    """A record that was written after it, from what was cached, and is then put back, is the next loss."""
+    records.hold(9)
+    await shelf.load(RISK)
+    records.hold(8)
+    await again(shelf)
+    (loss,) = records.marks.losses().values()
+    records.marks.settled(SHARD, loss)
+    written = AuditEntry(seq=9, previous="head-8", hash="head-9", body="{}")
+    record = Target(id=RISK, system=SHARD)
+    shelf.committed(Commit(changes=(Change(record=record, expected=8, audit=written, timers_before={}),)))
+    await again(shelf)
+    assert records.marks.lost(SHARD).startswith(f"{RISK} stands at version 8, and version 9 was seen")
+
+
+async def test_what_was_written_since_a_loss_told_elsewhere_counts(records: Records, shelf: ShardShelf) -> None:
+    """The loss was noticed by a count, and nothing was read between it and what was put back."""
+    records.hold(8)
+    await shelf.load(RISK)
+    records.marks.forgot(SHARD, "a count stands too low")
+    (loss,) = records.marks.losses().values()
+    records.marks.settled(SHARD, loss)
+    written = AuditEntry(seq=9, previous="head-8", hash="head-9", body="{}")
+    record = Target(id=RISK, system=SHARD)
+    shelf.committed(Commit(changes=(Change(record=record, expected=8, audit=written, timers_before={}),)))
+    await again(shelf)
+    assert records.marks.lost(SHARD).startswith(f"{RISK} stands at version 8, and version 9 was seen")
