@@ -81,7 +81,7 @@ class ShardShelf:
             self._see(aggregate, *known)
 
     def _start_over(self) -> None:
-        """Once the store has forgotten something, what was seen before that counts no more; what is seen since, does."""
+        """Once the store has forgotten something, what was seen before counts no more; what is seen since, does."""
         times = self._store.marks.times(self._shard)
         if times != self._forgotten:
             self._seen.clear()
