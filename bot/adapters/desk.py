@@ -156,9 +156,14 @@ class Desk:
         event = TargetFrozen(id=order.id, at=now, by=order.person, reason=reason, until=until)
         return await self._broadcast(order, system, component, event)
 
-    async def unfreeze(self, order: Order, *, system: str = "", component: str = "") -> list[Outcome]:
-        """Lift a freeze. What was denied meanwhile does not start by itself."""
-        event = TargetUnfrozen(id=order.id, at=self._now(), by=order.person)
+    async def unfreeze(
+        self, order: Order, *, system: str = "", component: str = "", seen: Sequence[str] = ()
+    ) -> list[Outcome]:
+        """Lift a freeze. What was denied meanwhile does not start by itself.
+
+        `seen`: marks (`bot.core.lifts`) of what this person was shown; nothing else is lifted. Empty: all there is.
+        """
+        event = TargetUnfrozen(id=order.id, at=self._now(), by=order.person, seen=tuple(seen))
         return await self._broadcast(order, system, component, event)
 
     async def lease(

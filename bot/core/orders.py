@@ -53,12 +53,17 @@ class TargetFrozen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetUnfrozen:
-    """The freeze is lifted by a person. Nothing that was denied meanwhile starts by itself."""
+    """The freeze is lifted by a person. Nothing that was denied meanwhile starts by itself.
+
+    `seen`: the marks (`bot.core.lifts`) of all that stopped automation when they looked, of several targets at once
+    where they lift several; nothing else is lifted. Empty: whatever is in force.
+    """
 
     kind: Literal["target_unfrozen"] = "target_unfrozen"
     id: str
     at: Millis
     by: str
+    seen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ The laws of this file:
 
 1. Nothing acts that is not armed; what is not armed runs in shadow. What a person disarmed, only a person arms again;
    what the configuration armed, it disarms when it lists it no more.
-2. A freeze denies everything until a person lifts it; no timer ever does.
+2. A freeze denies everything until a person lifts it; no timer ever does. Who names what they saw lifts nothing else.
 3. Past the budget, automation only suggests; the reserve is for actions that lower exposure. A person lifts it.
 4. A retry of one intent is charged once. What people approved or ordered is not charged, and an approval is used once.
 5. A person's request counts once: its copy changes nothing, however late it comes.
@@ -26,6 +26,7 @@ from typing import Literal, TypeAlias
 from bot.core.effects import PostMessage, Tell
 from bot.core.events import IntentDeclared, SlotGranted, SlotRequested, TargetEvent, TimerFired
 from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
+from bot.core.lifts import unseen
 from bot.core.orders import PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import CONFIGURATION, take_once
@@ -195,6 +196,9 @@ def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
 
 
 def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
+    refusal = unseen(draft.target, event)
+    if refusal is not None:
+        return refusal
     lift(draft)
     if draft.target.tripped_at is not None:
         draft.unpage(f"automation-tripped:{draft.target.tripped_at}")

@@ -6,7 +6,8 @@ The laws of this file:
 2. An intent is recorded only for the holder of the current fence, unfrozen, before its deadline (law 2 of the design).
 3. While an effect is being verified, lesser plans wait; a more severe plan that lowers exposure does not.
 4. A cool-down delays, it never drops: the plan waits in the queue and is granted when the time is up.
-5. A freeze denies everything, also what already waits. Lifting it starts nothing; no timer ever lifts it.
+5. A freeze denies everything, also what already waits. Lifting it starts nothing; no timer ever lifts it. Who names
+   what they saw lifts nothing else.
 6. The queue is bounded: when it is full, the least severe and latest plan is turned away, and told.
 7. What an action did under a lease is asked about when its time is up, whatever the component's state; not undone.
 8. A person's request counts once: its copy changes nothing, however late it comes.
@@ -35,6 +36,7 @@ from bot.core.events import (
     VerificationEnded,
 )
 from bot.core.intents import IntentRecalled
+from bot.core.lifts import unseen
 from bot.core.orders import LeaseEnded, LeaseRenewed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import take_once
@@ -226,6 +228,9 @@ def _frozen(draft: TargetDraft, event: TargetFrozen) -> Decision:
 
 
 def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
+    refusal = unseen(draft.target, event)
+    if refusal is not None:
+        return refusal
     lift(draft)
     return Applied(f"unfrozen by {event.by}")
 

@@ -16,9 +16,14 @@ import pytest
 from bot.adapters.slack.board.shelf import Placed, card_name
 from bot.adapters.slack.cards.blocks import actions, button
 from bot.adapters.slack.cards.shapes import MAX_VALUE, Block, Ref, verb_of
+from bot.adapters.slack.heard import stopping
 from bot.core.alert import Alert
+from bot.core.events import AlertFired, Event
+from bot.core.orders import TargetFrozen
+from bot.core.record import Decision
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
+from bot.engine.fold import Letter
 from bot.sandbox.slack.population import APPROVER, GONE, GUEST, NEWCOMER, ONCALL, SECOND, STRANGER, VIEWER
 from bot.sandbox.slack.world import Posted
 from bot.testing import MemoryAlertmanager
@@ -140,6 +145,47 @@ async def test_what_is_let_loose_is_what_was_shown(line: Line) -> None:
     assert (await component(line)).freeze is None
     form = await line.opened(ONCALL, f"unfreeze {SYSTEM}/risk-engine")
     assert ("Nothing is frozen there" in shown(form), "submit" in form.body) == (True, False)
+
+
+async def test_a_freeze_that_comes_while_another_is_lifted_stays(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the last look and the commit somebody froze it for another reason: that is shown first."""
+    people, tell = line.slack.people, line.services.tell
+    await line.command(ONCALL, f"freeze {SYSTEM} a bad release")
+    form = await line.opened(ONCALL, f"unfreeze {SYSTEM}")
+
+    async def overtaken(shard: str, to: str, event: Event) -> Decision:
+        monkeypatch.setattr(line.services, "tell", tell)
+        await tell(shard, to, TargetFrozen(id="other", at=event.at, by="demo-second", reason="the exchange is down"))
+        return await tell(shard, to, event)
+
+    monkeypatch.setattr(line.services, "tell", overtaken)
+    await people.submit(ONCALL, form.id, {})
+    assert (await own(line)).freeze is not None
+    for told in ("Not done: it was stopped anew since you looked", "new: trading-core is frozen by demo-second since"):
+        assert told in shown(form)
+    await people.submit(ONCALL, form.id, {})
+    assert (await own(line)).freeze is None
+
+
+async def test_a_look_that_does_not_reach_everything_says_so(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a storm there are more open incidents than a page can look at in Slack's three seconds."""
+    await ask(line.services, ladder=ACTING)
+    await line.command(ONCALL, f"freeze {SYSTEM} a bad release")
+    monkeypatch.setattr(stopping, "MAX_OPEN", 1)
+    form = await line.opened(ONCALL, f"unfreeze {SYSTEM}")
+    assert "were looked at" not in shown(form)
+    fired = AlertFired(
+        id="f-2",
+        at=1,
+        plan=PLAN,
+        alert=Alert(fingerprint="g", status="firing", labels={"alertname": "Other"}, starts_at=1),
+    )
+    await line.services.engine.tell_all(SYSTEM, [Letter(fired, key="other")])
+    await line.slack.people.submit(ONCALL, form.id, {})
+    assert "Only the newest 1 open incidents of a system were looked at, and it has more" in shown(form)
+    assert (await own(line)).freeze is not None, "the page before did not say so"
+    await line.slack.people.submit(ONCALL, form.id, {})
+    assert (await own(line)).freeze is None
 
 
 async def component(line: Line) -> Target:

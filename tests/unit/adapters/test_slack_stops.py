@@ -12,7 +12,7 @@ from bot.adapters.slack.pages.forms import ArmForm, FreezeForm, HoldForm, Unfree
 from bot.adapters.slack.pages.lift_modals import MAX_MARKS, Lifted, is_as_shown, marks
 from bot.adapters.slack.pages.stop_modals import Stopped, ahead
 from bot.core.incident import Incident
-from bot.core.plan import Plan
+from bot.core.plan import Plan, Step
 from bot.core.target import Armed
 from bot.sandbox.slack.limits import problems
 from tests.unit.core.builders import MINUTE, START, mitigated, opened, parked, plan, rung, step, verifying
@@ -94,9 +94,9 @@ OFF = "trading-core is frozen by demo-oncall since 2026-01-01 00:00:00Z: a “ba
 STEPS = (HALT, replace(HALT, id="cut", action="risk.reduce_kelly", automatic=False))
 
 
-def lifted(*, off: tuple[str, ...] = (OFF,), incidents: int = 1) -> Lifted:
+def lifted(*, off: tuple[str, ...] = (OFF,), incidents: int = 1, cut: int = 0) -> Lifted:
     waits = tuple((replace(opened(PLAN).incident(), id=f"inc-{number}"), STEPS) for number in range(incidents))
-    return Lifted(off=off, still=("trading-core|redis",), loose=Stopped(pending=waits, armed=(PLAN,)))
+    return Lifted(off=off, still=("trading-core|redis",), loose=Stopped(pending=waits, armed=(PLAN,), cut=cut))
 
 
 def test_an_unfreeze_names_what_it_would_let_loose() -> None:
@@ -128,18 +128,69 @@ def test_only_what_was_shown_is_let_loose() -> None:
     assert not is_as_shown(lifted(), ())
 
 
+@pytest.mark.parametrize("page", [lifted(incidents=MAX_MARKS), lifted(cut=500)], ids=["many", "not all looked at"])
+def test_in_a_storm_an_unfreeze_is_done_whatever_opens_meanwhile(page: Lifted) -> None:
+    """The page says that it goes on too; what stopped automation since, or acts since, is shown first all the same."""
+    shown = marks(page)
+    text = str(lift_modals.preview(LIFT, page)["blocks"])
+    for told in ("what opens while you read this would go on too", "`andon unfreeze` on the command line"):
+        assert told in text, told
+    for incidents in (1, 2 * MAX_MARKS):
+        assert is_as_shown(lifted(incidents=incidents), shown)
+    assert not is_as_shown(replace(page, off=(OFF, "one more")), shown)
+    another = replace(page.loose, armed=(PLAN, replace(PLAN, policy="another")))
+    assert not is_as_shown(replace(page, loose=another), shown)
+    assert not is_as_shown(page, marks(lifted())), "who saw a page without that sentence"
+    again = lift_modals.preview(replace(LIFT, shown=shown), replace(page, off=(OFF, "one more")))
+    assert "• new: one more" in str(again["blocks"])
+
+
+def test_a_page_that_is_shown_anew_names_what_is_new_first() -> None:
+    """Nobody has to compare two pages by heart."""
+    before = lifted(incidents=20)
+    now = lifted(off=(OFF, "py-rt is frozen by demo-pm"), incidents=21)
+    policies = (PLAN, replace(PLAN, policy="another"))
+    now = replace(now, loose=replace(now.loose, armed=policies))
+    shown = lift_modals.preview(replace(LIFT, shown=marks(before)), now)
+    blocks = [block["text"]["text"].split("\n") for block in shown["blocks"] if block["type"] == "section"]
+    assert problems(shown) == []
+    firsts = {lines[0]: lines[1] for lines in blocks if len(lines) > 1}
+    assert firsts["Would be lifted:"] == "• new: py-rt is frozen by demo-pm"
+    assert firsts["What waits would go on:"].startswith("• new: inc-20: by itself trading.halt")
+    assert firsts["These may act again from then on:"].startswith("• new: another: ")
+    assert str(shown["blocks"]).count("new: ") == 3
+    assert "new: " not in str(lift_modals.preview(LIFT, now)["blocks"])
+
+
 def test_an_unfreeze_fits_whatever_it_would_let_loose() -> None:
-    """Of more than a page carries it carries one mark for all; without a freeze, or unseen, it has no button."""
-    many = lifted(off=(OFF * 20,) * 20, incidents=MAX_MARKS)
+    """Of more than a page carries it carries less; without a freeze, or unseen, it has no button."""
+    many = lifted(off=tuple(OFF * 20 + str(number) for number in range(MAX_MARKS)), incidents=MAX_MARKS)
     shown = lift_modals.preview(LIFT, many)
     assert problems(shown) == []
     read = modals.read(shown["callback_id"], shown["private_metadata"], {})
     assert isinstance(read, UnfreezeForm)
-    assert (len(marks(many)), is_as_shown(many, read.shown or ())) == (1, True)
-    assert not is_as_shown(lifted(incidents=MAX_MARKS + 1), read.shown or ())
+    assert (len(marks(many)), is_as_shown(many, read.shown or ())) == (2, True)
+    assert not is_as_shown(replace(many, off=(*many.off, "one more")), read.shown or ())
     for found in (lifted(off=()), None):
         assert problems(lift_modals.preview(LIFT, found)) == []
         assert "submit" not in lift_modals.preview(LIFT, found)
+
+
+@pytest.mark.parametrize("waits", [(), ((opened(PLAN).incident(), (HALT,)),)], ids=["nothing", "something"])
+def test_a_page_says_where_not_all_was_looked_at(waits: tuple[tuple[Incident, tuple[Step, ...]], ...]) -> None:
+    """No page says that nothing waits where older incidents may; where all was looked at, none speaks of it."""
+    armed = Armed(by="demo-oncall", at=START)
+    for cut in (0, 500):
+        found = Stopped(pending=waits, armed=(PLAN,), cut=cut)
+        for shown in (
+            stop_modals.freeze(FREEZE, found), arm_modals.stops(PLAN, armed, found),
+            lift_modals.preview(LIFT, Lifted(off=(OFF,), still=(), loose=found)),
+        ):  # fmt: skip
+            text = str(shown["blocks"])
+            assert problems(shown) == []
+            assert ("newest 500 open incidents of a system were looked at" in text) == bool(cut)
+            assert ("None of the 500 incidents looked at" in text) == (bool(cut) and not waits)
+            assert any(each in text for each in ("Nothing waits", "No open incident waits")) == (not cut and not waits)
 
 
 def test_a_disarming_names_what_it_would_stop() -> None:

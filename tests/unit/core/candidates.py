@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 
+from bot.core import lifts
 from bot.core.approval import Terms
 from bot.core.events import (
     AlertFired,
@@ -225,7 +226,8 @@ def target_events(target: Target) -> Iterator[tuple[Event, Millis]]:
         yield WritesReconciled(id="b", at=now, by=replica, why="nothing was missing"), now
     for until in (None, now + MINUTE):
         yield TargetFrozen(id=fresh("freeze", target), at=now, by="demo-oncall", reason="maintenance", until=until), now
-    yield TargetUnfrozen(id=fresh("unfreeze", target), at=now, by="demo-oncall"), now
+    for seen in ((), ("of another",), (*lifts.marks(target), "of another")):
+        yield TargetUnfrozen(id=fresh("unfreeze", target), at=now, by="demo-oncall", seen=seen), now
     yield (
         LeaseRenewed(id=fresh("renew", target), at=now, by="demo-oncall", action="risk.reduce_kelly", for_ms=MINUTE),
         now,

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core import system_machine
+from bot.core import lifts, system_machine
 from bot.core.effects import PageOncall
 from bot.core.events import Budget
-from bot.core.intents import IntentRecalled
+from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
 from bot.core.orders import PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Denied, Ignored
 from bot.core.requests import CONFIGURATION, MAX_HEARD
@@ -107,6 +107,46 @@ def test_a_copy_of_an_unfreeze_does_not_lift_a_newer_freeze(where: str) -> None:
     for copy in (moot, lift):
         assert isinstance(floor.tell(where, copy), Ignored)
     assert floor.target(where).freeze is not None
+
+
+@pytest.mark.parametrize("where", [SYSTEM_TARGET, "target:risk-engine"])
+def test_an_unfreeze_lifts_nothing_that_whoever_says_so_has_not_seen(where: str) -> None:
+    """Somebody froze it for another reason between their look and their click; once they have seen it, they may."""
+    floor = Floor()
+    floor.freeze(where)
+    seen = lifts.marks(floor.target(where))
+    floor.wait(MINUTE)
+    floor.tell(where, TargetFrozen(id="newer", at=floor.now, by="demo-pm", reason="the exchange is down"))
+    lift = TargetUnfrozen(id="lift", at=floor.now, by="demo-oncall", seen=seen)
+    refused = floor.tell(where, lift)
+    assert refused == Denied(f"{lifts.UNSEEN}: frozen by demo-pm: the exchange is down")
+    assert floor.target(where).freeze is not None
+    again = replace(lift, seen=(*lifts.marks(floor.target(where)), "of another target"))
+    assert isinstance(floor.tell(where, again), Applied)
+    assert floor.target(where).freeze is None
+
+
+def test_an_unfreeze_ends_no_doubt_and_no_spent_budget_that_was_not_seen() -> None:
+    """Each of them stops automation for a reason of its own; one that ended by itself meanwhile does not matter."""
+    floor = Floor()
+    floor.freeze()
+    frozen = lifts.marks(floor.target(SYSTEM_TARGET))
+    floor.tell(SYSTEM_TARGET, WritesLost(id="lost", at=floor.now, by="andon-1", why="the store has forgotten"))
+    both = lifts.marks(floor.target(SYSTEM_TARGET))
+    unseen = floor.tell(SYSTEM_TARGET, TargetUnfrozen(id="u1", at=floor.now, by="demo-oncall", seen=frozen))
+    assert unseen == Denied(f"{lifts.UNSEEN}: andon-1 found that the store has forgotten")
+    floor.tell(SYSTEM_TARGET, WritesReconciled(id="ended", at=floor.now, by="andon-1", why="nothing was missing"))
+    lift = TargetUnfrozen(id="u2", at=floor.now, by="demo-oncall", seen=both)
+    assert isinstance(floor.tell(SYSTEM_TARGET, lift), Applied)
+
+    for number in (1, 2, 3):
+        _act(floor, number, direction="neutral")
+    assert system_machine.state_of(floor.target(SYSTEM_TARGET)) == "tripped"
+    unseen = floor.tell(SYSTEM_TARGET, TargetUnfrozen(id="u3", at=floor.now, by="demo-oncall", seen=both))
+    assert unseen == Denied(f"{lifts.UNSEEN}: its budget of automatic actions is used up")
+    spent = lifts.marks(floor.target(SYSTEM_TARGET))
+    lift = TargetUnfrozen(id="u4", at=floor.now, by="demo-oncall", seen=spent)
+    assert isinstance(floor.tell(SYSTEM_TARGET, lift), Applied)
 
 
 def test_requests_are_remembered_within_a_bound() -> None:

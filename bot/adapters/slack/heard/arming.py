@@ -43,7 +43,7 @@ async def before_disarming(services: Services, order: Order, form: ArmForm) -> S
     except TimeoutError:
         return Show(arm_modals.stops(plan, armed, None))
     own = [each for each in found.pending if each[0].plan is not None and each[0].plan.policy == plan.policy]
-    return Show(arm_modals.stops(plan, armed, Stopped(pending=own, armed=())))
+    return Show(arm_modals.stops(plan, armed, Stopped(pending=own, armed=(), cut=found.cut)))
 
 
 async def is_as_shown(services: Services, form: ArmForm) -> bool:

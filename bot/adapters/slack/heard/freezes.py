@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from bot.adapters.desk import Order, must_act
+from bot.adapters.desk import Order, Outcome, must_act
 from bot.adapters.http_lookup import targets_of, the_component, the_shard
 from bot.adapters.http_services import Services
 from bot.adapters.slack.cards.phrases import place
@@ -20,7 +20,9 @@ from bot.adapters.slack.pages import lift_modals
 from bot.adapters.slack.pages.forms import UnfreezeForm, mark
 from bot.adapters.slack.pages.lift_modals import Lifted
 from bot.adapters.slack.pages.stop_modals import Stopped, steps_of
+from bot.core import lifts
 from bot.core.plan import Step
+from bot.core.record import Denied
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET, AggregateId
 from bot.errors import InputError
@@ -54,18 +56,29 @@ async def must_be_as_chosen(services: Services, form: UnfreezeForm) -> None:
         raise InputError("where", f"is frozen anew since this form was opened, by {now}; open the form again")
 
 
-async def before_lifting(services: Services, order: Order, form: UnfreezeForm) -> Show:
-    """The page with the button. Raises InputError for what there is not, Unwelcome for who may only look."""
+async def before_lifting(services: Services, order: Order, form: UnfreezeForm, done: str = "") -> Show:
+    """The page with the button. Raises InputError for what there is not, Unwelcome for who may only look.
+
+    `done`: what came of the button, where something was stopped anew while it was done.
+    """
     must_act(services, order.person)
-    return Show(lift_modals.preview(form, await _looked(services, form)))
+    return Show(lift_modals.preview(form, await _looked(services, form), done))
 
 
-async def is_still_so(services: Services, form: UnfreezeForm) -> bool:
-    """Whether this person saw all that would be let loose now; else they are shown it."""
+async def seen_as_shown(services: Services, form: UnfreezeForm) -> Sequence[str]:
+    """The marks of what stops automation there, where this person saw all that would be let loose now.
+
+    Empty, where they are to be shown it first. The machines lift nothing that has no mark here.
+    """
     if form.shown is None:
-        return False
+        return ()
     found = await _looked(services, form)
-    return found is not None and lift_modals.is_as_shown(found, form.shown)
+    return found.seen if found is not None and lift_modals.is_as_shown(found, form.shown) else ()
+
+
+def stopped_anew(outcomes: Sequence[Outcome]) -> bool:
+    """Whether something was not lifted because it was not seen."""
+    return any(isinstance(decision, Denied) and decision.reason.startswith(lifts.UNSEEN) for _, _, decision in outcomes)
 
 
 async def _looked(services: Services, form: UnfreezeForm) -> Lifted | None:
@@ -79,16 +92,17 @@ async def _looked(services: Services, form: UnfreezeForm) -> Lifted | None:
 
 
 async def _lifted(services: Services, shards: Sequence[str], component: str) -> Lifted:
-    off, still = [], []
+    off, still, seen = list[str](), list[str](), list[str]()
     for shard in shards:
         for aggregate, target in (await targets_of(services, shard)).items():
             at = f"{shard}|{_component(aggregate)}"
             if _component(aggregate) == component:
                 off += [f"{place(at)} {reason}" for reason in _reasons(target)]
+                seen += lifts.marks(target)
             elif target.freeze is not None or target.doubts:
                 still.append(at)
     found = await look(services, shards, component)
-    return Lifted(off=off, still=still, loose=_without(found, frozenset(still)))
+    return Lifted(off=off, still=still, loose=_without(found, frozenset(still)), seen=seen)
 
 
 def _component(aggregate: AggregateId) -> str:
@@ -115,4 +129,5 @@ def _without(found: Stopped, still: frozenset[str]) -> Stopped:
     return Stopped(
         pending=[(incident, steps) for incident, steps in pending if steps],
         armed=[plan for plan in found.armed if free(plan.system, steps_of(plan))],
+        cut=found.cut,
     )

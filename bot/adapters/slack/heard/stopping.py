@@ -21,7 +21,7 @@ from bot.core.plan import Plan
 from bot.core.words import SYSTEM_TARGET
 
 LOOK_SECONDS: Final = 1.0  # of Slack's three for an answer
-MAX_OPEN: Final = 500  # open incidents looked at per system
+MAX_OPEN: Final = 500  # open incidents looked at per system, the newest; where there are more, the page says so
 
 
 async def before_stopping(services: Services, order: Order, form: FreezeForm | HoldForm) -> Show:
@@ -40,18 +40,21 @@ async def before_stopping(services: Services, order: Order, form: FreezeForm | H
 
 async def look(services: Services, shards: Sequence[str], component: str) -> Stopped:
     """What may be sent there as things stand. What is not armed and was not ordered sends nothing."""
-    pending, armed = [], []
+    pending, armed, cut = [], [], 0
     for shard in shards:
         own = (await targets_of(services, shard)).get(SYSTEM_TARGET)
         acting = own.armed if own is not None else {}
-        for line in await services.store.incidents(shard, closed=False, limit=MAX_OPEN):
+        lines = await services.store.incidents(shard, closed=False, limit=MAX_OPEN + 1)
+        if len(lines) > MAX_OPEN:
+            cut = MAX_OPEN
+        for line in lines[:MAX_OPEN]:
             incident, plan = line.incident, line.incident.plan
             steps = stop_modals.ahead(incident, component)
             if steps and plan is not None and (plan.policy in acting or incident.ordered_by):
                 pending.append((incident, steps))
         plans = [plan for plan in services.policies() if plan.system == shard and plan.policy in acting]
         armed += [plan for plan in plans if plan.mode != "shadow" and _touches(plan, component)]
-    return Stopped(pending=pending, armed=armed)
+    return Stopped(pending=pending, armed=armed, cut=cut)
 
 
 def _touches(plan: Plan, component: str) -> bool:

@@ -8,7 +8,7 @@ field; an order that is refused says why in the modal's place; what would act or
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bot.adapters import http_cards
@@ -20,7 +20,7 @@ from bot.adapters.http_lookup import find_incident
 from bot.adapters.http_services import Services
 from bot.adapters.slack.heard import editing
 from bot.adapters.slack.heard.arming import before_arming, before_disarming, is_as_shown
-from bot.adapters.slack.heard.freezes import before_lifting, is_still_so, must_be_as_chosen
+from bot.adapters.slack.heard.freezes import before_lifting, must_be_as_chosen, seen_as_shown, stopped_anew
 from bot.adapters.slack.heard.members import Known
 from bot.adapters.slack.heard.person import Answer, Deed, Errors, Show, changed, problem, refused, said, told
 from bot.adapters.slack.heard.stopping import before_stopping
@@ -57,14 +57,12 @@ class Submissions:
                 return await self._silence(who, form, deed)
             case forms.EditForm():
                 return await self._edit(who, form, deed)
+            case forms.UnfreezeForm():
+                return await self._unfreeze(deed.order(who), form)
         page = await self._first(deed.order(who), form)
         if page is not None:
             return page
-        outcomes = await self._outcomes(who, form, deed)
-        words = said(outcomes)
-        if refused(outcomes):
-            return Show(modals.told("Not done", words))
-        return told(words) if changed(outcomes) else Show(modals.told(_DONE, words))  # a form that closes says: done
+        return _answer(await self._outcomes(who, form, deed))
 
     async def _first(self, order: Order, form: forms.Form) -> Show | None:
         """What is to be seen before it is done; None once it was seen, and is still as it was."""
@@ -76,9 +74,6 @@ class Submissions:
                 return await before_disarming(services, order, form)
             case forms.FreezeForm(confirmed=False) | forms.HoldForm(confirmed=False):
                 return await before_stopping(services, order, form)
-            case forms.UnfreezeForm() if not await is_still_so(services, form):
-                await must_be_as_chosen(services, form)
-                return await before_lifting(services, order, form)
         return None
 
     async def _outcomes(self, who: Known, form: forms.Form, deed: Deed) -> list[Outcome]:
@@ -103,10 +98,19 @@ class Submissions:
                 return await desk.freeze(order, system=system, component=component, reason=reason, for_ms=for_freeze)
             case forms.ArmForm(system=system, policy=policy, on=on):
                 return await (desk.arm if on else desk.disarm)(order, policy, system=system)
-            case forms.UnfreezeForm(system=system, component=component):
-                return await desk.unfreeze(order, system=system, component=component)
             case _:
                 raise InputError("form", "is none that can be sent")
+
+    async def _unfreeze(self, order: Order, form: forms.UnfreezeForm) -> Answer:
+        """Nothing that they have not seen: not what came before the button, nor what comes while it is done."""
+        seen = await seen_as_shown(self._services, form)
+        if not seen:
+            await must_be_as_chosen(self._services, form)
+            return await before_lifting(self._services, order, form)
+        outcomes = await self._desk.unfreeze(order, system=form.system, component=form.component, seen=seen)
+        if stopped_anew(outcomes):
+            return await before_lifting(self._services, order, form, said(outcomes))
+        return _answer(outcomes)
 
     # --- orders of actions ------------------------------------------------------------------------------------------
 
@@ -183,3 +187,11 @@ class Submissions:
         if not form.confirmed:
             return Show(modals.silence_confirm(form, await self._silences.would(deed.order(who), wish)))
         return Show(modals.told(_DONE, await self._silences.silence(deed.order(who), wish)))
+
+
+def _answer(outcomes: Sequence[Outcome]) -> Answer:
+    """A form that closes says: done."""
+    words = said(outcomes)
+    if refused(outcomes):
+        return Show(modals.told("Not done", words))
+    return told(words) if changed(outcomes) else Show(modals.told(_DONE, words))

@@ -14,7 +14,7 @@ from bot.adapters.slack.cards.shapes import action_id
 from bot.adapters.slack.cards.text import utc
 from bot.adapters.slack.pages.inputs import Choice, chosen_of, small, view, words
 from bot.adapters.slack.pages.modals import told
-from bot.adapters.slack.pages.stop_modals import Stopped, listed, waiting
+from bot.adapters.slack.pages.stop_modals import Stopped, listed, looked_at, not_looked_at, waiting
 from bot.core.ids import digest
 from bot.core.incident import Incident, StepResult
 from bot.core.plan import Plan, Step
@@ -77,10 +77,10 @@ def stops(plan: Plan, armed: Armed | None, found: Stopped | None) -> dict[str, A
     head = f"{plan.policy} of {plan.system}, armed by {armed.by} since {utc(armed.at)}, would no longer do:"
     waits = _UNKNOWN
     if found is not None:
-        waits = listed(
-            "It would stop what waits to be done:", waiting(found), "No open incident waits to do any of it."
-        )
-    blocks = [words("\n".join(_first([head], [*_steps(plan)]))), words(waits), small(_WATCHES)]
+        nothing = looked_at(found, "No open incident waits to do any of it.")
+        waits = listed("It would stop what waits to be done:", waiting(found), nothing)
+    cut = not_looked_at(found) if found is not None else []
+    blocks = [words("\n".join(_first([head], [*_steps(plan)]))), words(waits), *cut, small(_WATCHES)]
     metadata = json.dumps({"on": [plan.system, plan.policy, mark_of(plan, armed)]})
     return view(action_id("disarm", "confirm"), "Disarm a policy", blocks, submit="Disarm it", metadata=metadata)
 

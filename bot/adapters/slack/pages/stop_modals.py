@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.adapters.slack.cards.phrases import place
-from bot.adapters.slack.cards.shapes import action_id
+from bot.adapters.slack.cards.shapes import Block, action_id
 from bot.adapters.slack.cards.text import span
 from bot.adapters.slack.pages.forms import FreezeForm, HoldForm
 from bot.adapters.slack.pages.inputs import small, view, words
@@ -30,10 +30,14 @@ _UNKNOWN: Final = "What it would stop could not be looked up in time. It stops i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """What a freeze stops, and its end lets loose: incidents with what they have ahead, and policies that act there."""
+    """What a freeze stops, and its end lets loose: incidents with what they have ahead, and policies that act there.
+
+    `cut`: how many open incidents were looked at in a system that has more of them; 0: there is none such.
+    """
 
     pending: Sequence[tuple[Incident, Sequence[Step]]]
     armed: Sequence[Plan]
+    cut: int = 0
 
 
 def ahead(incident: Incident, component: str = "") -> list[Step]:
@@ -71,7 +75,9 @@ def freeze(form: FreezeForm, found: Stopped | None) -> dict[str, Any]:
         blocks.append(words(_UNKNOWN))
     else:
         waits = [f"• {incident.id}: {_steps(steps, on=True)}" for incident, steps in found.pending]
-        blocks.append(words(listed("It would stop what waits to be done:", waits, "Nothing waits to be done there.")))
+        nothing = looked_at(found, "Nothing waits to be done there.")
+        blocks.append(words(listed("It would stop what waits to be done:", waits, nothing)))
+        blocks += not_looked_at(found)
         blocks.append(words(listed("From then on these do nothing:", acting(found), "No policy is armed there.")))
     blocks.append(small("What was sent already goes on, and so does paging."))
     data = {"on": [form.system, form.component], "reason": form.reason, "for": form.for_ms}
@@ -119,6 +125,17 @@ def waiting(found: Stopped) -> list[str]:
         parts += [f"if people say yes {_steps(asks, on=True)}"] if asks else []
         told.append(f"• {incident.id}: {'; '.join(parts)}")
     return told
+
+
+def looked_at(found: Stopped, nothing: str) -> str:
+    """`nothing`, where all was looked at."""
+    return f"None of the {found.cut} incidents looked at waits to do anything there." if found.cut else nothing
+
+
+def not_looked_at(found: Stopped) -> list[Block]:
+    """A remark, where there is more than was looked at."""
+    told = f"Only the newest {found.cut} open incidents of a system were looked at, and it has more: of the older ones"
+    return [words(f"{told} nothing is told here. `andon show INCIDENT` tells of each.")] if found.cut else []
 
 
 def acting(found: Stopped) -> list[str]:
