@@ -185,8 +185,12 @@ async def test_people_are_shown_as_what_they_are(slack: LocalSlack, client: Asyn
     """Guests, deactivated people, strangers and bots can be told from members, and groups list their users."""
     slack.world.app.scopes += ("users:read.email",)
     seen = {who: (await client.users_info(user=who))["user"] for who in (ONCALL, GUEST, GONE, STRANGER)}
-    assert [seen[GUEST]["is_restricted"], seen[GONE]["deleted"], seen[STRANGER]["is_stranger"]] == [True] * 3
+    assert [seen[GUEST]["is_restricted"], seen[GONE]["deleted"]] == [True] * 2
     assert seen[STRANGER]["team_id"] != seen[ONCALL]["team_id"]
+    assert "is_stranger" not in seen[STRANGER], "Slack marks only those who are in no channel that the app sees"
+    for channel in slack.world.channels.values():
+        channel.members.discard(STRANGER)
+    assert (await client.users_info(user=STRANGER))["user"]["is_stranger"] is True
     groups = (await client.usergroups_list(include_users=True))["usergroups"]
     assert APPROVER in next(each for each in groups if each["handle"] == "trading-approvers")["users"]
     assert (await client.users_lookupByEmail(email="demo-oncall@example.org"))["user"]["id"] == ONCALL

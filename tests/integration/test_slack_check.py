@@ -176,6 +176,17 @@ async def test_who_could_not_decide_is_told(slack: LocalSlack) -> None:
     assert "nobody in people.yaml has a Slack account" in (await found(slack, nobody))["people"].told
 
 
+async def test_the_workspaces_of_an_organisation_are_told_apart(slack: LocalSlack) -> None:
+    """On Enterprise Grid: a member of ours is one wherever they are at home, a member of the others alone is none."""
+    theirs = slack.world.users[APPROVER]
+    for home in ("E0ORG", "T0SECOND", TEAM):
+        slack.world.change_user(replace(theirs, team=home, org="E0ORG", teams=("T0SECOND", TEAM)))
+        assert (await found(slack))["people"].verdict == "ok", home
+    for home in ("E0ORG", "T0SECOND"):
+        slack.world.change_user(replace(theirs, team=home, org="E0ORG", teams=("T0SECOND",)))
+        assert "demo-approver: you are of another workspace" in (await found(slack))["people"].told, home
+
+
 async def test_another_workspace_is_told(slack: LocalSlack) -> None:
     """A token of one workspace and people of another: everything would look well, and nobody could act."""
     assert "T0OTHER" in (await found(slack, replace(WELL, team="T0OTHER")))["token"].told

@@ -19,6 +19,7 @@ what cannot be done at all, such as a click on a button that is not there.
 | `POST /control/close` | `{user, view_id}` |
 | `POST /control/command` | `{user, channel, text: "/andon status"}` |
 | `POST /control/say` | `{user, channel, text, thread_ts?}`; `<@BOT>` in it is a mention |
+| `POST /control/edit` | `{user, channel, ts, text}` of a message of one's own; a mention in it is told anew |
 | `POST /control/shortcut` | `{user, channel, ts, callback_id}` |
 | `POST /control/home` | `{user}` opens the app's Home tab |
 | `GET /control/shown` | every version of every message, deleted ones too |

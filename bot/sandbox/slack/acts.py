@@ -112,6 +112,16 @@ class People:
             self._courier.tell(payloads.mention(self._state, self._user(user), posted))
         return posted
 
+    async def edit(self, user: str, channel: str, ts: str, text: str) -> None:
+        """Change a message of one's own; a mention in it is told anew, with an `event_id` of its own."""
+        posted = self._message(channel, ts)
+        if posted.user != user or posted.only_for:
+            raise LookupError(f"message {ts} is none of {user}'s to edit")
+        self._state.world.update(posted, as_typed(self._state.world, text), [])
+        app = self._state.world.app.user
+        if f"<@{app}" in posted.now.text and app in self._channel(channel).members:
+            self._courier.tell(payloads.mention(self._state, self._user(user), posted))
+
     async def shortcut(self, user: str, callback_id: str, *, channel: str = "", ts: str = "") -> Outcome:
         """Use a shortcut of a message, or a global one."""
         posted = self._message(channel, ts) if ts else None

@@ -112,14 +112,14 @@ def by_email(state: State, args: Args) -> dict[str, Any]:
     """`users.lookupByEmail`: active members of this workspace."""
     email = args.need("email", "users_not_found").lower()
     for user in state.world.users.values():
-        if user.email.lower() == email and not user.deleted and user.team == state.world.team:
+        if user.email.lower() == email and not user.deleted and user.belongs_to(state.world.team):
             return {"user": member(state, user)}
     raise Refused("users_not_found")
 
 
 def users(state: State, args: Args) -> dict[str, Any]:
     """`users.list`: of this workspace, deactivated ones too."""
-    page, more = _page([user for user in state.world.users.values() if user.team == state.world.team], args)
+    page, more = _page([user for user in state.world.users.values() if user.belongs_to(state.world.team)], args)
     return {"members": [member(state, user) for user in page], **_cursor(more)}
 
 
@@ -138,7 +138,11 @@ def group_users(state: State, args: Args) -> dict[str, Any]:
 
 
 def member(state: State, user: User) -> dict[str, Any]:
-    """A user as Slack shows one to an app; the email only with its scope."""
+    """A user as Slack shows one to an app; the email only with its scope.
+
+    Somebody of another workspace is a stranger only while no channel of theirs is shared with the app.
+    https://docs.slack.dev/reference/objects/user-object
+    """
     email = {"email": user.email} if user.email and "users:read.email" in state.world.app.scopes else {}
     record: dict[str, Any] = {
         "id": user.id, "team_id": user.team, "name": user.name, "deleted": user.deleted, "is_bot": user.bot,
@@ -150,7 +154,13 @@ def member(state: State, user: User) -> dict[str, Any]:
         "is_restricted": user.restricted, "is_ultra_restricted": user.ultra_restricted, "is_admin": False,
         "is_owner": False, "is_app_user": False, "tz": "Etc/UTC", "tz_offset": 0,
     }  # fmt: skip
-    return record | ({"is_stranger": True} if user.stranger else {})
+    if user.org:
+        record["enterprise_user"] = {
+            "id": user.id, "enterprise_id": user.org, "enterprise_name": user.org, "is_admin": False, "is_owner": False,
+            "teams": list(user.teams),
+        }  # fmt: skip
+    met = any({user.id, state.world.app.user} <= channel.members for channel in state.world.channels.values())
+    return record | ({"is_stranger": True} if user.stranger and not met else {})
 
 
 def _listed(state: State, args: Args, *, joined: bool) -> tuple[Sequence[Channel], int]:

@@ -49,7 +49,7 @@ class Control:
         """All of them, the page's files and the uploads."""
         acts: dict[str, Act] = {
             "click": self._click, "submit": self._submit, "close": self._close, "command": self._command,
-            "say": self._say, "shortcut": self._shortcut, "home": self._home,
+            "say": self._say, "edit": self._edit, "shortcut": self._shortcut, "home": self._home,
         }  # fmt: skip
         page: list[web.AbstractRouteDef] = [web.get("/", _index)]
         if PAGE.is_dir():
@@ -88,6 +88,10 @@ class Control:
     async def _say(self, wanted: dict[str, Any]) -> Outcome:
         thread = str(wanted.get("thread_ts") or "")
         await self._people.say(wanted["user"], wanted["channel"], wanted["text"], thread_ts=thread)
+        return Outcome()
+
+    async def _edit(self, wanted: dict[str, Any]) -> Outcome:
+        await self._people.edit(wanted["user"], wanted["channel"], wanted["ts"], wanted["text"])
         return Outcome()
 
     async def _shortcut(self, wanted: dict[str, Any]) -> Outcome:

@@ -84,7 +84,7 @@ def shortcut(state: State, user: User, callback: str, posted: Posted | None) -> 
 
 
 def mention(state: State, user: User, posted: Posted) -> dict[str, Any]:
-    """Somebody said the app's name in a channel."""
+    """Somebody said the app's name in a channel, or edited a message that does."""
     said = shown(state, posted)
     return _event(state, {**said, "type": "app_mention", "channel": posted.channel, "event_ts": posted.ts}, user)
 
@@ -110,9 +110,11 @@ def acted(state: State, block: str, element: Mapping[str, Any], chosen: Any) -> 
 
 def _interaction(state: State, user: User, kind: str) -> dict[str, Any]:
     app = state.world.app
+    org = {"id": user.org, "name": user.org} if user.org and user.belongs_to(state.world.team) else None
+    inside = {"enterprise_id": org["id"], "enterprise_name": org["name"]} if org else {}
     return {
-        "type": kind, "token": app.verification_token, "api_app_id": app.id, "enterprise": None,
-        "is_enterprise_install": False, "team": {"id": state.world.team, "domain": state.world.domain},
+        "type": kind, "token": app.verification_token, "api_app_id": app.id, "enterprise": org,
+        "is_enterprise_install": False, "team": {"id": state.world.team, "domain": state.world.domain, **inside},
         "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team},
         "trigger_id": state.triggers.give(user.id),
     }  # fmt: skip

@@ -27,7 +27,10 @@ SCOPES: Final = (  # those of deploy/slack/manifest.yaml: what works here was as
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A member as the app sees one. `stranger`: from another workspace, in a shared channel."""
+    """A member as the app sees one. `stranger`: from another workspace, in a shared channel.
+
+    On Enterprise Grid: `org`, the organisation (E…); `teams`, all workspaces of hers; `team` is one of them, or `org`.
+    """
 
     id: str
     name: str
@@ -38,6 +41,12 @@ class User:
     restricted: bool = False
     ultra_restricted: bool = False
     stranger: bool = False
+    org: str = ""
+    teams: tuple[str, ...] = ()
+
+    def belongs_to(self, team: str) -> bool:
+        """Whether they are a member of this workspace."""
+        return team == self.team or team in self.teams
 
 
 @dataclass(slots=True, kw_only=True)

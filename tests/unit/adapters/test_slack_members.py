@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
-from bot.adapters.slack.heard.members import GROUPS_STALE_SECONDS, Known, Members, Stranger
+from bot.adapters.slack.heard.members import FRESH_SECONDS, GROUPS_STALE_SECONDS, Known, Members, Stranger
 from bot.adapters.slack.line.api import SlackApi
+from bot.core.approval import Vote
 from policies.people import PeopleDocument
 
 TEAM, ANN, BOB = "T1AAAAAA", "U1AAAAAA", "U2AAAAAA"
@@ -85,3 +87,68 @@ async def test_an_answer_about_somebody_else_speaks_for_nobody() -> None:
         found = await Members(api, lambda: PEOPLE, lambda: TEAM, lambda: 0.0).who(TEAM, ANN)
         assert isinstance(found, Stranger), user
         await api.close()
+
+
+# --- workspaces: https://docs.slack.dev/reference/objects/user-object ---
+
+ORG, SECOND, OTHER = "E1AAAAAA", "T2AAAAAA", "T9AAAAAA"
+
+
+def account(team: object, teams: object = None, **more: object) -> dict[str, Any]:
+    """What Slack tells of Ann's; with `teams` on Enterprise Grid."""
+    grid = {"id": ANN, "enterprise_id": ORG, "enterprise_name": "org", "teams": teams}
+    return {"id": ANN, "team_id": team, **({"enterprise_user": grid} if teams is not None else {}), **more}
+
+
+async def judged(told: Mapping[str, Any], home: str) -> tuple[bool, bool]:
+    """Whether her click in our workspace counts, and a yes that she said when all was well, right before sending."""
+    seconds, answer = [0.0], [account(TEAM)]
+    api = Answers(lambda: {"user": answer[0]})
+    members = Members(api, lambda: PEOPLE, lambda: TEAM, lambda: seconds[0])
+    vote = Vote(by="ann", at=1, verdict="approve", via=f"slack:{TEAM}/{ANN}")
+    assert await members.unfit([vote]) == {}
+    seconds[0], answer[0] = FRESH_SECONDS + 1, dict(told)
+    heard = await members.who(TEAM, ANN, home)
+    unfit = await members.unfit([vote])
+    await api.close()
+    assert isinstance(heard, Known) or "another workspace" in heard.why
+    assert all("another workspace" in why for why in unfit.values())
+    return isinstance(heard, Known), not unfit
+
+
+@pytest.mark.parametrize("home", ["", TEAM, SECOND, ORG])
+@pytest.mark.parametrize(
+    "told",
+    [account(TEAM, [TEAM, SECOND]), account(SECOND, [SECOND, TEAM]), account(ORG, [SECOND, TEAM])],
+    ids=["at home here", "at home in another one", "of the organisation"],
+)
+async def test_a_member_on_enterprise_grid_counts_wherever_they_are_at_home(told: dict[str, Any], home: str) -> None:
+    """A payload names another workspace of theirs, or the organisation, as the user's; Slack's record has ours."""
+    assert await judged(told, home) == (True, True)
+
+
+@pytest.mark.parametrize("home", ["", TEAM, SECOND, ORG, OTHER])
+@pytest.mark.parametrize(
+    "told",
+    [
+        account(OTHER), account(OTHER, is_stranger=False), account(OTHER, is_stranger=True),
+        account(TEAM, is_stranger=True), account(SECOND, [SECOND]), account(ORG, [SECOND]), account(ORG, []),
+        account(ORG), account(OTHER, [OTHER], is_stranger=False), account(TEAM, [TEAM], is_stranger=True),
+        account(None), account(""), account([TEAM]), account({"id": TEAM}), {"id": ANN}, account(ORG, TEAM),
+        account(ORG, {TEAM: TEAM}), account(ORG, [[TEAM]]), account(OTHER, enterprise_user=TEAM),
+        account(OTHER, enterprise_user=[TEAM]), account(OTHER, teams=TEAM), account(OTHER, profile={"team": TEAM}),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_nobody_of_another_workspace_counts_whatever_the_payload_says(told: dict[str, Any], home: str) -> None:
+    """Slack Connect: the click comes from our workspace, and nothing but the record's membership tells them apart.
+
+    https://github.com/slackapi/java-slack-sdk/issues/1041
+    """
+    assert await judged(told, home) == (False, False)
+
+
+@pytest.mark.parametrize("told", [account(TEAM), account(ORG, [TEAM, SECOND]), account(TEAM, [TEAM])], ids=str)
+async def test_whoever_has_the_id_of_a_member_elsewhere_is_not_that_member(told: dict[str, Any]) -> None:
+    """Slack is asked by the member id alone; the payload says that this account is at home somewhere else."""
+    assert await judged(told, OTHER) == (False, True)

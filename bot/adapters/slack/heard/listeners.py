@@ -163,6 +163,8 @@ class Listeners:
         deed = payloads.mentioned(body)
 
         async def work(who: Known) -> Answer:
+            if "edited" in event:
+                return self._spoken.edited(deed, str(event.get("ts", "")))
             return await self._spoken.answer(who, _without_mention(str(event.get("text", ""))), deed)
 
         await self._answered(ack, deed, work)
@@ -206,9 +208,9 @@ class Listeners:
         """A supervision point: whoever asked hears a sentence, whatever went wrong."""
         try:
             async with asyncio.timeout(LATE_SECONDS):
-                who = await self._members.who(deed.team, deed.user)
+                who = await self._members.who(deed.team, deed.user, deed.home)
                 if isinstance(who, Stranger):
-                    log.warning("slack_refused", team=deed.team, user=deed.user, why=who.why)
+                    log.warning("slack_refused", team=deed.team, home=deed.home, user=deed.user, why=who.why)
                     return _wrong(deed, who.why)
                 return await self._done(who, deed, work)
         except AndonError as error:

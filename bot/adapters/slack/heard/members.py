@@ -2,8 +2,10 @@
 
 `listeners` asks at every click and command (`who`), the engine asks about every vote again right before sending
 (`unfit`, see `bot.engine.judge.Membership`), `bot.house` completes the rosters with user groups (`complete`). Law 5:
-never a bot, a guest, a deactivated member or a stranger's workspace. Who was in good standing a moment ago counts while
-Slack cannot be asked; whoever it never vouched for does not.
+never a bot, a guest, a deactivated member or a stranger's workspace. A payload names our workspace for strangers in a
+shared channel too, and another than ours for members on Enterprise Grid: Slack's own record of the account decides. Who
+was in good standing a moment ago counts while Slack cannot be asked; whoever it never vouched for does not.
+https://docs.slack.dev/reference/objects/user-object
 """
 
 from __future__ import annotations
@@ -49,6 +51,14 @@ class Stranger:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Well:
+    """A member in good standing: when that was seen last, and every workspace and organisation of the account."""
+
+    at: float
+    homes: frozenset[str]
+
+
 class Members:
     """The people of one workspace."""
 
@@ -64,23 +74,33 @@ class Members:
         self._people = people
         self._team = team
         self._now = now
-        self._well: dict[str, float] = {}  # who was in good standing, and when that was seen last
+        self._well: dict[str, _Well] = {}  # who was in good standing
         self._groups: dict[str, tuple[tuple[str, ...], float]] = {}  # a group's member ids, and when they were read
         self._completed: tuple[PeopleDocument, tuple[str, int], PeopleDocument] | None = None
         self._revision = 0  # of the groups
 
-    async def who(self, team: str, user: str) -> Known | Stranger:
-        """The person behind a member of a workspace, as they stand now."""
+    async def who(self, team: str, user: str, home: str = "") -> Known | Stranger:
+        """The person behind a member of a workspace, as they stand now.
+
+        `home`: where the payload says that the account is at home. It lets nobody in, and keeps out whoever has the
+        member id of one of ours in another workspace.
+        """
         ours = self._team()
         if team != ours:
             return Stranger(f"you are of another workspace ({team or 'unknown'}); only members of {ours} act here")
         person = self._people().by_slack(team, user)
+        if person is None and home not in ("", ours):
+            why = f"Slack member {user} of another workspace ({home}) is nobody in people.yaml"
+            return Stranger(f"{why}; only members of {ours} act here, and are listed there with that workspace")
         if person is None:
             fix = f"add slack: {{team: {team}, user: {user}}} to your entry in people.yaml"
             return Stranger(f"Slack member {user} is nobody in people.yaml: {fix}")
         problem = await self._problem(user, FRESH_SECONDS)
         if not problem and self._people().by_slack(team, user) != person:  # the file was edited meanwhile
-            return await self.who(team, user)
+            return await self.who(team, user, home)
+        well = self._well.get(user)
+        if not problem and home and (well is None or home not in well.homes):
+            problem = f"you are of another workspace ({home}), and not the member of {ours} with this id"
         return Stranger(problem) if problem else Known(person.id, f"{VIA}{team}/{user}")
 
     # --- bot.engine.judge.Membership --------------------------------------------------------------------------------
@@ -126,7 +146,7 @@ class Members:
     async def _problem(self, user: str, fresh: float) -> str:
         """What speaks against this member, from a look no older than `fresh` seconds where Slack answers."""
         well = self._well.get(user)
-        if well is not None and self._now() - well < fresh:
+        if well is not None and self._now() - well.at < fresh:
             return ""
         try:
             looked = self._api.client.users_info(user=user)
@@ -135,7 +155,7 @@ class Members:
             if isinstance(error, SlackRefusedError) and error.code in NOBODY:
                 self._well.pop(user, None)
                 return against(None, self._team())
-            if well is not None and self._now() - well < STALE_SECONDS:
+            if well is not None and self._now() - well.at < STALE_SECONDS:
                 return ""
             log.warning("member_not_told", user=user, error=str(error))
             return "Slack cannot be asked who you are now; use `andon` on the command line"
@@ -145,7 +165,7 @@ class Members:
         self._well.pop(user, None)
         if problem:  # asked anew each time: whoever is put right may act at once
             return problem
-        self._well[user] = self._now()
+        self._well[user] = _Well(self._now(), _workspaces(known) | _organisation(known))
         while len(self._well) > MAX_KNOWN:
             self._well.pop(next(iter(self._well)))
         return ""
@@ -200,6 +220,29 @@ def against(user: object, team: str) -> str:
         return "this is a bot's account; only humans decide"
     if user.get("is_restricted") or user.get("is_ultra_restricted"):
         return "guests of the workspace may not act here"
-    if user.get("is_stranger") or user.get("team_id", team) != team:
+    if user.get("is_stranger") or not team or team not in _workspaces(user):
         return "you are of another workspace; only its own members act here"
     return ""
+
+
+def _workspaces(user: object) -> frozenset[str]:
+    """All that an account is a member of. On Enterprise Grid `team_id` is one of them, or the organisation.
+
+    `is_stranger` alone tells nothing: Slack leaves it out for somebody in a channel that is shared with us.
+    """
+    if not isinstance(user, Mapping):
+        return frozenset()
+    found = [user.get("team_id")]
+    for listed in (user.get("teams"), _enterprise(user).get("teams")):
+        found += listed if isinstance(listed, list) else []
+    return frozenset(each for each in found if isinstance(each, str) and each)
+
+
+def _organisation(user: object) -> frozenset[str]:
+    named = _enterprise(user).get("enterprise_id")
+    return frozenset({named}) if isinstance(named, str) and named else frozenset()
+
+
+def _enterprise(user: object) -> Mapping[str, object]:
+    found = user.get("enterprise_user") if isinstance(user, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

@@ -20,7 +20,7 @@ def clicked(body: Mapping[str, Any], action: Mapping[str, Any]) -> Deed:
     where = container.get("message_ts") or container.get("view_id") or ""
     team, user = _by(body)
     return Deed(
-        id=f"slack/{team}/{user}/{where}/{action.get('action_ts', '')}", team=team, user=user,
+        id=f"slack/{team}/{user}/{where}/{action.get('action_ts', '')}", team=team, user=user, home=_home(body),
         trigger=str(body.get("trigger_id", "")), channel=str(container.get("channel_id", "")),
         thread=str(container.get("thread_ts") or container.get("message_ts") or ""),
         response_url=str(body.get("response_url", "")), alone=container.get("is_ephemeral") is True,
@@ -33,7 +33,7 @@ def submitted(body: Mapping[str, Any]) -> Deed:
     view = body["view"]
     return Deed(
         id=f"slack/{team}/{user}/{view.get('id', '')}/{view.get('hash', '')}", team=team, user=user,
-        view=str(view.get("id", "")),
+        home=_home(body), view=str(view.get("id", "")),
     )  # fmt: skip
 
 
@@ -52,17 +52,21 @@ def asked_about(body: Mapping[str, Any]) -> Deed:
     team, user = _by(body)
     trigger = str(body.get("trigger_id", ""))
     return Deed(
-        id=f"slack/{team}/{user}/{_mark(trigger)}", team=team, user=user, trigger=trigger,
+        id=f"slack/{team}/{user}/{_mark(trigger)}", team=team, user=user, home=_home(body), trigger=trigger,
         channel=str((body.get("channel") or {}).get("id", "")), response_url=str(body.get("response_url", "")),
     )  # fmt: skip
 
 
 def mentioned(body: Mapping[str, Any]) -> Deed:
-    """An event: told again, it has the same `event_id`."""
-    event = body["event"]
-    team, user = str(event.get("user_team") or event.get("team") or body.get("team_id", "")), str(event.get("user", ""))
+    """An event: told again, it has the same `event_id`.
+
+    It came to the workspace that Andon is installed in, also where the channel is another's: then `team_id` is theirs.
+    """
+    event, installed = body["event"], (body.get("authorizations") or [{}])[0]
+    team, user = str(installed.get("team_id") or body.get("team_id", "")), str(event.get("user", ""))
     return Deed(
         id=f"slack/{team}/{user}/{body.get('event_id', '')}", team=team, user=user,
+        home=str(event.get("user_team") or event.get("team") or ""),
         channel=str(event.get("channel", "")), thread=str(event.get("thread_ts") or ""),
     )  # fmt: skip
 
@@ -73,6 +77,15 @@ def _mark(trigger: str) -> str:
 
 
 def _by(body: Mapping[str, Any]) -> tuple[str, str]:
-    """(team, user): the user's own workspace, which is not ours in a shared channel."""
+    """(team, user): the workspace of the click, which is ours for strangers in a shared channel too.
+
+    The user's own may be another one of the organisation, or the organisation itself, on Enterprise Grid
+    (https://github.com/slackapi/bolt-js/issues/1875). It stands in for a `team` that is null
+    (https://github.com/slackapi/deno-slack-runtime/issues/65).
+    """
     user = body.get("user") or {}
-    return str(user.get("team_id") or (body.get("team") or {}).get("id", "")), str(user.get("id", ""))
+    return str((body.get("team") or {}).get("id") or _home(body)), str(user.get("id", ""))
+
+
+def _home(body: Mapping[str, Any]) -> str:
+    return str((body.get("user") or {}).get("team_id") or "")

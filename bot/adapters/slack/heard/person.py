@@ -24,11 +24,13 @@ class Deed:
     """A click, a command, a mention or a modal sent: by whom, where, and under which id.
 
     `id` repeats when Slack tells it again, so that a copy changes nothing. `channel` is "" in the Home tab.
+    `team` is where it was done, `home` where Slack says that the account is at home, if it says so.
     """
 
     id: str
     team: str
     user: str
+    home: str = ""
     trigger: str = ""  # opens a modal, once, within 3 s
     channel: str = ""
     thread: str = ""

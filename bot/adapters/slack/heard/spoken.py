@@ -7,6 +7,7 @@ for one is answered with a button that carries what was typed, and the click ope
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from typing import Final
 
 from bot.adapters.slack.board.shelf import Shelf, incident_of
@@ -19,6 +20,7 @@ from bot.adapters.slack.heard.members import Known
 from bot.adapters.slack.heard.person import Answer, Deed, Show, Tell
 from bot.adapters.slack.heard.typed_text import plain
 
+MAX_EDITED: Final = 500  # messages whose edit was answered; who edits one often is told so once
 MAX_SHOWN: Final = 300  # characters of what was typed, above the button
 _TYPED: Final = "typed"  # in an action_id: the button carries what was typed
 _SIGNS: Final = {"&": "\\u0026", "<": "\\u003c", ">": "\\u003e"}  # as JSON: whatever escapes these leaves them whole
@@ -30,6 +32,7 @@ class Spoken:
     def __init__(self, commands: Commands, shelf: Shelf) -> None:
         self._commands = commands
         self._shelf = shelf
+        self._edited: OrderedDict[tuple[str, str], None] = OrderedDict()  # by channel and ts, oldest first
 
     async def answer(self, who: Known, text: str, deed: Deed) -> Answer:
         """Do what was said. Raises what the desk raises."""
@@ -43,6 +46,15 @@ class Spoken:
             words = "this button opens a form only for whoever typed it; nothing was done"
             return Tell(answers.wrong(words, "type it yourself; /andon help lists what Andon understands"))
         return await self.answer(who, text, deed)
+
+    def edited(self, deed: Deed, ts: str) -> Answer:
+        """What a mention says now was done when it was said, or never: an order is given by saying it, once."""
+        if (deed.channel, ts) in self._edited:
+            return None
+        self._edited[deed.channel, ts] = None
+        while len(self._edited) > MAX_EDITED:
+            self._edited.popitem(last=False)
+        return Tell(answers.wrong("an edit changes nothing; what was done before stays", "say it anew"))
 
     async def about(self, who: Known, channel: str, ts: str, deed: Deed) -> Answer:
         """Show the incident that this message is about."""

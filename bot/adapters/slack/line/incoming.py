@@ -157,6 +157,16 @@ class _Shortcut(_Part):
     response_url: _Url | None = None
 
 
+class _Edit(_Part):
+    """Whoever edits a message that mentions an app tells the app anew, with an `event_id` of its own.
+
+    https://github.com/slack-go/slack/pull/1256
+    """
+
+    user: _Name | None = None
+    ts: _Name | None = None
+
+
 class _Event(_Part):
     type: Literal["app_mention", "app_home_opened"]
     user: _Id | None = None
@@ -164,7 +174,9 @@ class _Event(_Part):
     team: _Name | None = None
     user_team: _Name | None = None
     channel: _Name | None = None
+    ts: _Name | None = None
     thread_ts: _Name | None = None
+    edited: _Edit | None = None
     text: _Text | None = None
 
     @model_validator(mode="after")
@@ -174,9 +186,16 @@ class _Event(_Part):
         return self
 
 
+class _Installation(_Part):
+    """Of Andon, where the event came to."""
+
+    team_id: _Name | None = None
+
+
 class _Told(_Part):
     type: Literal["event_callback"]
     team_id: _Id
+    authorizations: list[_Installation] | None = None
     event_id: _Id  # the same when it is told again
     event: _Event
 
