@@ -45,6 +45,52 @@ async def test_a_channel_that_takes_messages_again_is_told_once_where_its_incide
 
 
 @pytest.mark.looptime
+@pytest.mark.parametrize("lost", [0, 1], ids=["answered", "answer lost"])
+async def test_what_points_to_a_card_goes_when_the_card_stands_in_its_own_channel(lost: int) -> None:
+    """Somebody deleted the card where it stood: it is posted anew, where it belongs, and no link leads nowhere."""
+    async with begun() as stage:
+        stage.wall.refuse[PM] = "not_in_channel"
+        await stage.commit(incident(channel="#pm"))
+        await asyncio.sleep(20)
+        del stage.wall.refuse[PM]
+        stage.wall.lose = lost
+        while not pointers(stage):
+            await asyncio.sleep(0.5)
+        (card,) = stage.wall.named("card:")
+        del stage.wall.messages[(OPS, card.ts)]
+        await stage.commit(replace(incident(channel="#pm"), why="more"))
+        await asyncio.sleep(AGAIN_S)
+        assert cards(stage, "inc-1") == [(PM, "inc-1 open more")]
+        assert pointers(stage) == []
+        kept = await stage.shelf.places()
+        assert set(kept) == {card_name(SHARD, "inc-1")}, "nor is anything remembered of it"
+
+
+@pytest.mark.looptime
+async def test_what_points_to_a_card_that_was_posted_anew_elsewhere_is_too() -> None:
+    """Also where the answer to the post was lost: what stands there knows which card it names."""
+    async with begun() as stage:
+        stage.wall.refuse[PM] = "not_in_channel"
+        await stage.commit(incident(channel="#pm"))
+        await asyncio.sleep(20)
+        del stage.wall.refuse[PM]
+        stage.wall.lose = 1
+        while not pointers(stage):
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(AGAIN_S)
+        (card,), (old,) = stage.wall.named("card:"), pointers(stage)
+        del stage.wall.messages[(OPS, card.ts)]
+        stage.wall.refuse[PM] = "not_in_channel"
+        await stage.commit(replace(incident(channel="#pm"), why="more"))
+        await asyncio.sleep(5)
+        del stage.wall.refuse[PM]
+        await asyncio.sleep(2 * AGAIN_S)
+        (card,), (pointer,) = stage.wall.named("card:"), pointers(stage)
+        assert (card.channel, pointer.ts != old.ts) == (OPS, True)
+        assert pointer.shown[0].endswith(f"/archives/{OPS}/p{card.ts.replace('.', '')}")
+
+
+@pytest.mark.looptime
 async def test_a_channel_that_goes_on_refusing_delays_and_gets_nothing() -> None:
     """It is tried again every five minutes; the default channel has the card, and not a word more."""
     async with begun() as stage:

@@ -8,6 +8,7 @@ Nothing is queued: what is not done now is found again at the next round, as it 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from bot.adapters.slack.board.shelf import words_name as words_name
 from bot.adapters.slack.board.sights import Brief
 from bot.adapters.slack.board.storm import Storm
 from bot.adapters.slack.line.pacing import POST, UPDATE
-from bot.core.words import AggregateId, Millis
+from bot.core.words import AggregateId, JsonText, Millis
 
 Kind: TypeAlias = Literal[
     "question", "question_edit", "question_end", "digest", "card", "edit", "thread", "words", "pointer"
@@ -129,19 +130,31 @@ def _about(scene: Scene, subject: Subject, brief: Brief, lines: tuple[Line, ...]
             kind="thread", name=thread, channel=placed.channel, method=POST, rank=(WORDS, at), subject=subject,
             due=scene.due(thread), lines=lines,
         )  # fmt: skip
-    if brief.channel not in ("", scene.home, placed.channel) and not brief.ended:
-        yield from _pointer(scene, subject, brief)
+    yield from _pointer(scene, subject, brief, placed)
 
 
-def _pointer(scene: Scene, subject: Subject, brief: Brief) -> Iterable[Job]:
-    """Its channel refused when the card was posted, and may take something now: who reads there learns of it once."""
+def _pointer(scene: Scene, subject: Subject, brief: Brief, card: Placed) -> Iterable[Job]:
+    """Its channel refused when the card was posted, and may take something now: who reads there learns of it once.
+
+    Where the card stands elsewhere since, posted anew, what points to its old place goes.
+    """
     name = pointer_name(*subject)
-    placed = scene.places.get(name)
-    if placed is None or not placed.ts:
+    placed, channel = scene.places.get(name, Placed(name=name)), brief.channel
+    todo = channel not in ("", scene.home, card.channel) and not brief.ended
+    if placed.ts:
+        todo, channel = placed.facts != pointed_at(card), placed.channel
+    elif placed.posting is not None and placed.channel == card.channel:  # it may stand there
+        todo, channel = True, placed.channel
+    if todo:
         yield Job(
-            kind="pointer", name=name, channel=brief.channel, method=POST, rank=(POINTER, brief.opened_at),
-            subject=subject, due=scene.due(name),
+            kind="pointer", name=name, channel=channel, method=POST,
+            rank=(POINTER, brief.opened_at), subject=subject, due=scene.due(name),
         )  # fmt: skip
+
+
+def pointed_at(card: Placed) -> JsonText:
+    """What a pointer remembers: where the card stood that it names."""
+    return json.dumps([card.channel, card.ts])
 
 
 def _question(scene: Scene, subject: Subject, brief: Brief, card: Placed) -> Iterable[Job]:

@@ -224,6 +224,13 @@ class Placer:
         for name in names:
             self.places.pop(name, None)
 
+    async def withdraw(self, placed: Placed) -> None:
+        """Take a message back that is wrong by now. Where Slack does not let it go, it is tried again (`revisit`)."""
+        stray = Placed(name=stray_name(placed.channel, placed.ts), channel=placed.channel, ts=placed.ts)
+        await self._keep(stray)  # before it is forgotten: this replica may die meanwhile
+        await self.drop([placed.name])
+        await self._remove(stray)
+
     def _standing(self, placed: Placed, ts: str) -> Placed:
         """What is only said keeps its mark: it names the lines that are still to be noted as said."""
         posting = placed.posting

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 import structlog
 
-from bot.adapters.slack.board.jobs import Job, Subject, ended_look
+from bot.adapters.slack.board.jobs import Job, Subject, ended_look, pointed_at
 from bot.adapters.slack.board.placing import Placer, Want
 from bot.adapters.slack.board.scenery import Scenery
 from bot.adapters.slack.board.shelf import Placed, Shelf, card_name, subject
@@ -207,12 +207,20 @@ class Show:
             await self._note_said(job.name)
 
     async def _pointer(self, job: Job) -> None:
-        """Where a card stands that its own channel did not take."""
+        """Where a card stands that its own channel did not take; gone once it stands there no more."""
+        card, placed = self._placer.places.get(card_name(*job.subject)), self._placer.places.get(job.name)
+        if card is None or not card.ts:
+            return
+        if placed is not None and (placed.ts or card.channel == job.channel):
+            standing = await self._placer.settled(placed)
+            if standing is not None and standing.facts != pointed_at(card):
+                await self._placer.withdraw(standing)
+            return
         sight = await self._sight(job.subject)
         if sight is None or sight.incident.status in ("resolved", "closed"):
             return  # the next round knows it too
         message, _ = self._drawing.thread([self._drawing.elsewhere(sight)], self._link(job.subject))
-        await self._post(Want(name=job.name, channel=job.channel, message=message))
+        await self._post(Want(name=job.name, channel=job.channel, message=message, facts=pointed_at(card)))
 
     async def _note_said(self, name: str) -> None:
         """What stands in Slack was said: the lines leave the shelf, and the card remembers what its thread told."""

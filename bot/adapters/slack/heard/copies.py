@@ -3,7 +3,8 @@
 Used by `clicks` and `listeners`. Slack lets nobody edit such an answer but through the address that a click on it
 brings, for half an hour and five times. A form brings none when it is sent, so the address of the click that opened it
 waits here, under the form's id. Whoever knows it can speak as Andon, so it is put into nothing that a client gets to
-see. A form that is sent to another replica leaves its copy as it was, until the next click there.
+see, nor into the store, which is sealed and not encrypted. A form that is sent to another replica leaves its copy as it
+was, until the next click there.
 """
 
 from __future__ import annotations
