@@ -147,11 +147,14 @@ async def test_what_is_let_loose_is_what_was_shown(line: Line) -> None:
     assert ("Nothing is frozen there" in shown(form), "submit" in form.body) == (True, False)
 
 
-async def test_a_freeze_that_comes_while_another_is_lifted_stays(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", [SYSTEM, "all"])
+async def test_a_freeze_that_comes_while_another_is_lifted_stays(
+    line: Line, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     """Between the last look and the commit somebody froze it for another reason: that is shown first."""
     people, tell = line.slack.people, line.services.tell
-    await line.command(ONCALL, f"freeze {SYSTEM} a bad release")
-    form = await line.opened(ONCALL, f"unfreeze {SYSTEM}")
+    await line.command(ONCALL, f"freeze {where} a bad release")
+    form = await line.opened(ONCALL, f"unfreeze {where}")
 
     async def overtaken(shard: str, to: str, event: Event) -> Decision:
         monkeypatch.setattr(line.services, "tell", tell)
@@ -163,6 +166,8 @@ async def test_a_freeze_that_comes_while_another_is_lifted_stays(line: Line, mon
     assert (await own(line)).freeze is not None
     for told in ("Not done: it was stopped anew since you looked", "new: trading-core is frozen by demo-second since"):
         assert told in shown(form)
+    assert ("py-rt: Done: automation unfrozen" in shown(form)) == (where == "all")
+    assert "py-rt is frozen" not in shown(form)
     await people.submit(ONCALL, form.id, {})
     assert (await own(line)).freeze is None
 
