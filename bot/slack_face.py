@@ -46,6 +46,7 @@ from bot.adapters.slack.heard.submissions import Submissions
 from bot.adapters.slack.line.api import SlackApi
 from bot.adapters.slack.line.door import PATH, Reply, SignedDoor, hand_on
 from bot.adapters.slack.line.socket_line import SocketLine
+from bot.adapters.slack.line.unread import Unread
 from bot.adapters.targets_credentials import resolve
 from bot.core.action import Catalogue
 from bot.core.events import Budget
@@ -121,6 +122,7 @@ class SlackFace:
         speaking = Speaking(self.api, self._token.get_secret_value())
         self._homes = Homes(services, self.members, speaking, neighbours.budget, self._links)
         self._listeners = self._hearing(neighbours, speaking)
+        self._unread = Unread(self.api, neighbours.alarms, UNROUTED, services.registry)
         self._bolt: AsyncApp | None = None
         engine.on_commit(self._committed)
 
@@ -150,6 +152,7 @@ class SlackFace:
             "slack listeners": self._listeners.run,
             "slack homes": self._homes.run,
             "slack charts": self._gallery.run,
+            "slack unread": self._unread.run,
         }
         if self._setup.mode == "socket":
             tasks["slack line"] = self._line
@@ -158,7 +161,7 @@ class SlackFace:
     def mount(self, app: web.Application) -> None:
         """Add Slack's own door, in HTTP mode."""
         if self._setup.mode == "http":
-            door = SignedDoor(self._second.get_secret_value().encode(), self._dispatch)
+            door = SignedDoor(self._second.get_secret_value().encode(), self._dispatch, self._unread.noted)
             app.router.add_post(PATH, door.handle)
 
     def check(self) -> Check:
@@ -216,7 +219,7 @@ class SlackFace:
         """Keep the line. While all of Slack is away, the board says so; a line that fails alone is for the keeper."""
         while True:
             try:
-                self._socket = SocketLine(self._application(), self._second)
+                self._socket = SocketLine(self._application(), self._second, self._unread.noted)
                 await self._socket.run()
             except DeliveryError:
                 if await self._answers():

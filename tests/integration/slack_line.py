@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp.abc import ResolveResult
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from slack_bolt.app.async_app import AsyncApp
 
@@ -28,11 +29,14 @@ from bot.adapters.slack.heard.spoken import Spoken
 from bot.adapters.slack.heard.submissions import Submissions
 from bot.adapters.slack.line.api import SlackApi
 from bot.adapters.slack.line.socket_line import SocketLine
+from bot.adapters.slack.line.unread import Unread
 from bot.core.intents import Budget
+from bot.engine.alarms import Alarms
 from bot.sandbox.slack.population import APPROVER, ONCALL, SECOND, VIEWER
 from bot.sandbox.slack.server import LocalSlack
 from bot.sandbox.slack.state import View
 from bot.sandbox.slack.world import Posted
+from handlers.routing import UNROUTED
 from policies.people import PeopleDocument
 from remediations.catalogue import CATALOGUE
 from tests.integration.commands_twin import Slack, words_of
@@ -63,6 +67,7 @@ class Line:
     hands: Slack
     shelf: MemoryShelf
     app: AsyncApp
+    unread: Unread
 
     async def command(self, user: str, text: str) -> Posted:
         """Type it in the channel; the answer."""
@@ -135,12 +140,13 @@ async def connected(folder: Path, services: TwinServices) -> AsyncIterator[Line]
             speaking=speaking,
         )
         app = listeners.application()
-        line = SocketLine(app, SecretStr(slack.world.app.app_token))
-        running = [tasks.create_task(each.run()) for each in (listeners, line, homes)]
+        unread = Unread(api, Alarms(services.store, services.clock), UNROUTED, CollectorRegistry())
+        line = SocketLine(app, SecretStr(slack.world.app.app_token), unread.noted)
+        running = [tasks.create_task(each.run()) for each in (listeners, line, homes, unread)]
         async with asyncio.timeout(SOON):
             while line.standing != "connected":
                 await asyncio.sleep(0.01)
-        yield Line(slack, services, hands, shelf, app)
+        yield Line(slack, services, hands, shelf, app, unread)
         for task in running:
             task.cancel()
         await api.close()

@@ -29,6 +29,7 @@ from structlog.testing import capture_logs
 
 from bot.adapters.http_errors import answer_errors
 from bot.adapters.slack.line.door import PATH, Reply, SignedDoor, hand_on
+from bot.adapters.slack.line.unread import NAME
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET
 from bot.sandbox.slack.courier import ACK_S, Undelivered
@@ -81,7 +82,7 @@ async def open_doors(folder: Path) -> AsyncIterator[tuple[Line, Http]]:
             return await hand_on(line.app, payload)
 
         app = web.Application(middlewares=[answer_errors])
-        app.router.add_post(PATH, SignedDoor(SECRET, dispatch).handle)
+        app.router.add_post(PATH, SignedDoor(SECRET, dispatch, line.unread.noted).handle)
         async with TestClient(TestServer(app)) as client:
             yield line, Http(client)
 
@@ -134,7 +135,8 @@ async def nothing_comes_of(told: Sequence[Told]) -> list[Mapping[str, Any]]:
         for name in ("andon.slack_socket", "andon.slack_bolt", "asyncio"):
             logging.getLogger(name).removeHandler(library)
     assert library.lines == []
-    assert [entry for entry in logs if entry["log_level"] == "error" or entry.get("exc_info")] == []
+    raised = [entry for entry in logs if entry["log_level"] == "error" or entry.get("exc_info")]
+    assert {(entry["event"], entry.get("alarm")) for entry in raised} <= {("alarm_raised", NAME)}
     return logs
 
 

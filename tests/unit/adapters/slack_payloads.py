@@ -95,7 +95,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
         "actions.0.action_ts",
     ),
     "choice": ("type", "user", "user.id", "container", "actions", "actions.0", "actions.0.action_id"),
-    "form": ("type", "user", "user.id", "view", "view.id", "view.hash", "view.callback_id", "view.type"),
+    "form": ("type", "user", "user.id", "view", "view.id", "view.hash", "view.callback_id"),
     "command": ("command", "user_id", "team_id", "trigger_id"),
     "shortcut": (
         "type", "user", "user.id", "trigger_id", "callback_id", "channel", "channel.id", "message", "message.ts",

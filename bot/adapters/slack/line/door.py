@@ -25,6 +25,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from bot.adapters.clock import wall_ms
 from bot.adapters.http_errors import Unwelcome
 from bot.adapters.slack.line import incoming
+from bot.adapters.slack.line.unread import Noted, logged
 from bot.errors import InputError
 
 PATH: Final = "/slack/events"
@@ -51,10 +52,13 @@ Dispatch = Callable[[Mapping[str, Any]], Awaitable[Reply]]
 class SignedDoor:
     """Takes Slack's requests, and nobody else's."""
 
-    def __init__(self, secret: bytes, dispatch: Dispatch, now_ms: Callable[[], int] = wall_ms) -> None:
-        """`now_ms`: real wall time; Slack's clock does not scale."""
+    def __init__(
+        self, secret: bytes, dispatch: Dispatch, noted: Noted = logged, now_ms: Callable[[], int] = wall_ms
+    ) -> None:
+        """`noted` hears of what was signed and cannot be read. `now_ms`: wall time; Slack's clock does not scale."""
         self._secret = secret
         self._dispatch = dispatch
+        self._noted = noted
         self._now_ms = now_ms
         self._seen: OrderedDict[str, int] = OrderedDict()  # signature -> its timestamp, oldest first
 
@@ -62,6 +66,7 @@ class SignedDoor:
         """Answer one request. Raises Unwelcome (401, 409) and InputError (400)."""
         raw = await request.read()
         self.verify(request.headers, raw)
+        payload: dict[str, Any] | None = None
         try:
             payload = parse(raw, request.content_type)
             if payload.get("type") == "url_verification":
@@ -70,8 +75,8 @@ class SignedDoor:
                 return web.Response()
             found = incoming.read(payload)
         except InputError as error:
-            log.warning("slack_payload_refused", field=error.field, why=error.message)
-            raise
+            self._noted(payload, error)
+            raise  # Slack shows whoever did it that it failed
         if isinstance(found, incoming.Unheard):
             log.info("slack_payload_unheard", kind=found.kind)
             return web.Response()

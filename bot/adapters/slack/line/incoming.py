@@ -66,7 +66,6 @@ class _Place(_Part):
 class _Container(_Part):
     """What was clicked in."""
 
-    type: _Id
     message_ts: _Name | None = None
     view_id: _Name | None = None
     channel_id: _Name | None = None
@@ -116,7 +115,7 @@ class _State(_Part):
 class _View(_Part):
     id: _Id
     hash: _Id  # tells one submission from the next
-    type: Literal["modal"]
+    type: Annotated[str, BeforeValidator(lambda _: "modal")] = "modal"  # slack-bolt looks at it, and nobody else
     callback_id: _Id
     private_metadata: Annotated[str, StringConstraints(max_length=MAX_METADATA)] | None = None
     state: _State | None = None

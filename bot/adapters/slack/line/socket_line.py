@@ -1,9 +1,9 @@
 """Socket Mode: Andon calls Slack and keeps the line, so that no public address is needed.
 
 One of the house's eternal tasks (`run`); what comes in is judged (`incoming`) and goes to slack-bolt's application
-(`listeners`); what cannot be used is acknowledged, and that is all. The SDK keeps the line and opens it again; what it
-cannot mend (a token that is wrong, a network that is gone) ends `run` with an error, which the keeper tells and tries
-again. https://docs.slack.dev/apis/events-api/using-socket-mode
+(`listeners`); what cannot be used is acknowledged, and `unread` tells people. The SDK keeps the line and opens it
+again; what it cannot mend (a token that is wrong, a network that is gone) ends `run` with an error, which the keeper
+tells and tries again. https://docs.slack.dev/apis/events-api/using-socket-mode
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import asyncio
 import json
 import logging
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import structlog
 from pydantic import SecretStr
@@ -21,6 +22,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from bot.adapters.slack.line import incoming
+from bot.adapters.slack.line.unread import Noted, logged
 from bot.errors import DeliveryError
 
 CONNECT_SECONDS: Final = 15.0  # the SDK would try a wrong token for ever
@@ -36,15 +38,16 @@ log = structlog.get_logger(__name__)
 class SocketLine:
     """The line of one replica. Slack sends each thing to any one of an app's lines, ten at most."""
 
-    def __init__(self, app: AsyncApp, token: SecretStr) -> None:
-        """`token`: the app-level one, xapp-…"""
+    def __init__(self, app: AsyncApp, token: SecretStr, noted: Noted = logged) -> None:
+        """`token`: the app-level one, xapp-… `noted` hears of what cannot be read."""
         self._app = app
+        self._noted = noted
         self._token = token
         self.standing = "not connected yet"
 
     async def run(self) -> None:
         """Keep the line until cancelled. Raises DeliveryError when it cannot be had."""
-        handler = _Handler(self._app, self._token)
+        handler = _Handler(self._app, self._token, self._noted)
         try:
             await self._connect(handler)
             await self._watch(handler)
@@ -79,9 +82,10 @@ class SocketLine:
 class _Handler(AsyncSocketModeHandler):
     """slack-bolt's, with a client of our own."""
 
-    def __init__(self, app: AsyncApp, token: SecretStr) -> None:
+    def __init__(self, app: AsyncApp, token: SecretStr, noted: Noted) -> None:
         self.app, self.app_token = app, token.get_secret_value()
         self.client = _Client(self.app_token, logger=_discreet(), web_client=app.client, ping_interval=PING_SECONDS)
+        self.client.noted = noted
         self.client.proxy = None  # the SDK takes HTTP(S)_PROXY of the environment, for loopback too
         self.client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type]  # as bolt itself does
 
@@ -92,23 +96,27 @@ class _Client(SocketModeClient):
     What cannot be used would not be of use if it came again either, so it is acknowledged.
     """
 
+    noted: Noted = staticmethod(logged)
+
     async def enqueue_message(self, message: str) -> None:
         """Take one message of the line, as JSON."""
-        envelope, judged = _judged(message)
+        envelope, judged, answer = _judged(message, self.noted)
         if judged is not None:
             await super().enqueue_message(judged)
         elif isinstance(envelope, str):
-            await self.send_socket_mode_response({"envelope_id": envelope})
+            said = {"payload": dict(answer)} if answer is not None else {}
+            await self.send_socket_mode_response({"envelope_id": envelope, **said})
 
 
-def _judged(message: str) -> tuple[object, str | None]:
-    """(the envelope's id, what the SDK may hear of the message: None for nothing)."""
+def _judged(message: str, noted: Noted) -> tuple[object, str | None, Mapping[str, Any] | None]:
+    """(the envelope's id, what the SDK may hear of the message: None for nothing, what its sender is answered)."""
     envelope: object = None
+    found: dict[str, Any] = {}
     try:
         found = json.loads(message) if message.startswith("{") else {}
         envelope = found.get("envelope_id")
         if envelope is None:
-            return None, message  # the line's own: hello, disconnect
+            return None, message, None  # the line's own: hello, disconnect
         payload = incoming.read(found.get("payload"))
     except (ValueError, RecursionError):  # no JSON, or nested too deep for this process
         named = _ENVELOPE.search(message)
@@ -117,11 +125,10 @@ def _judged(message: str) -> tuple[object, str | None]:
         error = refusal
     else:
         if not isinstance(payload, incoming.Unheard):
-            return envelope, json.dumps({"envelope_id": envelope, "type": "judged", "payload": payload})
+            return envelope, json.dumps({"envelope_id": envelope, "type": "judged", "payload": payload}), None
         log.info("slack_payload_unheard", kind=payload.kind)
-        return envelope, None
-    log.warning("slack_payload_refused", field=error.field, why=error.message)
-    return envelope, None
+        return envelope, None, None
+    return envelope, None, noted(found.get("payload"), error)
 
 
 class _Discreet(logging.Filter):
