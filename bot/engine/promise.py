@@ -2,7 +2,8 @@
 
 Asked by `bot.engine.activity` around every send. An intent is durable in two places before the first byte leaves: in
 the store, through the same compare-and-set as everything else, and in the local journal. Nothing is declared, or sent
-after it was declared, while the kill switch is engaged or the store has forgotten what it had acknowledged.
+after it was declared, while the kill switch is engaged or the store has forgotten what it had acknowledged; and nothing
+is declared for an incident that somebody has in hand, or that has moved on since the step was handed out (law 8).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 
 from bot.core.effects import RunStep
 from bot.core.events import IntentDeclared
+from bot.core.incident import Incident
 from bot.core.record import Applied
 from bot.core.target import Target
 from bot.core.words import SYSTEM_TARGET, Millis, target_id
@@ -37,7 +39,7 @@ class Promise:
 
     async def declare(self, proceed: Proceed, attempt: int) -> str:
         """Give it. Returns why nothing may be sent, or "". Raises as `_make`, and StoreUnavailable, TakenElsewhere."""
-        return self._stopped() or await self._make(proceed, attempt) or self._stopped()
+        return self._stopped() or await self._given_up() or await self._make(proceed, attempt) or self._stopped()
 
     async def earlier(self) -> IntentDeclared | None:
         """The intent an earlier delivery of this effect declared, if it died in between.
@@ -59,6 +61,17 @@ class Promise:
     def _stopped(self) -> str:
         """Why nothing at all may be sent now, or "": the kill switch, or a store that has forgotten something."""
         return self._hands.journal.killed() or self._hands.engine.store.marks.lost(self._shard)
+
+    async def _given_up(self) -> str:
+        """Why the incident does not want this run any more, or ""."""
+        stored = (await self._hands.engine.store.load(self._shard, [self._effect.incident])).get(self._effect.incident)
+        if stored is None or not isinstance(stored.record, Incident):
+            return "its incident is gone"
+        incident = stored.record
+        if incident.taken_by:
+            return f"{incident.taken_by} has it"
+        given_up = "" if incident.run == self._effect.id else "the incident has given this turn up"
+        return incident.parent_over or given_up
 
     async def in_doubt(self) -> bool:
         """Whether the store has forgotten something: then nobody knows whether this step was sent in its first life."""

@@ -65,10 +65,13 @@ class RiskEngine:
     kelly: float = 0.25
     requests: list[float] = field(default_factory=list)
     changes: list[tuple[float, float]] = field(default_factory=list)
+    before_look: Callable[[], Awaitable[None]] | None = None
     before_send: Callable[[], Awaitable[None]] | None = None
     after_send: Callable[[], Awaitable[None]] | None = None
 
     async def inspect(self, context: object, arguments: str) -> AlreadySo | Proceed:
+        if self.before_look is not None:
+            await self.before_look()
         wanted = min(self.kelly, json.loads(arguments)["kelly_fraction"])
         if self.kelly <= wanted:
             return AlreadySo(json.dumps({"kelly_fraction": self.kelly}), f"Kelly is {self.kelly} already")

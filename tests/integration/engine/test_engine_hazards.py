@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from bot.core.orders import OperatorTook
 from bot.core.reading import Reading
+from bot.core.record import Applied
 from bot.engine import promise, runtime
 from bot.errors import Rejected, Unknown
-from tests.integration.engine.floor import PLAN, Floor, Hang
+from tests.integration.engine.floor import PLAN, SHARD, Floor, Hang
 
 
 async def test_an_intent_that_grew_old_before_it_left_is_not_sent(floor, breach, monkeypatch):
@@ -39,6 +41,44 @@ async def test_an_intent_that_no_replica_has_is_not_acted_upon(floor, breach):
     await floor.quiet()
     assert floor.risk.requests == []
     assert floor.store.standing.startswith("no replica confirms writes")
+
+
+async def test_what_was_not_declared_when_somebody_took_it_is_not_sent(floor, breach):
+    """A step was handed out, its worker dies before it promises anything, and a person takes the incident meanwhile:
+    whoever runs the step again sends nothing, and calls nobody."""
+    hang = Hang()
+    floor.risk.before_look = hang
+    await floor.fire(breach)
+    await asyncio.wait_for(hang.reached.wait(), 5)
+    acting = await floor.status("acting")
+    took = OperatorTook(id="take-1", at=floor.engine.clock.now(), by="demo-oncall")
+    assert isinstance(await floor.engine.tell(SHARD, acting.id, took), Applied)
+    await floor.kill()
+    floor.risk.before_look = None
+    await floor.start()
+    incident = await floor.status("parked")
+    assert "demo-oncall has it" in incident.why
+    await floor.quiet()
+    assert floor.risk.requests == []
+    assert floor.people.disk.intents == {}, "nothing was promised"
+    assert incident.paged == {}
+
+
+async def test_a_second_attempt_is_not_made_once_somebody_took_it(floor, breach):
+    """The first had no answer, and meanwhile a person has it: they hear that nobody knows, and it is not repeated."""
+
+    async def taken() -> None:
+        acting = await floor.status("acting")
+        took = OperatorTook(id="take-1", at=floor.engine.clock.now(), by="demo-oncall")
+        await floor.engine.tell(SHARD, acting.id, took)
+        raise Unknown("no answer")
+
+    floor.risk.before_send = taken
+    await floor.fire(breach)
+    incident = await floor.status("parked")
+    assert "nobody can tell whether it took effect" in incident.why
+    assert "demo-oncall has it" in incident.why
+    assert [intent.attempt for intent in floor.people.disk.intents.values()] == [1]
 
 
 async def test_what_is_taken_up_again_must_still_be_guarded(floor, breach):
