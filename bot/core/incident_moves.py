@@ -254,13 +254,7 @@ def next_step(draft: Draft) -> None:
 
 
 def fail_step(draft: Draft, why: str) -> None:
-    """The step did not do its job: the policy says whether to go on, stop, or stop and call a human.
-
-    Who has it in hand is not called again, and nothing goes on.
-    """
-    if draft.incident.taken_by:
-        park(draft, f"{draft.incident.taken_by} has it; {why}", page=False)
-        return
+    """The step did not do its job: the policy says whether to go on, stop, or stop and call a human."""
     rest = draft.plan.steps[draft.incident.cursor + 1 :]
     if draft.step.on_failure == "continue":
         next_step(draft)

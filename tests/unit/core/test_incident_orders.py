@@ -249,16 +249,6 @@ def test_hands_on_while_a_step_is_under_way_stops_what_comes_after_it() -> None:
     assert len(floor.runs) == 1
 
 
-def test_what_was_not_sent_after_hands_on_calls_nobody() -> None:
-    """Whoever has it sees it on the card; the policy's `escalate` is for those who do not."""
-    floor = opened(plan(step("cut", verify=None, on_failure="escalate")))
-    took(floor)
-    paged = len(floor.asked(PageOncall))
-    floor.report(floor.runs[-1], StepNotSent, "demo-oncall has it")
-    assert (floor.incident().status, len(floor.asked(PageOncall))) == ("parked", paged)
-    assert "demo-oncall has it" in floor.incident().why
-
-
 def test_hands_on_in_the_queue_gives_the_place_back() -> None:
     """Whoever waits behind it must not wait for somebody who left."""
     floor = opened()
