@@ -2,8 +2,8 @@
 
 Implements `ports.Pager` over two pagers; given to the runtime by the composition root, which hands it the local alarm
 for when both are down (law 12). Dedup keys are passed on as they are, so a page that is said again stays one page on
-whichever route. A page is taken back on the routes that took it, or may have: one that answered too late has the page
-on somebody's telephone all the same.
+whichever route. A page is taken back on every route, for another replica may have said it on another one; and again
+and again on those that took it here, or may have: one that answered too late has the page on a telephone all the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bot.errors import DeliveryError, DeliveryUncertain
 
 FIRST_SECONDS: Final = 10.0  # then it is too slow; with the second's the page stays within `speech.SAY_SECONDS`
 SECOND_SECONDS: Final = 10.0
-MAX_OPEN: Final = 10_000  # pages whose routes are remembered; an older one is taken back everywhere
+MAX_OPEN: Final = 10_000  # pages whose routes are remembered; with an older one every route is insisted on
 
 log = structlog.get_logger(__name__)
 
@@ -83,23 +83,25 @@ class RoutedPager:
         raise DeliveryError(why)
 
     async def resolve(self, page: ResolvePage) -> str:
-        """Take it back where it may be; where that is not known (a restart), everywhere.
+        """Take it back on every route.
 
-        DeliveryError when one of those did not take that: then it is said again, to that one alone.
+        DeliveryError when one that may hold the page did not take that: then it is said again. Where it was said is
+        remembered; where that is not known (a restart), each may hold it.
         """
         if page.dedup_key not in self._took:
             for route in self._routes:
                 self._remember(page.dedup_key, route)
         left = self._took[page.dedup_key]
         references, problems = [], []
-        for route in sorted(left):
-            pager, seconds = self._routes[route]
+        for route, (pager, seconds) in self._routes.items():
             reference, problem, _ = await self._try(route, pager.resolve(page), seconds)
-            if problem:
-                problems.append(f"{route} route: {problem}")
-            else:
+            if not problem:
                 references.append(reference)
                 left.discard(route)
+            elif route in left:
+                problems.append(f"{route} route: {problem}")
+            else:
+                log.warning("page_route_not_told", route=route, incident_id=page.incident, error=problem)
         if problems:
             raise DeliveryError("; ".join(problems))
         self._took.pop(page.dedup_key, None)

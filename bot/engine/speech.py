@@ -24,6 +24,9 @@ from bot.errors import DeliveryError, RecordForged, StoreError
 
 WORDS_PER_COMMIT = 128
 MAX_UNCONFIRMED = 1_024  # said while the store took nothing, and remembered; past this the oldest are said once more
+MAX_UNTAKEN = (
+    1_024  # pages a refused page's taking back waits for; an older one's goes ahead, and the incident repeats it
+)
 CHAT_TRIES = 3  # about a third of a second in all; a chat that is down must not hold a page's incident up
 
 SAY_SECONDS = 30.0  # one message, with all its tries; a voice that hangs must not silence the ones behind it
@@ -155,21 +158,26 @@ class ChatVoice:
 
 
 class PagerVoice:
-    """Pages and takes pages back; None when the pager did not take it."""
+    """Pages and takes pages back; None when the pager did not take it.
+
+    The taking back of a page that was refused here waits for it, once: both are handed out again in the outbox's order.
+    A page that does not come again before it was said by another replica.
+    """
 
     def __init__(self, pager: Pager) -> None:
         self._pager = pager
-        self._untaken: set[str] = set()  # pages still to be said; taking one back first would leave it open for good
+        self._untaken: OrderedDict[str, None] = OrderedDict()  # dedup keys of refused pages, newest last
 
     async def say(self, effect: OutboxEffect, now: Millis) -> MessageDelivered | None:
         assert isinstance(effect, PageOncall | ResolvePage)  # dispatch offers nothing else
         try:
             if isinstance(effect, PageOncall):
-                self._untaken.add(effect.dedup_key)
+                self._expect(effect.dedup_key)
                 reference = await self._pager.page(effect)
-                self._untaken.discard(effect.dedup_key)
+                self._untaken.pop(effect.dedup_key, None)
             elif effect.dedup_key in self._untaken:
-                return None  # after its page; both are handed out again in the outbox's order
+                del self._untaken[effect.dedup_key]
+                return None
             else:
                 reference = await self._pager.resolve(effect)
         except DeliveryError as error:
@@ -180,3 +188,9 @@ class PagerVoice:
             id=f"{effect.id}/delivered", at=now, channel="pager", reference=reference,
             page=effect.dedup_key if opened else "", service=effect.service if opened else "",
         )  # fmt: skip
+
+    def _expect(self, dedup_key: str) -> None:
+        self._untaken[dedup_key] = None
+        self._untaken.move_to_end(dedup_key)
+        while len(self._untaken) > MAX_UNTAKEN:
+            self._untaken.popitem(last=False)

@@ -86,7 +86,7 @@ async def test_a_defect_of_the_first_route_does_not_cost_the_page() -> None:
 
 
 async def test_a_page_is_taken_back_where_it_is() -> None:
-    """Of the second route's page the first hears nothing; a route that is down keeps its page for another try."""
+    """A route that is down and never had the page holds nothing up; one that has it keeps it for another try."""
     routes = Routes()
     routes.first.broken = "down"
     await routes.pager.page(page("a"))
@@ -102,7 +102,7 @@ async def test_a_page_is_taken_back_where_it_is() -> None:
 
 
 async def test_a_page_from_before_a_restart_is_taken_back_everywhere() -> None:
-    """Nobody remembers where it went; a route that is down hears of it later, and the other one not twice."""
+    """Nobody remembers where it went; a route that is down hears of it later."""
     routes = Routes()
     await routes.pager.resolve(over("old"))
     assert len(routes.first.resolved) == len(routes.second.resolved) == 1
@@ -112,7 +112,32 @@ async def test_a_page_from_before_a_restart_is_taken_back_everywhere() -> None:
     routes.first.broken = ""
     await routes.pager.resolve(over("older"))
     for route in (routes.first, routes.second):
-        assert [page.dedup_key for page in route.resolved] == ["old", "older"]
+        assert list(dict.fromkeys(page.dedup_key for page in route.resolved)) == ["old", "older"]
+
+
+async def test_a_page_that_another_replica_said_elsewhere_is_taken_back_there_too() -> None:
+    """Each replica knows of its own routes only; said again by the other, one page may be open on both."""
+    routes = Routes()
+    other = RoutedPager(routes.first, routes.second, lambda page, why: None, routes)
+    await routes.pager.page(page("a"))
+    routes.first.broken = "down"
+    await other.page(page("a"))
+    routes.first.broken = ""
+    assert (list(routes.first.open), list(routes.second.open)) == (["a"], ["a"])
+    await routes.pager.resolve(over("a"))
+    assert (routes.first.open, routes.second.open) == ({}, {})
+
+
+async def test_what_was_taken_back_on_one_route_is_asked_for_there_again() -> None:
+    """While the first route is insisted on, the other replica says the page once more, on the second."""
+    routes = Routes()
+    routes.first.broken = "down"
+    with pytest.raises(DeliveryError, match="first route: down"):
+        await routes.pager.resolve(over("a"))
+    await RoutedPager(routes.first, routes.second, lambda page, why: None, routes).page(page("a"))
+    routes.first.broken = ""
+    await routes.pager.resolve(over("a"))
+    assert routes.second.open == {}
 
 
 @pytest.mark.parametrize("unsure", [DeliveryUncertain("no answer"), None], ids=["its own bound", "ours"])

@@ -15,7 +15,7 @@ from bot.engine.engine import Engine
 from bot.engine.judge import Hands
 from bot.engine.loop import Heartbeat
 from bot.engine.ports import Commit
-from bot.engine.speech import CHAT_TRIES
+from bot.engine.speech import CHAT_TRIES, PagerVoice
 from bot.errors import RecordForged
 from bot.testing import FakeClock, MemoryChat, MemoryJournal, MemoryPager, MemoryStore
 
@@ -214,3 +214,17 @@ async def test_a_page_is_not_overtaken_by_its_own_taking_back(desk):
     await desk.until(lambda: len(desk.pager.resolved) == 1)
     assert len(desk.pager.pages) == 1
     assert desk.pager.open == {}
+
+
+async def test_a_page_that_another_replica_said_is_taken_back_here():
+    """It was refused here and is never handed out here again: its taking back waits for it once, and not for good."""
+    pager = MemoryPager()
+    here, there = PagerVoice(pager), PagerVoice(pager)
+    taken_back = ResolvePage(id="unpage/1", incident="inc-1", service="pm", dedup_key="k1")
+    pager.broken = "503"
+    assert await here.say(page(), 1) is None
+    pager.broken = ""
+    assert await there.say(page(), 2)
+    assert await here.say(taken_back, 3) is None
+    assert await here.say(taken_back, 4)
+    assert pager.open == {}
