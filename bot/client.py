@@ -115,7 +115,7 @@ async def _answer(response: aiohttp.ClientResponse) -> dict[str, Any]:
         return {"text": await response.text()}
     try:
         body = await response.json()
-    except (aiohttp.ContentTypeError, ValueError):
+    except (aiohttp.ContentTypeError, ValueError, RecursionError):
         text = (await response.text(errors="replace"))[:MAX_TOLD]
         return {"error": f"HTTP {response.status}, and not from Andon: {text}"}
     return body if isinstance(body, dict) else {"error": f"HTTP {response.status} with an answer that is no object"}

@@ -111,7 +111,7 @@ def _matcher(sent: dict[str, Any]) -> str:
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second: brackets by the thousand
         raise InputError("answer", "is not JSON") from error
 
 

@@ -26,7 +26,8 @@ _BRACKETS_ALIKE: Final = bytes.maketrans(b"[]", b"{}")
 def check_json_shape(body: bytes) -> None:
     """Raises InputError (413) for a body over 1 MiB, (400) for one nested deeper than 32 or holding NaN or Infinity.
 
-    Says nothing about whether the body is JSON otherwise: unbalanced brackets are left for the parser to name.
+    Says nothing about whether the body is JSON otherwise: a few unbalanced brackets are left for the parser to name;
+    many would be as deep for it as balanced ones, and are refused like them.
     """
     if len(body) > MAX_BODY:
         raise InputError("body", f"is larger than {MAX_BODY} bytes", status=413)
@@ -44,9 +45,9 @@ def check_json_shape(body: bytes) -> None:
             return
         shorter = shape.replace(b"{}", b"")
         if len(shorter) == len(shape):
-            return
+            break  # what is left is unbalanced
         shape = shorter
-    if b"{}" in shape:
+    if b"{}" in shape or shape.count(b"{") > MAX_DEPTH:
         raise InputError("body", f"nests deeper than {MAX_DEPTH} levels")
 
 

@@ -143,7 +143,7 @@ def exported_from(folder: Path) -> dict[str, int]:
         with (folder / _CURSORS).open("rb") as file:
             told = json.loads(file.read(_MAX_CURSORS))
         return {str(name): seq for name, seq in told.items() if type(seq) is int}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}
 
 

@@ -140,7 +140,7 @@ def _lined_marks(path: Path, replica: str) -> dict[str, Mark]:
 def _parsed(raw: bytes) -> dict[str, Any]:
     try:
         line = json.loads(raw)
-    except ValueError:  # also bytes that are no UTF-8
+    except (ValueError, RecursionError):  # also bytes that are no UTF-8
         return {}
     return line if isinstance(line, dict) else {}
 

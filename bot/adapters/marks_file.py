@@ -48,7 +48,7 @@ class MarksFile:
             stored = json.loads(self._path.read_bytes())
         except FileNotFoundError:
             return {}
-        except ValueError:
+        except (ValueError, RecursionError):
             log.error("marks_unreadable", path=str(self._path))
             return {}
         return stored if isinstance(stored, dict) else {}

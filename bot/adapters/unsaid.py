@@ -59,7 +59,7 @@ class UnsaidFile:
                 entry = decode_entry(told["entry"].encode())
                 if isinstance(entry, AlertsReceived):
                     found.append((str(told["shard"]), entry))
-            except (AndonError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (AndonError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 log.error("kept_alarm_unreadable", path=str(self._path), problem=str(error))
         return found
 

@@ -16,6 +16,8 @@ from tests.integration.raw_http import framed, get, post
 Packets = tuple[bytes, ...]
 
 MANY = 20_000  # opening brackets: far past any parser's depth
+UNCLOSED = 1_000  # opening brackets that nothing closes: past a parser's depth, and a small body
+ORDERED = ("arm", "disarm", "freeze", "unfreeze", "run", "fire")
 BOMB = 8_388_608  # bytes in a few thousand: eight times what a body may have
 DIGITS = b"9" * 5_000  # past what Python turns into a number without being asked twice
 PERSON_LABEL = "\u0130"  # a letter whose small form is two: `lower()` makes the text longer
@@ -228,6 +230,9 @@ def _orders(token: str) -> dict[str, Packets]:
         "order: packed badly": one("freeze", b"nonsense", b"Content-Encoding: gzip\r\n"),
         "order: UTF-16": one("freeze", '{"reason":"x"}'.encode("utf-16")),
         "order: a list": one("freeze", b"[]"),
+        **{f"order: {where} in unclosed lists": one(where, b"[" * UNCLOSED) for where in ORDERED},
+        "order: unclosed objects": one("freeze", b'{"reason":' * UNCLOSED),
+        "order: unclosed lists inside": one("freeze", b'{"reason":"x","system":' + b"[" * UNCLOSED),
         "order: null": one("freeze", b"null"),
         "order: no reason": one("freeze", b""),
         "order: for ever": one("freeze", b'{"reason":"x","for_ms":%s}' % DIGITS[:4_000]),
@@ -267,6 +272,8 @@ def _votes(token: str, incident: str, good: dict[str, str]) -> dict[str, Packets
         "vote: with its own refusal": one(good | {"refusal": ""}),
         "vote: another's incident": one(good, "/api/v1/incidents/inc-aaaaaaaaaa/approve"),
         "vote: break-glass as a word": one(good | {"break_glass": "yes"}),
+        "vote: unclosed lists": (post(path, b"[" * UNCLOSED, token=token),),
+        "escalate in unclosed lists": (post(f"/api/v1/incidents/{incident}/escalate", b"[" * UNCLOSED, token=token),),
         "vote: the digest twice": (post(path, json.dumps(good).encode()[:-1] + b',"digest":"x"}', token=token),),
     }
 

@@ -19,7 +19,7 @@ async def test_an_alarm_the_store_did_not_take_is_said_after_a_restart(tmp_path:
     store.down = "disk full"
     await Alarms(store, FakeClock(), UnsaidFile(path)).raise_("unrouted", NAME, "an alert may be lost", anew=True)
     with path.open("ab") as file:
-        file.write(b'{"shard": "unrou')
+        file.write(b"[" * 5_000 + b"\n" + b'{"shard": "unrou')
     store.down = ""
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(Alarms(store, FakeClock(), UnsaidFile(path)).run())

@@ -61,9 +61,12 @@ async def test_a_torn_last_line_harms_nothing_before_or_after_it(tmp_path: Path)
 async def test_lines_that_mean_nothing_are_passed_over(tmp_path: Path) -> None:
     """Whatever stands in the file, the kill switch reads the rest."""
     path = tmp_path / "intents.jsonl"
-    path.write_bytes(b'\xff\xfe\n[]\n7\n{}\n{"intent": 1}\n{"intent": "1 {}"}\n{"done": {}}\n\n')
+    deep = b"[" * 5_000
+    path.write_bytes(b'\xff\xfe\n[]\n7\n{}\n{"intent": 1}\n{"intent": "1 {}"}\n{"done": {}}\n' + deep + b"\n\n")
+    (tmp_path / marks_file.FILE).write_bytes(deep)
     await FileJournal(path).intend(intent("a"))
     assert open_intents(path) == [intent("a")]
+    assert (await FileJournal(path).recollect()).marks == {}
 
 
 async def test_many_intents_at_once_are_all_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bot.adapters.checkpoint_export import DirectoryExport, EndpointExport
-from bot.adapters.checkpoint_files import LocalChain
+from bot.adapters.checkpoint_files import LocalChain, exported_from
 from bot.adapters.signing import Signer, holds, key_id
 from bot.core.checkpoint import GENESIS, ChainReader, Checkpoint, Mark, Signed, Statement, sealed, to_sign
 from bot.errors import ConfigError, DeliveryError, RecordForged
@@ -32,6 +32,15 @@ def chain(length: int, signer: Signer = SIGNER) -> list[Signed]:
 
 def lines(length: int) -> list[bytes]:
     return [each.line for each in chain(length)]
+
+
+def test_what_was_exported_is_nothing_where_the_note_cannot_be_read(tmp_path: Path) -> None:
+    """Torn, foreign, or nested by the thousand: everything is sent again, and nothing fails."""
+    for note in (b"", b'{"s3": 1', b"[]", b"[" * 5_000):
+        (tmp_path / "exported.json").write_bytes(note)
+        assert exported_from(tmp_path) == {}
+    (tmp_path / "exported.json").write_bytes(b'{"s3": 1, "odd": "x"}')
+    assert exported_from(tmp_path) == {"s3": 1}
 
 
 # --- the key --------------------------------------------------------------------------------------------------------

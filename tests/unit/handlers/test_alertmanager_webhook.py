@@ -270,6 +270,15 @@ def test_no_text_hides_depth(value: object, depth: int) -> None:
         check_json_shape(raw)
 
 
+@pytest.mark.parametrize("kind", ["[", '{"a":', '[{"a":', '["x",'])
+def test_brackets_that_nothing_closes_are_as_deep_as_others(kind: str) -> None:
+    """A parser goes as deep for them, before it can say that they are unbalanced."""
+    for many in (kind * 1_000, kind * 1_000 + "]" * 20, "[]" * 3 + kind * 40 + '"'):
+        with pytest.raises(InputError, match="deeper"):
+            check_json_shape(many.encode())
+    check_json_shape((kind * (MAX_DEPTH // 2)).encode())  # a few are the parser's to name
+
+
 @given(st.binary(max_size=400) | st.text(max_size=200).map(lambda t: t.encode(errors="surrogatepass")))
 def test_no_body_makes_the_parser_raise_anything_else(raw: bytes) -> None:
     """Whatever arrives is alerts or an InputError with a 4xx."""
