@@ -106,7 +106,8 @@ class ObserveEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageOncall:
-    """Page a service. `dedup_key` makes a repeated page one page."""
+    """Page a service. `dedup_key` makes a repeated page one page; `owner` is the target that sent it and takes it back,
+    where that is not the incident."""
 
     kind: Literal["page_oncall"] = "page_oncall"
     id: str
@@ -115,6 +116,7 @@ class PageOncall:
     severity: Severity
     dedup_key: str
     summary: str
+    owner: AggregateId = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -322,6 +322,7 @@ IncidentEvent: TypeAlias = (
 TargetEvent: TypeAlias = (
     SlotRequested | SlotReleased | VerificationEnded | IntentDeclared | IntentRecalled | WritesLost | WritesReconciled
     | TargetFrozen | TargetUnfrozen | PolicyArmed | PolicyDisarmed | LeaseRenewed | LeaseEnded | TimerFired
+    | MessageDelivered
 )  # fmt: skip
 Event: TypeAlias = IncidentEvent | TargetEvent | SourceEvent
 

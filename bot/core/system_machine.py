@@ -24,14 +24,15 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from bot.core.effects import PostMessage, Tell
-from bot.core.events import IntentDeclared, SlotGranted, SlotRequested, TargetEvent, TimerFired
+from bot.core.events import IntentDeclared, MessageDelivered, SlotGranted, SlotRequested, TargetEvent, TimerFired
 from bot.core.intents import IntentRecalled, WritesLost, WritesReconciled
 from bot.core.lifts import unseen
 from bot.core.orders import PolicyArmed, PolicyDisarmed, TargetFrozen, TargetUnfrozen
 from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import CONFIGURATION, take_once
 from bot.core.target import MAX_LOOSE, MAX_RECENT, MAX_SPENT, Armed, Doubt, Target
-from bot.core.target_moves import TargetDraft, freeze, lift, recall, remind
+from bot.core.target_moves import TargetDraft, freeze, lift, recall, remind, trip_page
+from bot.core.target_pages import told
 from bot.core.words import SYSTEM_TARGET, Disposition
 
 SystemState: TypeAlias = Literal["active", "tripped", "doubted", "frozen"]
@@ -152,8 +153,7 @@ def _trip(draft: TargetDraft, event: IntentDeclared, used: int) -> Decision:
     draft.effects.append(
         PostMessage(id=draft.fresh("trip"), incident=event.incident, channel="", topic="automation", text=why)
     )
-    page = f"automation-tripped:{draft.now}"  # each trip has its own
-    draft.page(page, "critical", f"{draft.target.system}: {why}", incident=event.incident)
+    draft.page(trip_page(draft.now), "critical", f"{draft.target.system}: {why}", incident=event.incident)
     return Denied(why)
 
 
@@ -201,7 +201,7 @@ def _unfrozen(draft: TargetDraft, event: TargetUnfrozen) -> Decision:
         return refusal
     lift(draft)
     if draft.target.tripped_at is not None:
-        draft.unpage(f"automation-tripped:{draft.target.tripped_at}")
+        draft.unpage(trip_page(draft.target.tripped_at))
     draft.change(tripped_at=None, recent=(), charged=(), doubts={})
     return Applied(f"automation unfrozen by {event.by}")
 
@@ -293,6 +293,7 @@ _ROWS: tuple[tuple[tuple[SystemState, ...], type, Callable[..., Decision], tuple
     (_ANY, TargetFrozen, _frozen, ("frozen",)),
     (("tripped", "doubted", "frozen"), TargetUnfrozen, _unfrozen, ("active",)),
     (("frozen",), TimerFired, remind, ()),
+    (_ANY, MessageDelivered, told, ()),
 )
 
 TABLE: Mapping[tuple[SystemState, type], Row] = {

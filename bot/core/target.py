@@ -54,7 +54,7 @@ class Lease:
     until: Millis
     for_ms: Millis
     undo: str = ""
-    asked: int = 0  # how often its end was asked about
+    asked: int = 0  # how often its end was asked about; where that is a page, since it was renewed
     plan: Plan | None = None
     left: JsonText = "{}"
     errand: AggregateId = ""

@@ -77,7 +77,7 @@ def over(draft: TargetDraft, event: TimerFired) -> Decision:
         PostMessage(id=draft.fresh("lease"), incident=lease.incident, channel="", topic="automation", text=why)
     )
     if lease.plan is None:
-        draft.page(_page(action, lease), "warning", why, incident=lease.incident)
+        draft.page(page_of(action, lease), "warning", why, incident=lease.incident)
         errand = ""
     else:
         errand = _order(draft, action, lease, lease.plan, why)
@@ -106,7 +106,8 @@ def renewed(draft: TargetDraft, event: LeaseRenewed) -> Decision:
         return Denied(_none(draft, event.action))
     _unpage(draft, event.action, lease)
     _withdraw(draft, lease, f"{event.by} keeps {event.action} in force")
-    kept = replace(lease, until=draft.now + event.for_ms, for_ms=event.for_ms, errand="")
+    asked = lease.asked if lease.plan is not None else 0  # its page is taken back
+    kept = replace(lease, until=draft.now + event.for_ms, for_ms=event.for_ms, errand="", asked=asked)
     _keep(draft, event.action, kept)
     return Applied(f"{event.by} keeps {event.action} in force for another {event.for_ms // 1000} s")
 
@@ -140,11 +141,17 @@ def _withdraw(draft: TargetDraft, lease: Lease, why: str) -> None:
 
 
 def _unpage(draft: TargetDraft, action: str, lease: Lease) -> None:
-    if lease.asked and lease.plan is None:
-        draft.unpage(_page(action, lease))
+    if is_paged(lease):
+        draft.unpage(page_of(action, lease))
 
 
-def _page(action: str, lease: Lease) -> str:
+def is_paged(lease: Lease) -> bool:
+    """Whether people were paged about its end."""
+    return lease.asked > 0 and lease.plan is None
+
+
+def page_of(action: str, lease: Lease) -> str:
+    """The name of that page."""
     return f"lease:{action}:{lease.since}"
 
 

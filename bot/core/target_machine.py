@@ -27,6 +27,7 @@ from bot.core import target_leases
 from bot.core.effects import Tell
 from bot.core.events import (
     IntentDeclared,
+    MessageDelivered,
     SlotGranted,
     SlotQueued,
     SlotReleased,
@@ -42,6 +43,7 @@ from bot.core.record import Applied, Decision, Denied, Ignored, Transition
 from bot.core.requests import take_once
 from bot.core.target import MAX_LOOSE, MAX_QUEUE, QUEUE, Slot, Target, Verifying
 from bot.core.target_moves import TargetDraft, freeze, lift, recall, remind
+from bot.core.target_pages import told
 from bot.core.words import Millis, severity_rank
 
 TargetState: TypeAlias = Literal["idle", "held", "verifying", "frozen"]
@@ -298,6 +300,7 @@ _ROWS: tuple[tuple[tuple[TargetState, ...], type, Callable[..., Decision], tuple
     ((*_ANY, "frozen"), IntentRecalled, recall, ()),
     ((*_ANY, "frozen"), LeaseRenewed, target_leases.renewed, ()),
     ((*_ANY, "frozen"), LeaseEnded, target_leases.ended, ()),
+    ((*_ANY, "frozen"), MessageDelivered, told, ()),
     (("idle",), TimerFired, _timer, ("held",)),
     (("verifying",), TimerFired, _timer, ("idle", "held")),
 )

@@ -60,7 +60,7 @@ class TargetDraft:
         self.effects.append(
             PageOncall(
                 id=self.fresh("page"), incident=incident or self.target.id, service=ONCALL, severity=severity,
-                dedup_key=self._page_key(what), summary=why,
+                dedup_key=self._page_key(what), summary=why, owner=self.target.id,
             )
         )  # fmt: skip
 
@@ -71,6 +71,11 @@ class TargetDraft:
                 id=self.fresh("unpage"), incident=self.target.id, service=ONCALL, dedup_key=self._page_key(what)
             )
         )
+
+    def page_named(self, dedup_key: str) -> str:
+        """The name of the page with this key; "" of one that is not this target's."""
+        prefix = self._page_key("")
+        return dedup_key.removeprefix(prefix) if dedup_key.startswith(prefix) else ""
 
     def _page_key(self, what: str) -> str:
         return f"{name_of(self.target)}:{what}"
@@ -136,8 +141,8 @@ def freeze(draft: TargetDraft, event: TargetFrozen) -> None:
 def lift(draft: TargetDraft) -> None:
     """End the freeze, and take back the page that it outlived its time, if it was sent: its timer is gone then."""
     frozen = draft.target.freeze
-    if frozen is not None and frozen.until is not None and REMINDER not in draft.target.timers:
-        draft.unpage(_reminder_page(frozen))
+    if frozen is not None and is_asked_about(draft.target):
+        draft.unpage(reminder_page(frozen))
     draft.change(freeze=None)
     draft.disarm(REMINDER)
 
@@ -150,10 +155,20 @@ def remind(draft: TargetDraft, event: TimerFired) -> Decision:
     draft.disarm(event.name)
     where = name_of(draft.target).replace(":", "/")
     why = f"the freeze of {name_of(draft.target)} was meant to last until now; `andon unfreeze {where}` lifts it"
-    draft.page(_reminder_page(frozen), "warning", why)
+    draft.page(reminder_page(frozen), "warning", why)
     return Applied(why)
 
 
-def _reminder_page(frozen: Freeze) -> str:
+def is_asked_about(target: Target) -> bool:
+    """Whether the freeze has outlived its time, and people were paged about that."""
+    return target.freeze is not None and target.freeze.until is not None and REMINDER not in target.timers
+
+
+def reminder_page(frozen: Freeze) -> str:
     """Each freeze has its own, so that taking one back late does not take back the next one's."""
     return f"freeze:{frozen.since}"
+
+
+def trip_page(tripped_at: Millis) -> str:
+    """The name of the page that the budget is used up: each trip has its own."""
+    return f"automation-tripped:{tripped_at}"

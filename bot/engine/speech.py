@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Protocol
 
 import structlog
 
 from bot.core.effects import OutboxEffect, PageOncall, PostMessage, ResolvePage
 from bot.core.events import MessageDelivered
-from bot.core.words import SYSTEM_TARGET, Millis
+from bot.core.words import SYSTEM_TARGET, AggregateId, Millis
 from bot.engine.engine import Engine
 from bot.engine.fold import Letter
 from bot.engine.loop import BACKOFF_SECONDS
@@ -93,9 +94,7 @@ class Speaker:
                     continue
                 said.append(delivery)
                 events[effect.id] = event
-                # A post that went out stands in the chain already, and `*` keeps no list of its pages.
-                if (event.channel == "pager" or event.error) and effect.incident != SYSTEM_TARGET:
-                    letters.append(Letter(event, to=effect.incident))
+                letters.extend(Letter(event, to=about) for about in _told(effect, event))
             if said:
                 confirmed = await self._confirm(letters, said)
                 if not confirmed:
@@ -134,6 +133,15 @@ class Speaker:
             log.warning("store_unavailable", shard=self._shard, loop="words", error=str(error))
             return False
         return True
+
+
+def _told(effect: OutboxEffect, event: MessageDelivered) -> Iterator[AggregateId]:
+    """Who hears of it: the incident, unless a post went out (that stands in its chain already), and a page's owner."""
+    if (event.channel == "pager" or event.error) and effect.incident != SYSTEM_TARGET:
+        yield effect.incident
+    owner = effect.owner if isinstance(effect, PageOncall) else ""
+    if owner and (owner == SYSTEM_TARGET or owner != effect.incident):
+        yield owner
 
 
 class ChatVoice:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.audit import is_bounded, verify
 from bot.core.events import Budget
 from bot.core.incident import Incident
+from bot.core.target import Target
 from bot.core.words import AggregateId, Millis
 from tests.simulation import policies_floor, troubles
 from tests.simulation.components import Arrival
@@ -73,6 +74,7 @@ class Facts:
     lines: Sequence[Line] = ()
     explained: frozenset[str] = frozenset()  # ids of the effects that the chains name
     incidents: Mapping[AggregateId, Incident] = field(default_factory=dict)
+    targets: Mapping[AggregateId, Target] = field(default_factory=dict)
     chain_problems: Sequence[str] = ()
     left: tuple[int, int] = (0, 0)  # in the inbox, in the outbox
     journalled: Mapping[tuple[str, str], Sequence[Millis]] = field(default_factory=dict)  # by replica and intent
@@ -167,7 +169,8 @@ async def gather(world: World) -> Facts:
     """Read everything. Called once, after the run has settled."""
     floor, store, steps = world.floor, world.servers.truth, world.script.steps
     shard, notes = floor.shards[0], world.trace.notes()
-    lines, explained, problems, incidents = [], set[str](), [], {}
+    lines, explained, problems = [], set[str](), []
+    incidents, targets = {}, {}
     for aggregate in await store.aggregates(shard):
         stored = (await store.load(shard, [aggregate]))[aggregate]
         chain = await store.audit(shard, aggregate)
@@ -175,6 +178,8 @@ async def gather(world: World) -> Facts:
         problems += [f"{aggregate}: {text}" for text in found]
         if isinstance(stored.record, Incident):
             incidents[aggregate] = stored.record
+        elif isinstance(stored.record, Target):
+            targets[aggregate] = stored.record
         for entry in chain:
             body = json.loads(entry.body)
             lines.extend(_lines(aggregate, body))
@@ -199,6 +204,7 @@ async def gather(world: World) -> Facts:
         lines=lines,
         explained=frozenset(explained),
         incidents=incidents,
+        targets=targets,
         chain_problems=problems,
         left=await store.lag(shard),
         journalled=_journalled(notes),

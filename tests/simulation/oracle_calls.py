@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from bot.core.words import Millis
+from bot.core.target import Target
+from bot.core.words import SYSTEM_TARGET, Millis
 from tests.simulation.components import KELLY
 from tests.simulation.facts import Facts
 from tests.simulation.oracle_due import BREACH, PROMPT_MS, calls, fires_on, is_first, named, values
@@ -106,7 +107,7 @@ def told(facts: Facts) -> Iterator[str]:
 
 
 def taken_back(facts: Facts) -> Iterator[str]:
-    """At the end, no page is open of an incident that is over."""
+    """At the end, no page is open of an incident that is over, or of a freeze, a lease or a spent budget that is."""
     if facts.forgotten:
         return
     open_: dict[str, Paged] = {}
@@ -116,9 +117,27 @@ def taken_back(facts: Facts) -> Iterator[str]:
         else:
             open_.pop(page.key, None)
     for key, page in open_.items():
-        incident = facts.incidents.get(page.incident) if key.startswith(page.incident) else None  # not automation's own
+        incident = facts.incidents.get(page.incident) if key.startswith(page.incident) else None
         if incident is not None and incident.status in ("resolved", "closed"):
             yield f"{page.incident} is {incident.status}, and its page {key} is still open"
+    for target in facts.targets.values():
+        component = "" if target.id == SYSTEM_TARGET else f"{target.id.removeprefix('target:')}:"
+        mine = f"{target.system}:{component}"
+        names = [key.removeprefix(mine) for key in open_ if key.startswith(mine)]
+        for name in names:
+            if name.startswith(("freeze:", "lease:", "automation-tripped:")) and not _stands(target, name):
+                yield f"{target.id}: what was paged as {name} is over, and the page is still open"
+
+
+def _stands(target: Target, name: str) -> bool:
+    """Whether what a target paged about itself is so still. The names end with when it began."""
+    what, since = name.rsplit(":", 1)
+    if what == "freeze":
+        return target.freeze is not None and target.freeze.since == int(since)
+    if what == "automation-tripped":
+        return target.tripped_at == int(since)
+    lease = target.leases.get(what.removeprefix("lease:"))
+    return lease is not None and lease.since == int(since) and lease.asked > 0
 
 
 # --- what is certain ---------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from bot.core.target import Freeze, Lease, Target
 from tests.simulation.components import Arrival
 from tests.simulation.facts import Facts
 from tests.simulation.floor import Paged
@@ -147,3 +148,25 @@ def test_a_page_is_taken_back_when_its_incident_is_over() -> None:
     assert list(taken_back(Facts(paged=(opened, back, again), incidents=over)))
     tripped = page("trading-oncall", 1_000, key="trading-core:automation-tripped:1")
     assert not list(taken_back(Facts(paged=(tripped,), incidents=over)))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "stands"),
+    [
+        ("target:*", "trading-core:automation-tripped:5", {"tripped_at": 5}),
+        ("target:*", "trading-core:freeze:5", {"freeze": Freeze(by="ann", reason="deploy", since=5)}),
+        ("target:halt", "trading-core:halt:freeze:5", {"freeze": Freeze(by="ann", reason="deploy", since=5)}),
+        (
+            "target:halt", "trading-core:halt:lease:trading.halt:5",
+            {"leases": {"trading.halt": Lease(incident="inc-1", since=5, until=9, for_ms=4, asked=1)}},
+        ),
+    ],
+)  # fmt: skip
+def test_what_automation_paged_about_itself_is_taken_back_when_it_is_over(
+    name: str, key: str, stands: dict[str, Any]
+) -> None:
+    """What stands is still a person's to look at; a page that nothing takes back says nothing."""
+    opened, target = page("trading-oncall", 1_000, key=key), Target(id=name, system="trading-core")
+    lost = page("trading-oncall", 1_000, key="trading-core:writes-lost:r1:5")
+    assert list(taken_back(Facts(paged=(opened,), targets={name: target})))
+    assert not list(taken_back(Facts(paged=(opened, lost), targets={name: replace(target, **stands)})))

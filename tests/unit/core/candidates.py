@@ -59,7 +59,7 @@ from bot.core.orders import (
 from bot.core.plan import Plan
 from bot.core.record import Timer
 from bot.core.target import Target
-from bot.core.words import Millis
+from bot.core.words import SYSTEM_TARGET, Millis
 from tests.unit.core.builders import MINUTE, START, alert, ended, fired
 
 REPORTS = (StepSucceeded, StepShadowed, ApprovalNeeded, StepNotSent, StepUnknown)
@@ -235,6 +235,10 @@ def target_events(target: Target) -> Iterator[tuple[Event, Millis]]:
     yield LeaseEnded(id=fresh("end", target), at=now, by="demo-oncall", action="risk.reduce_kelly"), now
     yield PolicyArmed(id=fresh("arm", target), at=now, by="demo-oncall", policy="var-breach"), now
     yield PolicyDisarmed(id=fresh("disarm", target), at=now, by="demo-oncall", policy="var-breach"), now
+    component = "" if target.id == SYSTEM_TARGET else "risk-engine:"
+    for name in ("freeze:1", "automation-tripped:1", "lease:risk.reduce_kelly:1", "writes-lost:r1:1"):
+        page = f"{target.system}:{component}{name}"
+        yield MessageDelivered(id="paged", at=now, channel="pager", reference="1", page=page, service="s"), now
     yield from _timers(target.timers)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
 from bot.adapters.codec import event_text
 from bot.core.effects import PageOncall, PostMessage, ResolvePage
 from bot.core.events import Budget
+from bot.core.words import SYSTEM_TARGET
 from bot.engine.dispatch import MAX_POSTS, Dispatch
 from bot.engine.engine import Engine
 from bot.engine.judge import Hands
@@ -228,3 +230,18 @@ async def test_a_page_that_another_replica_said_is_taken_back_here():
     assert await here.say(taken_back, 3) is None
     assert await here.say(taken_back, 4)
     assert pager.open == {}
+
+
+@pytest.mark.parametrize(
+    ("about", "owner", "key"),
+    [
+        ("inc-1", SYSTEM_TARGET, f"{SHARD}:freeze:1"),
+        (SYSTEM_TARGET, SYSTEM_TARGET, f"{SHARD}:freeze:1"),
+        ("target:halt", "target:halt", f"{SHARD}:halt:freeze:1"),
+    ],
+)
+async def test_whose_page_it_is_hears_that_it_went_out(desk, about, owner, key):
+    """Also where it came up with an incident: here it is over by then, and is taken back."""
+    await desk.put(replace(page(), incident=about, owner=owner, dedup_key=key))
+    await desk.until(lambda: len(desk.pager.resolved) == 1)
+    assert (len(desk.pager.pages), desk.pager.open) == (1, {})
