@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from bot.core.orders import OperatorTook
 from bot.core.reading import Reading
 from bot.core.record import Applied
@@ -27,6 +29,30 @@ async def test_an_intent_that_grew_old_before_it_left_is_not_sent(floor, breach,
     assert "durable in time" in incident.why
     hangs.set()
     await floor.quiet()
+    assert floor.risk.requests == []
+
+
+@pytest.mark.parametrize(("meanwhile", "outcome"), [("kill switch", "not_sent"), ("loss", "unknown")])
+async def test_what_stops_it_between_declaring_and_sending_stops_it(floor, breach, meanwhile, outcome):
+    """The switch is engaged, or a loss is found, while the intent is written: declared, and never sent.
+
+    After a loss nobody knows whether the store has forgotten an earlier send, so a person is told that.
+    """
+    write = floor.people.intend
+
+    async def written(intent, system: str = "") -> None:
+        await write(intent, system)
+        if meanwhile == "loss":
+            floor.store.marks.forgot("trading-core", "a record stands behind")
+        else:
+            floor.people.switch = "the kill switch is engaged by demo-oncall: fire drill"
+
+    floor.people.intend = written
+    await floor.fire(breach)
+    incident = await floor.status("parked")
+    assert ("a record stands behind" if meanwhile == "loss" else "fire drill") in incident.why
+    (intent, concluded) = floor.people.intents
+    assert concluded == f"{intent.rpartition('/')[0]}:{outcome}"
     assert floor.risk.requests == []
 
 

@@ -249,6 +249,21 @@ def test_hands_on_while_a_step_is_under_way_stops_what_comes_after_it() -> None:
     assert len(floor.runs) == 1
 
 
+def test_hands_on_asks_nobody_about_a_step_that_comes_back() -> None:
+    """It could not act by itself and would ask; but somebody has it: no question, no page, and nobody may say yes."""
+    floor = opened(ASKS)
+    took(floor)
+    before = len(floor.asked(PageOncall))
+    floor.report(floor.runs[-1], ApprovalNeeded, "critical: two must say yes", terms=terms())
+    incident = floor.incident()
+    assert (incident.status, incident.approval) == ("parked", None)
+    assert "demo-oncall has it; Andon would ask" in incident.why
+    assert len(floor.asked(PageOncall)) == before
+    assert [post for post in floor.asked(PostMessage) if post.topic == "asked"] == []
+    assert isinstance(vote(floor, "demo-approver"), Denied)
+    assert len(floor.runs) == 1
+
+
 def test_hands_on_in_the_queue_gives_the_place_back() -> None:
     """Whoever waits behind it must not wait for somebody who left."""
     floor = opened()

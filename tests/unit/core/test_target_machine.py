@@ -8,7 +8,8 @@ import pytest
 
 from bot.core import target_machine
 from bot.core.effects import RunStep
-from bot.core.events import SlotReleased, StepSucceeded
+from bot.core.events import SlotReleased, StepSucceeded, StepUnneeded
+from bot.core.incident_moves import GUARD_RETRY_MS
 from bot.core.orders import TargetFrozen, TargetUnfrozen
 from bot.core.plan import Plan, Verify
 from bot.core.record import Applied, Denied, Ignored
@@ -264,6 +265,21 @@ def test_an_intent_needs_the_current_fence() -> None:
     floor.wait(5 * MINUTE)
     assert isinstance(floor.declare(slow), Denied)
     assert floor.incident().status == "parked"
+
+
+def test_an_earlier_run_of_the_same_step_declares_nothing_under_a_later_fence() -> None:
+    """Its worker slept while the step came back and got a new turn: it comes first, and is refused all the same."""
+    floor = opened()
+    (slow,) = floor.runs
+    floor.report(slow, StepUnneeded, "the guard does not hold yet")
+    floor.wait(GUARD_RETRY_MS)
+    _, again = floor.runs
+    assert (slow.incident, slow.step.id, slow.episode) == (again.incident, again.step.id, again.episode)
+    assert again.fence > slow.fence
+    late = floor.declare(slow)
+    assert isinstance(late, Denied)
+    assert f"fence {slow.fence} is over" in late.reason
+    assert isinstance(floor.declare(again), Applied)
 
 
 def test_an_intent_is_declared_once_for_each_attempt() -> None:
