@@ -256,6 +256,15 @@ BREAKS: Final[tuple[Break, ...]] = (
     ),
     Break(
         law=8,
+        says="who takes an incident is thanked, and automation goes on there",
+        file="bot/core/incident_orders.py",
+        old="draft.change(taken_by=event.by, acknowledged_by=incident.acknowledged_by or event.by)\n",
+        new='return Applied(f"{event.by} has it")\n',
+        machine=SIM,
+        shows="a hand is heeded",
+    ),
+    Break(
+        law=8,
         says="what somebody changed at the target by hand is not noticed",
         file="bot/engine/judge.py",
         old="names = [name for name in left if name in now and left[name] != now[name]]",

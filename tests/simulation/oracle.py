@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation import oracle_calls, oracle_due, oracle_ends, oracle_sends, oracle_votes
+from tests.simulation import oracle_calls, oracle_due, oracle_ends, oracle_hands, oracle_sends, oracle_votes
 from tests.simulation.facts import Facts, gather
 from tests.simulation.world import Violation
 
@@ -29,6 +29,7 @@ LAWS: Final[Mapping[str, Law]] = {
     "towards safety only": oracle_sends.safe,
     "nothing unarmed acts": oracle_sends.armed,
     "a freeze holds": oracle_sends.frozen,
+    "a hand is heeded": oracle_hands.heeded,
     "within budget": oracle_sends.budgeted,
     "not early": oracle_sends.not_early,
     "nothing accepted is lost": oracle_ends.accounted,
