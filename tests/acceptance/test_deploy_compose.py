@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
+from bot.adapters.slack.line.unread import REFUSED
 from tests.acceptance.harness.composed import DEPLOY, Composed, binds, compose, open_composed
 from tests.acceptance.harness.dockerfile import stages
 from tests.acceptance.harness.expressions import expressions, metrics
@@ -187,7 +188,7 @@ async def _the_dashboard_shows_what_is_exported(composed: Composed) -> None:
     """Every metric that the dashboard or a rule about Andon reads is one that a running Andon has."""
     async with composed.session.get(f"{composed.url}/metrics") as answer:
         families = list(text_string_to_metric_families(await answer.text()))
-    exported = {"up"}
+    exported = {"up", f"{REFUSED}_total"}  # which Andon has where Slack is on
     for family in families:
         suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
         exported |= {family.name + suffix for suffix in suffixes}

@@ -91,10 +91,10 @@ GENUINE: Mapping[str, dict[str, Any]] = {
 # What a listener cannot do without, by kind: taken away or of another type, nothing may come of it.
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "click": (
-        "type", "user", "user.id", "container", "actions", "actions.0", "actions.0.type", "actions.0.action_id",
+        "type", "user", "user.id", "actions", "actions.0", "actions.0.type", "actions.0.action_id",
         "actions.0.action_ts",
     ),
-    "choice": ("type", "user", "user.id", "container", "actions", "actions.0", "actions.0.action_id"),
+    "choice": ("type", "user", "user.id", "actions", "actions.0", "actions.0.action_id"),
     "form": ("type", "user", "user.id", "view", "view.id", "view.hash", "view.callback_id"),
     "command": ("command", "user_id", "team_id", "trigger_id"),
     "shortcut": (

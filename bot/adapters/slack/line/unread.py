@@ -39,6 +39,8 @@ FIX: Final = (
     "`slack_payload_refused` in the log names each; a proxy that changes bodies, or a Slack newer than this Andon?"
 )
 
+REFUSED: Final = "andon_slack_payloads_refused"  # the counter; its series has `_total` besides
+
 # Takes (the payload as far as it could be read, what is wrong); an answer for the acknowledgement, where there is one.
 Noted: TypeAlias = Callable[[object, InputError], Mapping[str, Any] | None]
 
@@ -58,9 +60,7 @@ class Unread:
         self._api = api
         self._alarms = alarms
         self._shard = shard
-        self._counter = Counter(
-            "andon_slack_payloads_refused", "Payloads of Slack's that could not be read", ["kind"], registry=registry
-        )
+        self._counter = Counter(REFUSED, "Payloads of Slack's that could not be read", ["kind"], registry=registry)
         for kind in (*KINDS.values(), COMMAND, OTHER):
             self._counter.labels(kind)  # shown from the start, so that a rate has a beginning
         self._times: deque[float] = deque(maxlen=FEW)  # of the last ones, seconds of the loop's clock
