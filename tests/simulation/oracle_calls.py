@@ -107,15 +107,21 @@ def told(facts: Facts) -> Iterator[str]:
 
 
 def taken_back(facts: Facts) -> Iterator[str]:
-    """At the end, no page is open of an incident that is over, or of a freeze, a lease or a spent budget that is."""
+    """At the end, no page is open of an incident that is over, or of a freeze, a lease or a spent budget that is.
+
+    But for one that was taken back, and whose request came to the pager after that: its sender had long given it up and
+    said it anew, and nobody is told that it came.
+    """
     if facts.forgotten:
         return
     open_: dict[str, Paged] = {}
+    back = set[str]()
     for page in facts.paged:
-        if page.kind == "page":
-            open_.setdefault(page.key, page)
-        else:
+        if page.kind != "page":
             open_.pop(page.key, None)
+            back.add(page.key)
+        elif page.key not in back or _is_heard(facts, page):
+            open_.setdefault(page.key, page)
     for key, page in open_.items():
         incident = facts.incidents.get(page.incident) if key.startswith(page.incident) else None
         if incident is not None and incident.status in ("resolved", "closed"):
@@ -127,6 +133,12 @@ def taken_back(facts: Facts) -> Iterator[str]:
         for name in names:
             if name.startswith(("freeze:", "lease:", "automation-tripped:")) and not _stands(target, name):
                 yield f"{target.id}: what was paged as {name} is over, and the page is still open"
+
+
+def _is_heard(facts: Facts, page: Paged) -> bool:
+    """Whether Andon had the pager's answer to this one, or an answer since; a clock that was off tells nothing."""
+    lines = (line for line in facts.lines if line.kind == "message_delivered" and line.event.get("page") == page.key)
+    return not facts.offsets and any(line.at - EPOCH >= page.at for line in lines)
 
 
 def _stands(target: Target, name: str) -> bool:

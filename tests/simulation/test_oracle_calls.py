@@ -16,6 +16,7 @@ from tests.simulation.oracle_votes import PAUSE
 from tests.simulation.people import Deed
 from tests.simulation.senders import Firing
 from tests.simulation.small_ledgers import FLATTEN, fired, incident, known, line, send
+from tests.simulation.world import EPOCH
 
 ALONE: Final = fired("PeopleOnly", "p1", ended=None)  # from 1.0 s on
 BREACH: Final = fired("VaRBreach", "", ended=None)
@@ -145,7 +146,10 @@ def test_a_page_is_taken_back_when_its_incident_is_over() -> None:
     assert list(taken_back(Facts(paged=(opened,), incidents=over)))
     assert not list(taken_back(Facts(paged=(opened,), incidents=waits)))
     assert not list(taken_back(Facts(paged=(opened, back), incidents=over)))
-    assert list(taken_back(Facts(paged=(opened, back, again), incidents=over)))
+    heard = replace(line("message_delivered", page="inc-1:x"), at=EPOCH + 9_001)
+    assert list(taken_back(Facts(paged=(opened, back, again), incidents=over, lines=(heard,))))
+    assert not list(taken_back(Facts(paged=(opened, back, again), incidents=over))), "its sender had given it up"
+    assert list(taken_back(Facts(paged=(opened,), incidents=over))), "never taken back at all"
     tripped = page("trading-oncall", 1_000, key="trading-core:automation-tripped:1")
     assert not list(taken_back(Facts(paged=(tripped,), incidents=over)))
 
