@@ -334,8 +334,8 @@ BREAKS: Final[tuple[Break, ...]] = (
         file="bot/core/incident_alerts.py",
         old="if ours and event.page not in",
         new='if event.page == "never" and event.page not in',
-        machine=SIM,
-        shows="calls are taken back",
+        machine=pytest("tests/unit/core/test_incident_alerts.py"),
+        shows="test_incident_alerts.py::test_",
     ),
     Break(
         law=12,
