@@ -108,7 +108,7 @@ def took(draft: Draft, event: OperatorTook) -> Decision:
     draft.say("taken", f"{event.by} has it; automation stands down here")
     _stand_branches_down(draft, f"{event.by} has it")
     if incident.run:  # its outcome comes within seconds; what would come after it is stopped there
-        return Applied(f"{event.by} has it; {draft.step.action} is under way and ends first")
+        return Applied(f"{event.by} has it; {draft.step.action} ends first where it is promised, else it is not sent")
     if incident.status == "acting":
         release_turn(draft, "none")
     if incident.status == "verifying":

@@ -19,7 +19,7 @@ from bot.errors import InputError
 SCOPES: Final[Mapping[str, str]] = {
     "app_mentions:read": "hears whoever mentions it",
     "channels:history": "finds its own cards again after an outage, in public channels",
-    "channels:join": "joins the public channels that policies name",
+    "channels:join": "lets `andon slack check --join` join the public channels that policies name",
     "channels:read": "finds public channels by their names",
     "chat:write": "posts and edits cards",
     "commands": f"answers {COMMAND} and the message shortcut",
